@@ -1,0 +1,88 @@
+/**
+ * One binary-diff algorithm. Drivers throw raw errors; the core wraps once, bounds inputs, checks
+ * digests before and after. A driver must refuse (throw), never return wrong bytes knowingly, never
+ * allocate more than its inputs and `targetBytes` justify, and must not keep state between calls.
+ */
+export interface DeltaCodec {
+  /** Stored with every delta: `rsync`, `xdelta`, `zstd`. Never reused for another format. */
+  readonly name: string;
+  /** Raised when the delta format changes; a codec decodes all versions it ever wrote. */
+  readonly formatVersion: number;
+  readonly limits: CodecLimits;
+  /** Delta that makes `target` from `base`, both whole in memory (bounded windows). */
+  encode(base: Uint8Array, target: Uint8Array, options?: EncodeOptions): Promise<Uint8Array>;
+  /** Makes the target; rejects unless it comes out at exactly `targetBytes`. */
+  decode(base: Uint8Array, delta: Uint8Array, options: DecodeOptions): Promise<Uint8Array>;
+  /** Feature: deltas made from a signature, without the base at hand (rdiff). */
+  readonly signatures?: SignatureFeature;
+  /** Feature: whole files of any size in the field's own format (rdiff, VCDIFF, zstd --patch-from). */
+  readonly files?: FileFeature;
+}
+
+export interface CodecLimits {
+  /** Largest base and target of {@link DeltaCodec.encode}, bytes. */
+  readonly maxBaseBytes: number;
+  readonly maxTargetBytes: number;
+}
+
+export interface EncodeOptions {
+  /** `fast` while a server waits, `small` when idle. */
+  readonly effort?: 'fast' | 'small';
+  readonly signal?: AbortSignal;
+}
+
+export interface DecodeOptions {
+  readonly targetBytes: number;
+  readonly formatVersion?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Random access to bytes that may be larger than memory. Reads past the end return fewer bytes. */
+export interface RandomReader {
+  readonly bytes: number;
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+export interface SignatureFeature {
+  /** Streams a signature of `source`. `blockBytes` is the block length; 0 lets the codec choose by `sourceBytes`. */
+  sign(source: AsyncIterable<Uint8Array>, options: SignOptions): AsyncIterable<Uint8Array>;
+  /** Loads signatures into one index over the concatenation of their bases (the virtual base). */
+  index(signatures: readonly SignedBase[]): Promise<SignatureIndex>;
+  /** Streams the delta of `target` against the virtual base. Memory stays flat with target size. */
+  delta(
+    index: SignatureIndex,
+    target: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+  /** Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. */
+  patch(
+    base: RandomReader,
+    delta: AsyncIterable<Uint8Array>,
+    options: DecodeOptions,
+  ): AsyncIterable<Uint8Array>;
+}
+
+export interface SignOptions {
+  readonly sourceBytes: number;
+  readonly blockBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A signature and the exact length of the base it was made of. */
+export interface SignedBase {
+  readonly signature: Uint8Array;
+  readonly baseBytes: number;
+}
+
+/** Opaque to callers; `bytes` is about what it holds in memory. */
+export interface SignatureIndex {
+  readonly bytes: number;
+  /** Adds one more base at the end of the virtual base. */
+  append(base: SignedBase): void;
+}
+
+/** Whole-file functions on paths; outputs are written to a temporary name, synced and renamed. */
+export interface FileFeature {
+  delta(basePath: string, targetPath: string, deltaPath: string, signal?: AbortSignal): Promise<void>;
+  patch(basePath: string, deltaPath: string, targetPath: string, signal?: AbortSignal): Promise<void>;
+}

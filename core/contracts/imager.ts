@@ -1,0 +1,121 @@
+/** The driver that reads and writes images on a machine. Runs in the agent: ramdisk, server, or `--root DIR`. */
+
+import type { MachineFacts } from '../domain/machine.ts';
+import type { ContentRef, Entry, SkippedPath } from '../domain/manifest.ts';
+import type { ServerIdentity } from '../domain/server.ts';
+import type { RandomReader } from './delta-codec.ts';
+
+/** Stat fields that tell whether a file changed. Decimal strings where they exceed 2^53. */
+export interface FileStamp {
+  readonly size: number;
+  readonly mtimeNs: string;
+  readonly ctimeNs: string;
+  readonly inode: string;
+  readonly device: string;
+}
+
+/** An entry as scanned: metadata complete, content not read. */
+export interface ScannedEntry {
+  readonly entry: Omit<Entry, 'content'>;
+  /** Regular files only. */
+  readonly stamp?: FileStamp;
+}
+
+export interface ScanOptions {
+  readonly excludes: readonly string[];
+  readonly onSkip: (skipped: SkippedPath) => void;
+  readonly signal: AbortSignal;
+  /** Only these paths and what is below them; default everything. */
+  readonly only?: readonly string[];
+}
+
+export interface ApplyOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (doneBytes: number) => void;
+  /** Paths (and what is below) left as they are. */
+  readonly keep?: readonly string[];
+  readonly only?: readonly string[];
+  /** Paths excluded from snapshots: neither deleted nor written. */
+  readonly excludes: readonly string[];
+  readonly dryRun?: boolean;
+}
+
+export interface ApplyResult {
+  readonly written: number;
+  readonly removed: number;
+  readonly metadataOnly: number;
+  readonly writtenBytes: number;
+  /** First thousand changed paths with what was done. */
+  readonly changes: readonly { readonly path: string; readonly action: 'write' | 'remove' | 'metadata' }[];
+}
+
+/** Gives contents to {@link Imager.apply}; it announces what it will ask for, in order, so that fetching streams. */
+export interface ContentSource {
+  /** Bytes of a content. `present` is what lies at the path now, a possible delta base. */
+  open(
+    content: ContentRef,
+    present?: { readonly content: ContentRef; readonly reader: RandomReader },
+  ): AsyncIterable<Uint8Array>;
+  /** Upcoming contents in the order they will be opened. */
+  announce(contents: readonly ContentRef[]): void;
+}
+
+export interface Imager {
+  /** `tree`. */
+  readonly kind: string;
+  /** Entries in manifest order. Crosses into every local disk-backed filesystem below the root. */
+  scan(root: string, options: ScanOptions): AsyncIterable<ScannedEntry>;
+  /** Random access to a file's bytes, never following a symbolic link. Close after use. */
+  open(
+    root: string,
+    path: string,
+  ): Promise<RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> }>;
+  /**
+   * Makes `root` equal to `target`. `present` is what is there now, hashed (manifest order). Deletes before it
+   * writes; each file is replaced atomically; extended attributes last; directory times at the end. Idempotent:
+   * interrupted anywhere, run again, same end.
+   */
+  apply(
+    root: string,
+    target: AsyncIterable<Entry>,
+    present: AsyncIterable<Entry>,
+    contents: ContentSource,
+    options: ApplyOptions,
+  ): Promise<ApplyResult>;
+  /** Feature: machines with disks of their own (ramdisk only). */
+  readonly disks?: DiskFeature;
+}
+
+/** What a machine's disk must become. */
+export interface DiskPlan {
+  readonly identity: ServerIdentity;
+  /** Bytes the image needs, with headroom; smaller disks are DISK_UNSUITABLE. */
+  readonly neededBytes: number;
+  /** Serial or WWN recorded at first install; absent: choose (smallest sufficient non-removable). */
+  readonly pin?: string;
+}
+
+export interface PreparedDisk {
+  /** /dev path of the disk, and its pin (serial, WWN or path-id). */
+  readonly device: string;
+  readonly pin: string;
+  readonly bytes: number;
+  /** Where the root is mounted. The ESP is mounted at `espMount`, outside the root. */
+  readonly rootMount: string;
+  readonly espMount: string;
+}
+
+export interface DiskFeature {
+  /** CPU, memory, disks, NICs, DMI, firmware kind of this machine. */
+  facts(): Promise<MachineFacts>;
+  /** Partitions (GPT: BIOS boot, ESP, root) and makes filesystems, then mounts. Destroys what is there. */
+  prepare(plan: DiskPlan, signal: AbortSignal): Promise<PreparedDisk>;
+  /** Finds and mounts a disk prepared earlier, by the server's root UUID. */
+  open(identity: ServerIdentity, signal: AbortSignal): Promise<PreparedDisk>;
+  /** Fresh machine-id, host name, host keys, fstab: once, for a new server made from a master. */
+  personalize(disk: PreparedDisk, identity: ServerIdentity): Promise<void>;
+  /** What belongs to the machine: interface binding, ESP, bootloader for both firmware kinds. Idempotent. */
+  render(disk: PreparedDisk, identity: ServerIdentity, facts: MachineFacts): Promise<void>;
+  /** Syncs and unmounts. */
+  close(disk: PreparedDisk): Promise<void>;
+}

@@ -1,0 +1,90 @@
+/** The repository: images stored as manifest plus contents, snapshots and masters as commit objects. */
+
+import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import type { Master } from '../domain/master.ts';
+import type { Snapshot } from '../domain/snapshot.ts';
+import type { RandomReader } from './delta-codec.ts';
+
+export interface Repository {
+  /** Opens a session for new data. Nothing it stored counts until a commit refers to it. */
+  ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession>;
+  /** Whole, verified bytes of one chunk. NOT_FOUND, REPOSITORY_DAMAGED. */
+  readChunk(digest: Digest): Promise<Uint8Array>;
+  hasChunks(digests: readonly Digest[]): Promise<boolean[]>;
+  /** Entries in manifest order. Memory stays flat. */
+  readManifest(manifest: ManifestRef, options?: ReadManifestOptions): AsyncIterable<Entry>;
+  /** Raw manifest pages (what {@link encodePage} made), in order, for the wire. */
+  readManifestPages(manifest: ManifestRef): AsyncIterable<Uint8Array>;
+  /** Verified bytes of a file, in chunk order. */
+  readContent(content: ContentRef): AsyncIterable<Uint8Array>;
+  openContent(content: ContentRef): RandomReader;
+
+  /** Durable commit objects. Blobs are flushed first; resolves when the record itself is durable. */
+  commitSnapshot(snapshot: Snapshot): Promise<void>;
+  /** Also for re-commits that change `pinned`. Newest last. */
+  listSnapshots(server: string): Promise<Snapshot[]>;
+  getSnapshot(server: string, id: string): Promise<Snapshot | undefined>;
+  removeSnapshot(server: string, id: string): Promise<void>;
+  commitMaster(master: Master): Promise<void>;
+  listMasters(): Promise<Master[]>;
+  removeMaster(name: string, version: number): Promise<void>;
+  /** Other records that must survive a burnt appliance (servers, catalogue exports). JSON, by kind and id. */
+  putRecord(kind: string, id: string, value: unknown): Promise<void>;
+  getRecord(kind: string, id: string): Promise<unknown | undefined>;
+  listRecords(kind: string): Promise<{ id: string; value: unknown }[]>;
+  removeRecord(kind: string, id: string): Promise<void>;
+
+  stats(): Promise<RepositoryStats>;
+  close(): Promise<void>;
+}
+
+export interface ReadManifestOptions {
+  /** Only entries at or below this path. */
+  readonly under?: string;
+}
+
+export interface IngestSession {
+  readonly id: string;
+  /** Repository growth so far, bytes. */
+  readonly storedBytes: number;
+  /** Which of these are not stored yet (neither before nor in this session). */
+  missing(digests: readonly Digest[]): Promise<boolean[]>;
+  /**
+   * Stores one chunk; a known one is a no-op. `near` names contents likely to resemble it (the same path's
+   * previous version) with the offset in the file, for the delta search. Verifies the digest first.
+   */
+  addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void>;
+  /** Cuts a stream into chunks and stores them. The only caller of the chunker on the appliance. */
+  addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef>;
+  /**
+   * Stores a content whose recipe is known (an agent's upload): slices `source` by `content.chunks`,
+   * verifies every chunk and the whole.
+   */
+  addContent(
+    content: ContentRef,
+    source: AsyncIterable<Uint8Array>,
+    near?: Omit<NearHint, 'offset'>,
+  ): Promise<void>;
+  /** Random access to a content already stored or stored in this session: the base of an incoming delta. */
+  openContent(content: ContentRef): RandomReader;
+  /** Takes entries in any order, sorts them, writes pages; returns the manifest. Call once. */
+  writeManifest(entries: AsyncIterable<Entry> | Iterable<Entry>): Promise<ManifestRef>;
+  /** Makes everything added durable. Commit after this. */
+  flush(): Promise<void>;
+  /** Ends the session, committed or not; uncommitted data becomes garbage, never a reference. */
+  close(): Promise<void>;
+}
+
+export interface NearHint {
+  readonly contents: readonly ContentRef[];
+  readonly offset: number;
+}
+
+export interface RepositoryStats {
+  readonly chunks: number;
+  readonly logicalBytes: number;
+  readonly storedBytes: number;
+  readonly packs: number;
+  /** Stored chunks and bytes by form: `whole`, or the codec's name. */
+  readonly byForm: Readonly<Record<string, { chunks: number; logicalBytes: number; storedBytes: number }>>;
+}

@@ -1,0 +1,78 @@
+/** A machine is a box: hardware with MAC addresses, an SMBIOS UUID, disks and firmware. */
+
+export type Firmware = 'bios' | 'uefi';
+export type Arch = 'x86_64' | 'arm64';
+
+/** One disk as the agent sees it. `bytes` is the whole device; `sectorBytes` the logical sector size. */
+export interface DiskFacts {
+  /** Kernel name without /dev, e.g. `vda`, `nvme0n1`. */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sectorBytes: number;
+  readonly transport: 'virtio' | 'sata' | 'nvme' | 'scsi' | 'usb' | 'unknown';
+  readonly serial?: string;
+  readonly wwn?: string;
+  readonly model?: string;
+  readonly removable: boolean;
+}
+
+/** One network interface. `mac` is lower-case, colon-separated. */
+export interface NicFacts {
+  readonly name: string;
+  readonly mac: string;
+  readonly driver?: string;
+  readonly speedMbps?: number;
+  readonly link?: boolean;
+}
+
+/** What the agent reports about the hardware. */
+export interface MachineFacts {
+  /** SMBIOS UUID, lower-case; absent when the board has none or an all-zero one. */
+  readonly uuid?: string;
+  readonly firmware: Firmware;
+  readonly arch: Arch;
+  readonly cpu: { readonly model: string; readonly cores: number };
+  readonly memoryBytes: number;
+  readonly disks: readonly DiskFacts[];
+  readonly nics: readonly NicFacts[];
+  readonly dmi: { readonly vendor?: string; readonly product?: string; readonly serial?: string };
+}
+
+/** May this machine be given a role? `held` waits for an administrator, `rejected` gets silence. */
+export type Admission = 'held' | 'accepted' | 'rejected';
+
+/** Where the machine's agent was last heard from. */
+export type Whereabouts = 'ramdisk' | 'server';
+
+export interface Machine {
+  readonly id: string;
+  /** Human name, unique; `machine-` and the last three bytes of the first MAC unless renamed. */
+  readonly name: string;
+  readonly macs: readonly string[];
+  readonly uuid?: string;
+  readonly arch?: Arch;
+  readonly firmware?: Firmware;
+  readonly admission: Admission;
+  /** Why it is held or rejected, for people. */
+  readonly admissionReason?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly facts?: MachineFacts;
+  /** The server it is assigned, with the assignment's generation. */
+  readonly serverName?: string;
+  readonly generation?: number;
+  readonly firstSeenAt: string;
+  readonly lastSeenAt: string;
+}
+
+/** Lower-cases and checks a MAC address; `undefined` if it is not one. Accepts `:` and `-`. */
+export function normalizeMac(text: string): string | undefined {
+  const mac = text.trim().toLowerCase().replaceAll('-', ':');
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac) && mac !== '00:00:00:00:00:00' ? mac : undefined;
+}
+
+/** Lower-cases and checks an SMBIOS UUID; all-zero and all-ones boards have none. */
+export function normalizeUuid(text: string | undefined): string | undefined {
+  const uuid = text?.trim().toLowerCase() ?? '';
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return undefined;
+  return /^[0-]+$/.test(uuid) || /^[f-]+$/.test(uuid) ? undefined : uuid;
+}

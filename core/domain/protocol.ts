@@ -1,0 +1,124 @@
+/** Messages between appliance and agent (JSON over HTTP, `docs/agent-protocol.md`). Protocol N serves N−1. */
+
+import type { ErrorBody } from '../errors.ts';
+import type { MachineFacts, Whereabouts } from './machine.ts';
+import type { ManifestRef } from './manifest.ts';
+import type { MasterRef } from './master.ts';
+import type { Progress } from './operation.ts';
+import type { ServerIdentity, SnapshotSchedule } from './server.ts';
+import type { Snapshot, SnapshotReason } from './snapshot.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+/** POST /agent/v1/hello. One of `nonce` (ramdisk), `credential` (installed agent). */
+export interface Hello {
+  readonly protocol: number;
+  readonly where: Whereabouts;
+  readonly bootId: string;
+  readonly nonce?: string;
+  readonly credential?: string;
+  readonly facts?: MachineFacts;
+  readonly server?: string;
+  readonly generation?: number;
+}
+
+export interface Welcome {
+  /** Bearer token of this session. */
+  readonly session: string;
+  readonly machineId?: string;
+  readonly machineName?: string;
+  /** Held machines wait and may do nothing else. */
+  readonly standing: 'held' | 'waiting' | 'assigned';
+  readonly server?: string;
+  readonly schedule?: SnapshotSchedule;
+  /** Appliance clock, so that schedules follow it. */
+  readonly now: string;
+}
+
+interface TaskBase {
+  /** Idempotency key: operation id and step name. */
+  readonly id: string;
+  readonly operation: string;
+}
+
+/** What every task that touches an image on a machine needs to know of its server. */
+export interface TaskServer {
+  readonly name: string;
+  readonly generation: number;
+  readonly identity: ServerIdentity;
+  readonly imager: string;
+  readonly excludes: readonly string[];
+  readonly master?: MasterRef;
+}
+
+/** Ramdisk: partition, write the image, personalise when `fresh`, render, install the agent. */
+export interface InstallTask extends TaskBase {
+  readonly kind: 'install';
+  readonly server: TaskServer;
+  readonly image: ManifestRef;
+  readonly neededBytes: number;
+  readonly diskPin?: string;
+  readonly fresh: boolean;
+  /** The installed agent's credential, valid for this server and generation only. */
+  readonly credential: string;
+}
+
+/** Server, or ramdisk with `trust: 'nothing'` on the unmounted disk. */
+export interface SnapshotTask extends TaskBase {
+  readonly kind: 'snapshot';
+  readonly server: TaskServer;
+  readonly reason: SnapshotReason;
+  /** `stat`: the agent's stat cache may vouch for unchanged files. `nothing`: hash all content. */
+  readonly trust: 'stat' | 'nothing';
+  readonly suspect: boolean;
+}
+
+/** Ramdisk: make the disk equal to the image again, render, renew the agent. */
+export interface RestoreTask extends TaskBase {
+  readonly kind: 'restore';
+  readonly server: TaskServer;
+  readonly image: ManifestRef;
+  readonly dryRun: boolean;
+  readonly keep: readonly string[];
+  readonly only: readonly string[];
+  readonly credential: string;
+}
+
+/** Leave what runs now: into the ramdisk (kexec, else reboot: the boot plan decides), or to the local disk. */
+export interface RebootTask extends TaskBase {
+  readonly kind: 'reboot';
+  readonly to: 'ramdisk' | 'local';
+}
+
+export type AgentTask = InstallTask | SnapshotTask | RestoreTask | RebootTask;
+
+export interface InstallResult {
+  readonly diskPin: string;
+  readonly writtenBytes: number;
+  readonly bytesReceived: number;
+}
+export interface SnapshotResult {
+  readonly snapshot: Snapshot;
+}
+export interface RestoreResult {
+  readonly written: number;
+  readonly removed: number;
+  readonly metadataOnly: number;
+  readonly writtenBytes: number;
+  readonly bytesReceived: number;
+  readonly changes: readonly { readonly path: string; readonly action: string }[];
+}
+
+export type AgentTaskResult<T extends AgentTask> = T extends InstallTask
+  ? InstallResult
+  : T extends SnapshotTask
+    ? SnapshotResult
+    : T extends RestoreTask
+      ? RestoreResult
+      : Readonly<Record<string, never>>;
+
+/** POST /agent/v1/tasks/:id */
+export type TaskReport =
+  | { readonly state: 'running'; readonly progress: Progress }
+  | { readonly state: 'done'; readonly result: unknown }
+  | { readonly state: 'failed'; readonly error: ErrorBody };

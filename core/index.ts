@@ -1,0 +1,13 @@
+/** The public API of @overdub/core. Outsiders import this, `@overdub/core/agent` (machine halves) and `@overdub/core/testing` only. */
+
+export * from './agent.ts';
+export type * from './contracts/agent-tasks.ts';
+export type * from './contracts/config.ts';
+export type * from './contracts/context.ts';
+export type * from './contracts/control.ts';
+export type * from './contracts/image-source.ts';
+export type * from './contracts/notifier.ts';
+export type * from './contracts/plugin.ts';
+export type * from './contracts/repository.ts';
+export * from './hooks/hooks.ts';
+export * from './plugin-host/plugin.ts';
