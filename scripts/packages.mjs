@@ -1,0 +1,46 @@
+/**
+ * Debian packages, by what needs them. Plain data for the plain start script, so that it runs where nothing is
+ * installed yet. Each row: package, and a file whose presence proves it (cheaper than asking dpkg forty times).
+ */
+const RAMDISK = [
+  ['cpio', '/usr/bin/cpio'],
+  ['zstd', '/usr/bin/zstd'],
+  ['kmod', '/usr/sbin/depmod'],
+];
+const LAB = [
+  ['qemu-system-x86', '/usr/bin/qemu-system-x86_64'],
+  ['qemu-utils', '/usr/bin/qemu-img'],
+  ['ipxe-qemu', '/usr/lib/ipxe/qemu/efi-virtio.rom'],
+  ['seabios', '/usr/share/seabios/bios-256k.bin'],
+  ['ovmf', '/usr/share/OVMF/OVMF_CODE_4M.fd'],
+  ['ipxe', '/usr/lib/ipxe/undionly.kpxe'],
+  ['iproute2', '/usr/bin/ip'],
+  ['mmdebstrap', '/usr/bin/mmdebstrap'],
+];
+const REFEREES = [
+  ['dnsmasq-base', '/usr/sbin/dnsmasq'],
+  ['xdelta3', '/usr/bin/xdelta3'],
+  ['rdiff', '/usr/bin/rdiff'],
+  ['rsync', '/usr/bin/rsync'],
+  ['curl', '/usr/bin/curl'],
+  ['attr', '/usr/bin/setfattr'],
+  ['acl', '/usr/bin/getfacl'],
+  ['libcap2-bin', '/usr/sbin/getcap'],
+  ['xz-utils', '/usr/bin/xz'],
+  ['bzip2', '/usr/bin/bzip2'],
+  ['openssh-client', '/usr/bin/ssh-keygen'],
+  ['dosfstools', '/usr/sbin/mkfs.vfat'],
+  ['e2fsprogs', '/usr/sbin/mkfs.ext4'],
+  ['fdisk', '/usr/sbin/sfdisk'],
+  ['grub-common', '/usr/bin/grub-mkimage'],
+  ['grub2-common', '/usr/sbin/grub-install'],
+  ['grub-pc-bin', '/usr/lib/grub/i386-pc/boot.img'],
+  ['grub-efi-amd64-bin', '/usr/lib/grub/x86_64-efi/moddep.lst'],
+  ['git', '/usr/bin/git'],
+];
+
+/** What each command needs. */
+export const PACKAGES = {
+  demo: [...RAMDISK, ...LAB, ['openssh-client', '/usr/bin/ssh-keygen'], ['curl', '/usr/bin/curl']],
+  test: [...RAMDISK, ...LAB, ...REFEREES],
+};
