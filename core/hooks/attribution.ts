@@ -18,6 +18,11 @@ export type OnIsolatedFailure = (error: OverdubError) => void;
 type Handler = (input: unknown) => unknown;
 type AnyHook = AsyncSeriesBailHook<[unknown], unknown> | AsyncSeriesHook<[unknown, unknown[]]>;
 
+/** tapable's constructors have no prototype (`instanceof` throws), so the table tells the kinds apart. */
+function isBail(name: HookName, _hook: AnyHook): _hook is AsyncSeriesBailHook<[unknown], unknown> {
+  return HOOK_TABLE[name].kind === 'bail';
+}
+
 /** Builds the frozen hook groups. */
 export function createHooks(onIsolatedFailure: OnIsolatedFailure): HookCalls {
   const hooks = new Map<HookName, AnyHook>(
@@ -30,10 +35,10 @@ export function createHooks(onIsolatedFailure: OnIsolatedFailure): HookCalls {
   );
   return Object.freeze({
     async call<N extends HookName>(name: N, input: unknown): Promise<CallResult<N>> {
-      const hook = hooks.get(name);
-      if (hook instanceof AsyncSeriesBailHook) return (await hook.promise(input)) as CallResult<N>;
+      const hook = hooks.get(name) as AnyHook;
+      if (isBail(name, hook)) return (await hook.promise(input)) as CallResult<N>;
       const answers: unknown[] = [];
-      await (hook as AsyncSeriesHook<[unknown, unknown[]]>).promise(input, answers);
+      await hook.promise(input, answers);
       return (HOOK_TABLE[name].kind === 'collect' ? answers : undefined) as CallResult<N>;
     },
     tapsFor: (plugin: string) => tapsFor(plugin, hooks, onIsolatedFailure),
@@ -92,7 +97,7 @@ function tapOne(
       throw attribute(error, plugin, name);
     }
   };
-  if (hook instanceof AsyncSeriesBailHook) {
+  if (isBail(name, hook)) {
     hook.tapPromise(tapOptions, attributed);
     return;
   }
