@@ -10,4 +10,7 @@ export type * from './contracts/notifier.ts';
 export type * from './contracts/plugin.ts';
 export type * from './contracts/repository.ts';
 export * from './hooks/hooks.ts';
+export * from './plugin-host/inspect.ts';
+export * from './plugin-host/load.ts';
 export * from './plugin-host/plugin.ts';
+export { allowedText, type SchemaNode } from './plugin-host/schema.ts';

@@ -2,7 +2,7 @@
 
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { OverdubError } from '../errors.ts';
+import { type Attribution, OverdubError } from '../errors.ts';
 import { nearest } from './nearest.ts';
 import { allowedText, type SchemaNode } from './schema.ts';
 
@@ -11,33 +11,55 @@ interface UnknownKey {
   readonly allowed: readonly string[];
 }
 
+/** What a message calls the thing that has the options: a plugin, or a file. */
+interface Subject {
+  readonly label: string;
+  readonly attribution: Attribution;
+}
+
 /**
  * The options with defaults filled in; the given value is not changed.
  * CONFIG_INVALID names the plugin, the key, what is allowed and the nearest right key.
  */
 export function checkOptions(plugin: string, schema: TSchema, given: unknown): unknown {
-  const node = schema as SchemaNode;
+  return check({ label: plugin, attribution: { plugin } }, schema, given);
+}
+
+/** The same for a configuration file's own keys; messages begin with the file's name. */
+export function checkFileKeys(file: string, schema: TSchema, given: unknown): unknown {
+  return check({ label: file, attribution: {} }, schema, given);
+}
+
+function check(subject: Subject, schema: TSchema, given: unknown): unknown {
   const unknown = unknownKeys(schema, given, [])[0];
-  if (unknown !== undefined) throw unknownKeyError(plugin, unknown);
-  const options: unknown = Value.Default(schema, Value.Clone(given));
-  if (!Value.Check(schema, options)) throw wrongValueError(plugin, schema, node, options);
+  if (unknown !== undefined) throw unknownKeyError(subject, unknown);
+  const options: unknown = Value.Default(schema, copyPlain(given));
+  if (!Value.Check(schema, options)) throw wrongValueError(subject, schema, options);
   return options;
 }
 
-function unknownKeyError(plugin: string, { path, allowed }: UnknownKey): OverdubError {
+/** Objects and lists are copied, everything else (functions, class instances) is shared. */
+function copyPlain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyPlain);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copyPlain(inner)]));
+}
+
+function unknownKeyError({ label, attribution }: Subject, { path, allowed }: UnknownKey): OverdubError {
   const key = path.at(-1) as string;
   const guess = nearest(key, allowed);
   return new OverdubError(
     'CONFIG_INVALID',
-    `${plugin}: the option \`${path.join('.')}\` does not exist.${guess === undefined ? '' : ` Did you mean \`${guess}\`?`}`,
+    `${label}: the option \`${path.join('.')}\` does not exist.${guess === undefined ? '' : ` Did you mean \`${guess}\`?`}`,
     allowed.length === 0
-      ? `Remove it: ${path.length === 1 ? plugin : `\`${path.slice(0, -1).join('.')}\``} takes no options.`
+      ? `Remove it: ${path.length === 1 ? label : `\`${path.slice(0, -1).join('.')}\``} takes no options.`
       : `Allowed here: ${allowed.map((name) => `\`${name}\``).join(', ')}.`,
-    { plugin },
+    attribution,
   );
 }
 
-function wrongValueError(plugin: string, schema: TSchema, root: SchemaNode, options: unknown): OverdubError {
+function wrongValueError({ label, attribution }: Subject, schema: TSchema, options: unknown): OverdubError {
   const errors = Value.Errors(schema, options);
   // The last of a union's errors is the union's own; the first of the others is the most telling.
   const error = errors.find((each) => each.keyword === 'anyOf') ?? errors[0];
@@ -45,15 +67,15 @@ function wrongValueError(plugin: string, schema: TSchema, root: SchemaNode, opti
   const missing = (error?.params as { requiredProperties?: readonly string[] } | undefined)
     ?.requiredProperties;
   const full = missing?.[0] === undefined ? path : [...path, missing[0]];
-  const node = nodeAt(root, full);
+  const node = nodeAt(schema as SchemaNode, full);
   const allowed = node === undefined ? (error?.message ?? 'another value') : allowedText(node);
   const name = full.length === 0 ? 'the options' : `the option \`${full.join('.')}\``;
   const found = missing === undefined ? `is ${shown(valueAt(options, full))}` : 'is missing';
   return new OverdubError(
     'CONFIG_INVALID',
-    `${plugin}: ${name} ${full.length === 0 ? `are ${shown(options)}` : found}; it must be ${allowed}.`,
+    `${label}: ${name} ${full.length === 0 ? `are ${shown(options)}` : found}; it must be ${allowed}.`,
     `Correct it in the configuration file${node?.description === undefined ? '.' : ` (${node.description.replace(/\.$/, '')}).`}`,
-    { plugin },
+    attribution,
   );
 }
 

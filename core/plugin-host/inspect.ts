@@ -1,0 +1,82 @@
+/** Looks at a configuration without starting it: for `config check`, `plugin list` and plugins' own commands. */
+
+import { isAbsolute } from 'node:path';
+import type { Clock } from '../contracts/clock.ts';
+import type { ApplianceConfig } from '../contracts/config.ts';
+import type { CommandContribution } from '../contracts/context.ts';
+import type { PluginStatus } from '../contracts/control.ts';
+import type { Log } from '../contracts/log.ts';
+import { OverdubError } from '../errors.ts';
+import { createHooks } from '../hooks/attribution.ts';
+import { HOOK_NAMES, type HookName } from '../hooks/hooks.ts';
+import { createHost } from './host.ts';
+import type { SchemaNode } from './schema.ts';
+import { ensurePluginStateDir, pluginStateDir } from './state-dir.ts';
+
+export interface Inspection {
+  readonly plugins: readonly (PluginStatus & {
+    readonly hooks: readonly HookName[];
+    readonly options: SchemaNode;
+  })[];
+  readonly commands: readonly (CommandContribution & { readonly plugin: string })[];
+  readonly routes: readonly { readonly plugin: string; readonly prefix: string }[];
+  /** Agent halves, for commands that bundle them. */
+  readonly agentHalves: readonly { readonly name: string; readonly agent: URL }[];
+}
+
+/**
+ * Validates and applies every plugin; starts none, touches nothing. Throws what a start would throw:
+ * CONFIG_INVALID, PLUGIN_INCOMPATIBLE, PLUGIN_FAILED. Commands may use their plugin's state directory below
+ * `state`, but find no running appliance.
+ */
+export function inspectPlugins(
+  config: ApplianceConfig,
+  surroundings: { readonly state: string; readonly log: Log; readonly clock: Clock },
+): Inspection {
+  const { state, log, clock } = surroundings;
+  if (!isAbsolute(state)) throw new TypeError('the state directory must be an absolute path');
+  const hooks = createHooks(() => {});
+  const host = createHost({
+    plugins: config.plugins,
+    hooks,
+    log,
+    clock,
+    contextFor: ({ definition: { name } }) => ({
+      name,
+      log,
+      clock,
+      stateDir: pluginStateDir(state, name),
+      ensureStateDir: () => ensurePluginStateDir(state, name),
+      get netboot(): never {
+        throw notRunning(name, 'netboot');
+      },
+      get http(): never {
+        throw notRunning(name, 'http');
+      },
+      get control(): never {
+        throw notRunning(name, 'control');
+      },
+    }),
+  });
+  host.apply();
+  const { commands, routes } = host.contributions();
+  return {
+    plugins: host.status().map((status, index) => ({
+      ...status,
+      hooks: HOOK_NAMES.filter((hook) => hooks.tapped(hook).includes(status.name)),
+      options: (config.plugins[index]?.definition.options ?? {}) as SchemaNode,
+    })),
+    commands,
+    routes: routes.map(({ plugin, prefix }) => ({ plugin, prefix })),
+    agentHalves: host.agentHalves(),
+  };
+}
+
+function notRunning(plugin: string, what: string): OverdubError {
+  return new OverdubError(
+    'PLUGIN_FAILED',
+    `${plugin} used ctx.${what}, but no appliance runs in this process.`,
+    'apply() may only tap; use ctx.control, ctx.netboot and ctx.http from start() on.',
+    { plugin },
+  );
+}
