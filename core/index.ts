@@ -1,6 +1,7 @@
 /** The public API of @overdub/core. Outsiders import this, `@overdub/core/agent` (machine halves) and `@overdub/core/testing` only. */
 
 export * from './agent.ts';
+export type * from './contracts/agent-bundle.ts';
 export type * from './contracts/agent-tasks.ts';
 export type * from './contracts/config.ts';
 export type * from './contracts/context.ts';

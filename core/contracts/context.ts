@@ -2,6 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { HookTaps } from '../hooks/hooks.ts';
+import type { AgentHalf } from './agent-half.ts';
 import type { NetbootService } from './boot.ts';
 import type { Clock } from './clock.ts';
 import type { ApplianceControl } from './control.ts';
@@ -48,5 +49,7 @@ export interface CommandIo {
   /** OVERDUB_URL and OVERDUB_TOKEN, when set. */
   readonly url?: string;
   readonly token?: string;
+  /** The agent halves of the configured plugins, for commands that work on a directory of this machine. */
+  readonly agentHalves?: () => Promise<readonly AgentHalf[]>;
   readonly signal: AbortSignal;
 }

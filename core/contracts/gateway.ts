@@ -23,6 +23,14 @@ export interface AgentPolicy {
     hello: Hello,
     remote: { readonly ip: string },
   ): Promise<{ identity: AgentIdentity; welcome: Omit<Welcome, 'session' | 'now'> }>;
+  /**
+   * Says anew what an identity admitted earlier may do now: asked when a session is renewed (a ramdisk's agent
+   * has no second nonce) and while it waits for work. Absent: the standing never changes within a session.
+   */
+  readmit?(
+    identity: AgentIdentity,
+    hello: Hello,
+  ): Promise<{ identity: AgentIdentity; welcome: Omit<Welcome, 'session' | 'now'> }>;
   /** Opens a snapshot operation that the agent itself asked for (its schedule, or the CLI on a directory). */
   beginSnapshot(
     identity: AgentIdentity,

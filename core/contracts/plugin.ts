@@ -1,6 +1,7 @@
 /** What {@link definePlugin} takes and returns. */
 
 import type { Static, TSchema } from 'typebox';
+import type { AgentBundle, AgentHalfSource } from './agent-bundle.ts';
 import type { CommandContribution, PluginContext, RouteContribution } from './context.ts';
 
 export interface PluginDefinition<S extends TSchema> {
@@ -26,6 +27,11 @@ export interface PluginDefinition<S extends TSchema> {
 export interface PluginContributions {
   readonly routes?: readonly RouteContribution[];
   readonly commands?: readonly CommandContribution[];
+  /**
+   * Builds the program that machines fetch and start, the given halves included. At most one plugin contributes
+   * it; asked again whenever an agent needs the bundle, so it caches by its inputs.
+   */
+  readonly agentBundle?: (halves: readonly AgentHalfSource[]) => Promise<AgentBundle>;
 }
 
 /** One entry of `plugins: […]`. */

@@ -2,21 +2,23 @@
 
 import type { ErrorBody } from '../errors.ts';
 import type { MachineFacts, Whereabouts } from './machine.ts';
-import type { ManifestRef } from './manifest.ts';
+import type { ManifestRef, SkippedPath } from './manifest.ts';
 import type { MasterRef } from './master.ts';
 import type { Progress } from './operation.ts';
 import type { ServerIdentity, SnapshotSchedule } from './server.ts';
-import type { Snapshot, SnapshotReason } from './snapshot.ts';
+import type { Consistency, Snapshot, SnapshotReason } from './snapshot.ts';
 
 export const PROTOCOL_VERSION = 1;
 
-/** POST /agent/v1/hello. One of `nonce` (ramdisk), `credential` (installed agent). */
+/** POST /agent/v1/hello. One of `nonce` (ramdisk), `credential` (installed agent), `resume` (an earlier session). */
 export interface Hello {
   readonly protocol: number;
   readonly where: Whereabouts;
   readonly bootId: string;
   readonly nonce?: string;
   readonly credential?: string;
+  /** The token of an earlier session of the same boot: nonces work once, appliances restart. */
+  readonly resume?: string;
   readonly facts?: MachineFacts;
   readonly server?: string;
   readonly generation?: number;
@@ -32,6 +34,18 @@ export interface Welcome {
   readonly server?: string;
   readonly schedule?: SnapshotSchedule;
   /** Appliance clock, so that schedules follow it. */
+  readonly now: string;
+}
+
+/** GET /agent/v1/task?wait=SECONDS: what the agent is to do now, and what it should know anew. */
+export interface Orders {
+  readonly task?: AgentTask;
+  readonly standing: Welcome['standing'];
+  readonly machineName?: string;
+  readonly server?: string;
+  readonly schedule?: SnapshotSchedule;
+  /** Digest of the bundle the appliance serves: an idle agent that runs another one restarts. */
+  readonly bundle?: string;
   readonly now: string;
 }
 
@@ -96,6 +110,7 @@ export interface InstallResult {
   readonly diskPin: string;
   readonly writtenBytes: number;
   readonly bytesReceived: number;
+  readonly bytesSent?: number;
 }
 export interface SnapshotResult {
   readonly snapshot: Snapshot;
@@ -106,6 +121,7 @@ export interface RestoreResult {
   readonly metadataOnly: number;
   readonly writtenBytes: number;
   readonly bytesReceived: number;
+  readonly bytesSent?: number;
   readonly changes: readonly { readonly path: string; readonly action: string }[];
 }
 
@@ -122,3 +138,51 @@ export type TaskReport =
   | { readonly state: 'running'; readonly progress: Progress }
   | { readonly state: 'done'; readonly result: unknown }
   | { readonly state: 'failed'; readonly error: ErrorBody };
+
+/** The answer to a report. `go` false: nobody waits for this task any more, stop it. */
+export interface TaskAnswer {
+  readonly go: boolean;
+}
+
+/** POST /agent/v1/snapshots */
+export interface SnapshotRequest {
+  readonly server: string;
+  readonly reason: SnapshotReason;
+}
+
+/** POST /agent/v1/restores */
+export interface RestoreRequest {
+  readonly server: string;
+  readonly selector: string;
+  readonly dryRun: boolean;
+  readonly keep: readonly string[];
+  readonly only: readonly string[];
+}
+
+/** POST /agent/v1/transfers: begins sending a snapshot. */
+export interface TransferRequest {
+  readonly task: string;
+  /** How long ago the scan began. */
+  readonly ageMs: number;
+  /** Root of the manifest that the agent's record of earlier contents belongs to. */
+  readonly base?: string;
+}
+
+export interface TransferOffer {
+  readonly transfer: string;
+  /** The appliance has the base named, among the server's snapshots or as its master. */
+  readonly baseKnown: boolean;
+  /** Codecs whose deltas from signatures the appliance can apply. */
+  readonly codecs: readonly string[];
+  /** Set when this task was committed already: nothing is left to send. */
+  readonly committed?: Snapshot;
+}
+
+/** POST /agent/v1/transfers/:id/commit */
+export interface CommitRequest {
+  readonly manifest: ManifestRef;
+  readonly consistency: Consistency;
+  readonly skipped: readonly SkippedPath[];
+  readonly skippedTotal: number;
+  readonly filesChanged: number;
+}

@@ -1,0 +1,31 @@
+/** The agent's program as machines fetch it: files by digest, one of them the entry. */
+
+import type { Digest } from '../domain/manifest.ts';
+
+/** One file of the bundle. `path` is clean and relative; `mode` holds permission bits. */
+export interface AgentBundleFile {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly mode: number;
+}
+
+/** What `GET /agent/v1/bundle` answers. Equal programs have equal digests. */
+export interface AgentBundleManifest {
+  /** SHA-256 over the sorted list of paths, modes and file digests. */
+  readonly digest: Digest;
+  /** Path of the module to start. */
+  readonly entry: string;
+  readonly files: readonly AgentBundleFile[];
+}
+
+export interface AgentBundle extends AgentBundleManifest {
+  /** The bytes of one of `files`; rejects with NOT_FOUND for any other digest. */
+  read(digest: Digest): Promise<Uint8Array>;
+}
+
+/** A configured plugin's half that belongs into the bundle: its name and the URL of its module. */
+export interface AgentHalfSource {
+  readonly name: string;
+  readonly agent: URL;
+}
