@@ -1,3 +1,5 @@
+import type { Snapshot } from './snapshot.ts';
+
 /** How many snapshots are kept. A snapshot stays if any rule keeps it; pinned ones always stay. */
 export interface RetentionPolicy {
   /** Keep the newest n. */
@@ -10,3 +12,42 @@ export interface RetentionPolicy {
 }
 
 export const DEFAULT_RETENTION: RetentionPolicy = { last: 10, hourly: 24, daily: 14, withinSeconds: 3600 };
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+/**
+ * The snapshots of one server that no rule keeps, oldest first. Ages count from `endedAt`; hours and days are
+ * UTC's. Pinned ones stay and take no other's place; so do suspect ones while they are young, since an
+ * intruder's states must not push the good ones out. The newest good one stays whatever the policy says.
+ */
+export function snapshotsToRemove(
+  snapshots: readonly Snapshot[],
+  policy: RetentionPolicy,
+  nowMs: number,
+): Snapshot[] {
+  const newestFirst = [...snapshots].sort((a, b) => endOf(b) - endOf(a) || (a.id < b.id ? 1 : -1));
+  const ranked = newestFirst.filter((snapshot) => !snapshot.pinned && !snapshot.suspect);
+  const kept = new Set<Snapshot>([
+    ...snapshots.filter((snapshot) => snapshot.pinned),
+    ...snapshots.filter((snapshot) => endOf(snapshot) > nowMs - policy.withinSeconds * 1000),
+    ...newestFirst.filter((snapshot) => !snapshot.suspect).slice(0, 1),
+    ...ranked.slice(0, policy.last),
+    ...newestOfEach(ranked, HOUR, policy.hourly),
+    ...newestOfEach(ranked, DAY, policy.daily),
+  ]);
+  return newestFirst.filter((snapshot) => !kept.has(snapshot)).reverse();
+}
+
+function newestOfEach(newestFirst: readonly Snapshot[], spanMs: number, count: number): Snapshot[] {
+  const bySpan = new Map<number, Snapshot>();
+  for (const snapshot of newestFirst) {
+    const span = Math.floor(endOf(snapshot) / spanMs);
+    if (!bySpan.has(span)) bySpan.set(span, snapshot);
+  }
+  return [...bySpan.values()].slice(0, count);
+}
+
+function endOf(snapshot: Snapshot): number {
+  return Date.parse(snapshot.endedAt);
+}

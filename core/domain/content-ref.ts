@@ -1,0 +1,68 @@
+import { createHash, type Hash } from 'node:crypto';
+import { CutScanner } from './chunker.ts';
+import type { ChunkRef, ContentRef, Digest } from './manifest.ts';
+
+/** SHA-256 of nothing: the digest of every empty file. */
+export const EMPTY_DIGEST: Digest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
+/** Lower-case hex SHA-256 of bytes held in memory. */
+export function digestOf(bytes: Uint8Array): Digest {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Is this text a digest as manifests hold it? */
+export function isDigest(text: unknown): text is Digest {
+  return typeof text === 'string' && /^[0-9a-f]{64}$/.test(text);
+}
+
+/**
+ * Names a content in one pass: whole digest, length, and chunk list as the repository would cut it.
+ * Nothing is kept in memory but the list. Rejects with whatever `source` throws.
+ */
+export async function contentRefOf(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<ContentRef> {
+  const hasher = new ContentHasher();
+  for await (const piece of source) hasher.update(piece);
+  return hasher.finish();
+}
+
+/** The push form of {@link contentRefOf}, for callers that do something else with the bytes as well. */
+export class ContentHasher {
+  readonly #scanner = new CutScanner();
+  readonly #chunks: ChunkRef[] = [];
+  #whole: Hash | undefined;
+  #chunk = createHash('sha256');
+  #chunkBytes = 0;
+  #bytes = 0;
+
+  update(piece: Uint8Array): void {
+    let from = 0;
+    while (from < piece.length) {
+      const cut = this.#scanner.scan(piece, from);
+      const part = piece.subarray(from, cut === -1 ? piece.length : cut);
+      this.#chunk.update(part);
+      this.#whole?.update(part);
+      this.#chunkBytes += part.length;
+      this.#bytes += part.length;
+      from += part.length;
+      if (cut !== -1) this.#endChunk();
+    }
+  }
+
+  /** Ends the content. Call once. */
+  finish(): ContentRef {
+    if (this.#chunkBytes > 0) this.#endChunk();
+    const only = this.#chunks.length === 1 ? this.#chunks[0] : undefined;
+    const digest = only?.digest ?? this.#whole?.digest('hex') ?? EMPTY_DIGEST;
+    return { digest, bytes: this.#bytes, chunks: this.#chunks };
+  }
+
+  /** The first chunk's hash goes on as the whole's: most files are one chunk and are hashed once. */
+  #endChunk(): void {
+    this.#whole ??= this.#chunk.copy();
+    this.#chunks.push({ digest: this.#chunk.digest('hex'), bytes: this.#chunkBytes });
+    this.#chunk = createHash('sha256');
+    this.#chunkBytes = 0;
+  }
+}
