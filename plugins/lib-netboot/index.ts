@@ -1,0 +1,27 @@
+/** DHCP and TFTP wire formats, a TFTP server, and UDP sockets tied to an interface. A library: no plugin, no core. */
+
+export * from './dhcp/codes.ts';
+export * from './dhcp/fields.ts';
+export * from './dhcp/options.ts';
+export * from './dhcp/packet.ts';
+export * from './ipv4.ts';
+export type { TftpFile } from './tftp/block-reader.ts';
+export {
+  cleanBootName,
+  decodeTftp,
+  encodeError,
+  encodeOptionAck,
+  TFTP_ERROR,
+  type TftpRequest,
+} from './tftp/codec.ts';
+export { negotiate, type TransferLimits, type TransferTerms } from './tftp/negotiate.ts';
+export {
+  startTftpServer,
+  type TftpPeer,
+  type TftpReport,
+  type TftpServer,
+  type TftpServerOptions,
+} from './tftp/server.ts';
+export type { TransferOutcome } from './tftp/transfer.ts';
+export * from './udp/interfaces.ts';
+export * from './udp/open-udp.ts';

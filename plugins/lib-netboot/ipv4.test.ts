@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import {
+  broadcastAddress,
+  formatIpv4,
+  ipv4Bytes,
+  ipv4FromBytes,
+  isNetmask,
+  parseIpv4,
+  sameNetwork,
+} from './ipv4.ts';
+
+test('text and numbers turn into each other', () => {
+  for (const text of ['0.0.0.0', '10.0.0.1', '192.168.255.1', '255.255.255.255']) {
+    expect(formatIpv4(parseIpv4(text) as number)).toBe(text);
+    expect(ipv4FromBytes(ipv4Bytes(text))).toBe(text);
+  }
+});
+test.each(['', '1.2.3', '1.2.3.4.5', '256.1.1.1', '1.2.3.x', ' 1.2.3.4', '1.2.3.-4'])(
+  '%j is no address',
+  (text) => {
+    expect(parseIpv4(text)).toBeUndefined();
+  },
+);
+test('networks and their broadcast address', () => {
+  expect(sameNetwork('10.0.0.9', '10.0.0.1', '255.255.255.0')).toBe(true);
+  expect(sameNetwork('10.0.1.9', '10.0.0.1', '255.255.255.0')).toBe(false);
+  expect(sameNetwork('200.0.0.1', '200.0.0.2', '255.0.0.0')).toBe(true);
+  expect(broadcastAddress('10.0.0.1', '255.255.255.0')).toBe('10.0.0.255');
+});
+test.each([
+  ['255.255.255.0', true],
+  ['255.255.255.255', true],
+  ['255.0.255.0', false],
+  ['0.0.0.0', false],
+])('%s is a netmask: %s', (mask, valid) => expect(isNetmask(mask)).toBe(valid));

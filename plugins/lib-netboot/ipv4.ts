@@ -1,0 +1,47 @@
+/** IPv4 addresses as text, numbers and bytes. */
+
+/** Dotted quad → unsigned 32-bit number; `undefined` unless it is exactly four decimal bytes. */
+export function parseIpv4(text: string): number | undefined {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return undefined;
+  const bytes = match.slice(1).map(Number);
+  if (bytes.some((byte) => byte > 255)) return undefined;
+  return bytes.reduce((value, byte) => value * 256 + byte, 0);
+}
+
+/** Unsigned 32-bit number → dotted quad. */
+export function formatIpv4(value: number): string {
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
+}
+
+/** Four bytes in network order; anything that is no IPv4 address becomes 0.0.0.0. */
+export function ipv4Bytes(text: string): Uint8Array {
+  const value = parseIpv4(text) ?? 0;
+  return Uint8Array.of(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
+}
+
+/** The first four bytes as a dotted quad; `undefined` when there are fewer. */
+export function ipv4FromBytes(bytes: Uint8Array | undefined): string | undefined {
+  return bytes === undefined || bytes.length < 4 ? undefined : bytes.subarray(0, 4).join('.');
+}
+
+/** Is `address` in the network that `member` and `netmask` span? False for malformed input. */
+export function sameNetwork(address: string, member: string, netmask: string): boolean {
+  const [a, b, mask] = [parseIpv4(address), parseIpv4(member), parseIpv4(netmask)];
+  if (a === undefined || b === undefined || mask === undefined) return false;
+  return (a & mask) === (b & mask);
+}
+
+/** Last address of the network: its directed broadcast. */
+export function broadcastAddress(member: string, netmask: string): string {
+  const mask = parseIpv4(netmask) ?? 0xffffffff;
+  return formatIpv4((((parseIpv4(member) ?? 0) & mask) | ~mask) >>> 0);
+}
+
+/** Ones first, then zeros: a mask that DHCP may hand out. */
+export function isNetmask(text: string): boolean {
+  const mask = parseIpv4(text);
+  if (mask === undefined || mask === 0) return false;
+  const inverted = ~mask >>> 0;
+  return (inverted & (inverted + 1)) === 0;
+}

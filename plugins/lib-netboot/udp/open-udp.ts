@@ -1,0 +1,124 @@
+/** UDP sockets tied to one network interface. */
+
+import dgram from 'node:dgram';
+import os from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import { ipv4Bytes } from '../ipv4.ts';
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_BROADCAST = 6;
+const SO_RCVBUF = 8;
+const SO_BINDTODEVICE = 25;
+
+export interface UdpEndpoint {
+  /**
+   * Linux interface name. The socket then receives only what arrives there, and what it sends to
+   * 255.255.255.255 leaves there, which a plain socket cannot do. Needs no privilege of its own.
+   */
+  readonly interface?: string;
+  /** Local IPv4 address; default all. */
+  readonly address?: string;
+  /** Local port; 0 picks one. */
+  readonly port: number;
+  /** Share the port with other sockets that say so too. Default false: a taken port is an error. */
+  readonly share?: boolean;
+}
+
+/** Why a socket could not be opened. `code` is the system's: EADDRINUSE, EACCES, ENODEV, EADDRNOTAVAIL … */
+export class UdpError extends Error {
+  readonly code: string;
+  readonly syscall: string;
+
+  constructor(code: string, syscall: string, where: string) {
+    super(`${syscall} ${where}: ${code}`);
+    this.name = 'UdpError';
+    this.code = code;
+    this.syscall = syscall;
+  }
+}
+
+/** Opens and binds an IPv4 socket that may send broadcasts. Rejects with {@link UdpError}; leaks nothing. */
+export async function openUdp(endpoint: UdpEndpoint): Promise<dgram.Socket> {
+  const socket = dgram.createSocket({ type: 'udp4', reuseAddr: endpoint.share ?? false });
+  const device = endpoint.interface === undefined ? '' : ` on ${endpoint.interface}`;
+  const where = `${endpoint.address ?? '0.0.0.0'}:${endpoint.port}${device}`;
+  const fd = endpoint.interface === undefined ? undefined : await deviceSocket(endpoint, where);
+  try {
+    await bind(socket, fd === undefined ? { port: endpoint.port, ...address(endpoint) } : { fd });
+    socket.setBroadcast(true);
+    return socket;
+  } catch (error) {
+    socket.close();
+    if (error instanceof UdpError) throw error;
+    throw new UdpError((error as NodeJS.ErrnoException).code ?? 'EUNKNOWN', 'bind', where);
+  }
+}
+
+function address(endpoint: UdpEndpoint): { address?: string } {
+  return endpoint.address === undefined ? {} : { address: endpoint.address };
+}
+
+function bind(socket: dgram.Socket, options: dgram.BindOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(options, () => {
+      socket.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** A bound descriptor; dgram takes it over. Loaded late, so that importing this library loads no native code. */
+async function deviceSocket(endpoint: UdpEndpoint, where: string): Promise<number> {
+  const { default: koffi } = await import('koffi');
+  const libc = koffi.load(null);
+  const open = libc.func('int socket(int, int, int)');
+  const set = libc.func('int setsockopt(int, int, int, const uint8_t *, uint32_t)');
+  const bindTo = libc.func('int bind(int, const uint8_t *, uint32_t)');
+  const close = libc.func('int close(int)');
+  const failure = (syscall: string): UdpError =>
+    new UdpError(getSystemErrorMap().get(-koffi.errno())?.[0] ?? 'EUNKNOWN', syscall, where);
+
+  const fd = open(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number;
+  if (fd < 0) throw failure('socket');
+  const one = nativeInt(1);
+  const settings: readonly (readonly [number, Uint8Array])[] = [
+    [SO_BROADCAST, one],
+    [SO_RCVBUF, nativeInt(1 << 20)],
+    [SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`)],
+    ...(endpoint.share ? [[SO_REUSEADDR, one] as const] : []),
+  ];
+  for (const [name, value] of settings) {
+    if (set(fd, SOL_SOCKET, name, value, value.length) !== 0) {
+      const error = failure('setsockopt');
+      close(fd);
+      throw error;
+    }
+  }
+  const target = socketAddress(endpoint.address ?? '0.0.0.0', endpoint.port);
+  if (bindTo(fd, target, target.length) !== 0) {
+    const error = failure('bind');
+    close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function nativeInt(value: number): Uint8Array {
+  return new Uint8Array(Int32Array.of(value).buffer);
+}
+
+/** `struct sockaddr_in`: family in host order, port and address in network order. */
+function socketAddress(text: string, port: number): Uint8Array {
+  const bytes = Buffer.alloc(16);
+  if (os.endianness() === 'LE') bytes.writeUInt16LE(AF_INET);
+  else bytes.writeUInt16BE(AF_INET);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(ipv4Bytes(text), 4);
+  return bytes;
+}
