@@ -1,0 +1,166 @@
+/** What a target is searched for: the blocks of one or several bases, seen as one virtual base. */
+
+import type { SignatureIndex, SignedBase } from '@overdub/core/agent';
+import type { WeakKind } from './format.ts';
+import { type ParsedSignature, parseSignature } from './signature.ts';
+import { WeakTable } from './weak-table.ts';
+
+/** Words of each strong sum that are kept: 96 bits; whoever applies the delta checks the content's digest too. */
+const STRONG_WORDS = 3;
+
+/** A run of blocks of one base, in one group. */
+interface Run {
+  readonly firstBlock: number;
+  readonly baseStart: number;
+  readonly baseBytes: number;
+}
+
+/** Blocks of equal weak sum kind and block length, searched in one pass. Opaque outside the codec. */
+export class BlockGroup {
+  readonly weak: WeakKind;
+  readonly blockBytes: number;
+  readonly table: WeakTable;
+  #strong = new Uint32Array(0);
+  readonly #runs: Run[] = [];
+  /** Length of a base's last, short block → the numbers of the blocks of that length. */
+  readonly #short = new Map<number, number[]>();
+
+  constructor(weak: WeakKind, blockBytes: number) {
+    this.weak = weak;
+    this.blockBytes = blockBytes;
+    this.table = new WeakTable((known, added) => this.#sameStrong(known, added));
+  }
+
+  get bytes(): number {
+    return this.table.bytes + this.#strong.byteLength + this.#runs.length * 64 + this.#short.size * 64;
+  }
+
+  /** Lengths of short last blocks, longest first. */
+  get shortLengths(): number[] {
+    return [...this.#short.keys()].sort((a, b) => b - a);
+  }
+
+  reserve(blocks: number): void {
+    this.table.reserve(blocks);
+    if (blocks * STRONG_WORDS <= this.#strong.length) return;
+    const capacity = this.#runs.length === 0 ? blocks : Math.max(blocks, Math.ceil(this.table.count * 1.25));
+    const grown = new Uint32Array(capacity * STRONG_WORDS);
+    grown.set(this.#strong.subarray(0, this.table.count * STRONG_WORDS));
+    this.#strong = grown;
+  }
+
+  add(signature: ParsedSignature, baseStart: number, baseBytes: number): void {
+    this.reserve(this.table.count + signature.blocks);
+    const firstBlock = this.table.count;
+    this.#runs.push({ firstBlock, baseStart, baseBytes });
+    for (let block = 0; block < signature.blocks; block++) {
+      const at = this.table.count * STRONG_WORDS;
+      for (let word = 0; word < STRONG_WORDS; word++) {
+        this.#strong[at + word] = signature.strongWordAt(block, word);
+      }
+      this.table.add(signature.weakAt(block));
+    }
+    const shortBytes = baseBytes % this.blockBytes;
+    if (shortBytes === 0) return;
+    const blocks = this.#short.get(shortBytes) ?? [];
+    blocks.push(this.table.count - 1);
+    this.#short.set(shortBytes, blocks);
+  }
+
+  hasStrong(block: number, sum: Uint8Array): boolean {
+    const at = block * STRONG_WORDS;
+    for (let word = 0; word < STRONG_WORDS; word++) {
+      const i = word * 4;
+      const value =
+        (((sum[i] as number) << 24) |
+          ((sum[i + 1] as number) << 16) |
+          ((sum[i + 2] as number) << 8) |
+          (sum[i + 3] as number)) >>>
+        0;
+      if (this.#strong[at + word] !== value) return false;
+    }
+    return true;
+  }
+
+  /** Offset in the virtual base and length of a block. */
+  place(block: number): { readonly offset: number; readonly length: number } {
+    const run = this.#runOf(block);
+    const inBase = (block - run.firstBlock) * this.blockBytes;
+    return {
+      offset: run.baseStart + inBase,
+      length: Math.min(this.blockBytes, run.baseBytes - inBase),
+    };
+  }
+
+  shortBlocks(length: number): readonly number[] {
+    return this.#short.get(length) ?? [];
+  }
+
+  #runOf(block: number): Run {
+    let low = 0;
+    let high = this.#runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#runs[middle] as Run).firstBlock <= block) low = middle;
+      else high = middle - 1;
+    }
+    return this.#runs[low] as Run;
+  }
+
+  #sameStrong(known: number, added: number): boolean {
+    for (let word = 0; word < STRONG_WORDS; word++) {
+      if (this.#strong[known * STRONG_WORDS + word] !== this.#strong[added * STRONG_WORDS + word])
+        return false;
+    }
+    return true;
+  }
+}
+
+/** The index of {@link SignatureFeature}: about 24 bytes a block. Bases may differ in block length. */
+export class BlockIndex implements SignatureIndex {
+  readonly #groups: BlockGroup[] = [];
+  #baseBytes = 0;
+
+  constructor(bases: readonly SignedBase[]) {
+    const parsed = bases.map((base) => parseSignature(base.signature, base.baseBytes));
+    const blocks = new Map<BlockGroup, number>();
+    for (const signature of parsed) {
+      const group = this.#groupFor(signature);
+      blocks.set(group, (blocks.get(group) ?? 0) + signature.blocks);
+    }
+    for (const [group, count] of blocks) group.reserve(count);
+    for (const [i, base] of bases.entries()) this.#add(parsed[i] as ParsedSignature, base.baseBytes);
+  }
+
+  get bytes(): number {
+    return this.#groups.reduce((sum, group) => sum + group.bytes, 0);
+  }
+
+  /** Length of the virtual base. */
+  get baseBytes(): number {
+    return this.#baseBytes;
+  }
+
+  /** Longest blocks first: their matches cost least. */
+  get groups(): readonly BlockGroup[] {
+    return this.#groups;
+  }
+
+  append(base: SignedBase): void {
+    this.#add(parseSignature(base.signature, base.baseBytes), base.baseBytes);
+  }
+
+  #add(signature: ParsedSignature, baseBytes: number): void {
+    if (signature.blocks > 0) this.#groupFor(signature).add(signature, this.#baseBytes, baseBytes);
+    this.#baseBytes += baseBytes;
+  }
+
+  #groupFor({ weak, blockBytes }: ParsedSignature): BlockGroup {
+    const known = this.#groups.find((group) => group.weak === weak && group.blockBytes === blockBytes);
+    if (known !== undefined) return known;
+    const group = new BlockGroup(weak, blockBytes);
+    this.#groups.push(group);
+    this.#groups.sort((a, b) => b.blockBytes - a.blockBytes);
+    return group;
+  }
+}

@@ -1,0 +1,170 @@
+/** rdiff signatures: a weak and a strong sum for each block of a base. */
+
+import { createBLAKE2b } from 'hash-wasm';
+import {
+  invalid,
+  MAX_BLOCK_BYTES,
+  MAX_STRONG_BYTES,
+  MD4_MAGICS,
+  MIN_BLOCK_BYTES,
+  MIN_STRONG_BYTES,
+  SIGNATURE_HEADER_BYTES,
+  SIGNATURE_MAGIC,
+  type WeakKind,
+} from './format.ts';
+import { weakSum } from './weak-sum.ts';
+
+/** BLAKE2b-256 of one block. The answer is only lent: the next call may overwrite it. */
+export type StrongSum = (block: Uint8Array) => Uint8Array;
+
+/** A hasher of its own for each operation; 450 MB/s on blocks of 512 bytes. */
+export async function createStrongSum(): Promise<StrongSum> {
+  const hasher = await createBLAKE2b(8 * MAX_STRONG_BYTES);
+  return (block) => hasher.init().update(block).digest('binary');
+}
+
+export interface SignatureOptions {
+  readonly weak?: WeakKind;
+  readonly blockBytes: number;
+  /** Kept bytes of each strong sum, 12 to 32. */
+  readonly strongBytes?: number;
+  /** When given, a source of any other length is rejected. */
+  readonly sourceBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Block length that `rdiff signature` takes by itself (librsync 2.3, `rs_sig_args`). */
+export function rdiffBlockBytes(sourceBytes: number): number {
+  if (sourceBytes <= 256 * 256) return 256;
+  return Math.max(256, Math.floor(Math.sqrt(sourceBytes) / 128) * 128);
+}
+
+/** Streams a signature, byte-identical to `rdiff signature -H blake2 -R WEAK -b BLOCK -S STRONG`. */
+export async function* sign(
+  source: AsyncIterable<Uint8Array>,
+  options: SignatureOptions,
+): AsyncGenerator<Uint8Array> {
+  const { blockBytes, weak = 'rabinkarp', strongBytes = MAX_STRONG_BYTES } = options;
+  assertParameters(blockBytes, strongBytes);
+  yield header(SIGNATURE_MAGIC[weak], blockBytes, strongBytes);
+  const strong = await createStrongSum();
+  const entryBytes = 4 + strongBytes;
+  const held = new Uint8Array(blockBytes);
+  let heldBytes = 0;
+  let total = 0;
+  const putEntry = (out: Uint8Array, at: number, bytes: Uint8Array, from: number, length: number): void => {
+    putWord(out, at, weakSum(weak, bytes, from, length));
+    out.set(strong(bytes.subarray(from, from + length)).subarray(0, strongBytes), at + 4);
+  };
+  for await (const chunk of source) {
+    options.signal?.throwIfAborted();
+    total += chunk.length;
+    const out = new Uint8Array(Math.floor((heldBytes + chunk.length) / blockBytes) * entryBytes);
+    let written = 0;
+    let at = 0;
+    if (heldBytes > 0) {
+      at = Math.min(blockBytes - heldBytes, chunk.length);
+      held.set(chunk.subarray(0, at), heldBytes);
+      heldBytes += at;
+      if (heldBytes === blockBytes) {
+        putEntry(out, 0, held, 0, blockBytes);
+        written = entryBytes;
+        heldBytes = 0;
+      }
+    }
+    for (; at + blockBytes <= chunk.length; at += blockBytes, written += entryBytes) {
+      putEntry(out, written, chunk, at, blockBytes);
+    }
+    held.set(chunk.subarray(at), heldBytes);
+    heldBytes += chunk.length - at;
+    if (out.length > 0) yield out;
+  }
+  if (options.sourceBytes !== undefined && total !== options.sourceBytes) {
+    throw new Error(
+      `the source had ${total} bytes instead of ${options.sourceBytes}: it changed while it was read`,
+    );
+  }
+  if (heldBytes > 0) {
+    const out = new Uint8Array(entryBytes);
+    putEntry(out, 0, held, 0, heldBytes);
+    yield out;
+  }
+}
+
+/** A checked view of a signature's bytes. */
+export interface ParsedSignature {
+  readonly weak: WeakKind;
+  readonly blockBytes: number;
+  readonly strongBytes: number;
+  readonly blocks: number;
+  weakAt(block: number): number;
+  /** `word` counts in four bytes from the start of the strong sum; `word` < strongBytes / 4. */
+  strongWordAt(block: number, word: number): number;
+}
+
+/** Reads a signature of a base of `baseBytes`; refuses MD4, weak strong sums and any wrong length. */
+export function parseSignature(signature: Uint8Array, baseBytes: number): ParsedSignature {
+  const view = new DataView(signature.buffer, signature.byteOffset, signature.byteLength);
+  if (signature.length < SIGNATURE_HEADER_BYTES)
+    throw invalid('The signature is truncated: it has no whole header.');
+  const weak = weakKindOf(view.getUint32(0));
+  const blockBytes = view.getUint32(4);
+  const strongBytes = view.getUint32(8);
+  assertParameters(blockBytes, strongBytes);
+  const entryBytes = 4 + strongBytes;
+  const blocks = Math.ceil(baseBytes / blockBytes);
+  const expected = SIGNATURE_HEADER_BYTES + blocks * entryBytes;
+  if (signature.length !== expected) {
+    throw invalid(
+      `The signature has ${signature.length} bytes; one of a base of ${baseBytes} bytes in blocks of ${blockBytes} has ${expected}.`,
+    );
+  }
+  const entry = (block: number): number => SIGNATURE_HEADER_BYTES + block * entryBytes;
+  return {
+    weak,
+    blockBytes,
+    strongBytes,
+    blocks,
+    weakAt: (block) => view.getUint32(entry(block)),
+    strongWordAt: (block, word) => view.getUint32(entry(block) + 4 + 4 * word),
+  };
+}
+
+function weakKindOf(magic: number): WeakKind {
+  if (magic === SIGNATURE_MAGIC.rabinkarp) return 'rabinkarp';
+  if (magic === SIGNATURE_MAGIC.rollsum) return 'rollsum';
+  if (MD4_MAGICS.includes(magic)) {
+    throw invalid(
+      'The signature uses MD4, for which collisions can be made at will (CVE-2014-8242); sign with `rdiff -H blake2`.',
+    );
+  }
+  throw invalid('This is no rdiff signature: its first bytes are wrong.');
+}
+
+function assertParameters(blockBytes: number, strongBytes: number): void {
+  if (!Number.isInteger(blockBytes) || blockBytes < MIN_BLOCK_BYTES || blockBytes > MAX_BLOCK_BYTES) {
+    throw invalid(
+      `A block length of ${blockBytes} is not between ${MIN_BLOCK_BYTES} and ${MAX_BLOCK_BYTES}.`,
+    );
+  }
+  if (!Number.isInteger(strongBytes) || strongBytes < MIN_STRONG_BYTES || strongBytes > MAX_STRONG_BYTES) {
+    throw invalid(
+      `A strong sum of ${strongBytes} bytes is not between ${MIN_STRONG_BYTES} and ${MAX_STRONG_BYTES}: shorter ones mistake blocks for others.`,
+    );
+  }
+}
+
+function header(magic: number, blockBytes: number, strongBytes: number): Uint8Array {
+  const bytes = new Uint8Array(SIGNATURE_HEADER_BYTES);
+  putWord(bytes, 0, magic);
+  putWord(bytes, 4, blockBytes);
+  putWord(bytes, 8, strongBytes);
+  return bytes;
+}
+
+function putWord(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}

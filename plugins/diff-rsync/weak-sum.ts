@@ -1,0 +1,137 @@
+/** The two rolling checksums of librsync (`rabinkarp.h`, `rollsum.h`), 32 bits each. */
+
+import type { WeakKind } from './format.ts';
+
+/** A window of fixed length that slides over a buffer and keeps its checksum. */
+export interface Roller {
+  /** Checksum of the present window, unsigned. */
+  readonly sum: number;
+  /** Puts the window at `from`. */
+  start(bytes: Uint8Array, from: number): void;
+  /**
+   * Slides the window from `position` by at least one byte, until `filter` knows its sum or it stands at `last`;
+   * returns where it stands. The caller guarantees `position < last` and that `last + window` bytes exist.
+   */
+  next(bytes: Uint8Array, position: number, last: number, filter: SumFilter): number;
+}
+
+/** One bit for each of 2^(32 - shift) classes of sums: cheap proof that a sum is unknown. */
+export interface SumFilter {
+  readonly bits: Uint8Array;
+  readonly shift: number;
+}
+
+/** Spreads sums whose low bits say little over the whole word; {@link SumFilter} takes its top bits. */
+export const FILTER_MULTIPLIER = 0x9e3779b1;
+
+const RABINKARP_SEED = 1;
+const RABINKARP_MULT = 0x08104225;
+const RABINKARP_ADJUST = RABINKARP_MULT - 1;
+const ROLLSUM_OFFSET = 31;
+
+/** Checksum of `length` bytes from `from`, as librsync stores it. */
+export function weakSum(kind: WeakKind, bytes: Uint8Array, from: number, length: number): number {
+  return kind === 'rabinkarp' ? rabinkarp(bytes, from, length) : rollsum(bytes, from, length);
+}
+
+export function createRoller(kind: WeakKind, windowBytes: number): Roller {
+  return kind === 'rabinkarp' ? new RabinKarpRoller(windowBytes) : new RollsumRoller(windowBytes);
+}
+
+function rabinkarp(bytes: Uint8Array, from: number, length: number): number {
+  let hash = RABINKARP_SEED;
+  for (let i = from; i < from + length; i++) hash = (Math.imul(hash, RABINKARP_MULT) + byte(bytes, i)) | 0;
+  return hash >>> 0;
+}
+
+function rollsum(bytes: Uint8Array, from: number, length: number): number {
+  let s1 = 0;
+  let s2 = 0;
+  for (let i = from; i < from + length; i++) {
+    s1 = (s1 + byte(bytes, i) + ROLLSUM_OFFSET) & 0xffff;
+    s2 = (s2 + s1) & 0xffff;
+  }
+  return ((s2 << 16) | s1) >>> 0;
+}
+
+class RabinKarpRoller implements Roller {
+  readonly #window: number;
+  readonly #power: number;
+  #hash = 0;
+
+  constructor(windowBytes: number) {
+    this.#window = windowBytes;
+    let power = 1;
+    for (let i = 0; i < windowBytes; i++) power = Math.imul(power, RABINKARP_MULT);
+    this.#power = power;
+  }
+
+  get sum(): number {
+    return this.#hash >>> 0;
+  }
+
+  start(bytes: Uint8Array, from: number): void {
+    this.#hash = rabinkarp(bytes, from, this.#window);
+  }
+
+  next(bytes: Uint8Array, position: number, last: number, filter: SumFilter): number {
+    const { bits, shift } = filter;
+    const window = this.#window;
+    const power = this.#power;
+    let hash = this.#hash;
+    let at = position;
+    do {
+      const leaving = Math.imul(power, byte(bytes, at) + RABINKARP_ADJUST);
+      hash = (Math.imul(hash, RABINKARP_MULT) + byte(bytes, at + window) - leaving) | 0;
+      at++;
+      const bit = Math.imul(hash, FILTER_MULTIPLIER) >>> shift;
+      if (((bits[bit >>> 3] as number) & (1 << (bit & 7))) !== 0) break;
+    } while (at < last);
+    this.#hash = hash;
+    return at;
+  }
+}
+
+class RollsumRoller implements Roller {
+  readonly #window: number;
+  #s1 = 0;
+  #s2 = 0;
+
+  constructor(windowBytes: number) {
+    this.#window = windowBytes;
+  }
+
+  get sum(): number {
+    return ((this.#s2 << 16) | this.#s1) >>> 0;
+  }
+
+  start(bytes: Uint8Array, from: number): void {
+    const sum = rollsum(bytes, from, this.#window);
+    this.#s1 = sum & 0xffff;
+    this.#s2 = sum >>> 16;
+  }
+
+  next(bytes: Uint8Array, position: number, last: number, filter: SumFilter): number {
+    const { bits, shift } = filter;
+    const window = this.#window;
+    let s1 = this.#s1;
+    let s2 = this.#s2;
+    let at = position;
+    do {
+      const out = byte(bytes, at);
+      s1 = (s1 + byte(bytes, at + window) - out) & 0xffff;
+      s2 = (s2 + s1 - Math.imul(window, out + ROLLSUM_OFFSET)) & 0xffff;
+      at++;
+      const bit = Math.imul((s2 << 16) | s1, FILTER_MULTIPLIER) >>> shift;
+      if (((bits[bit >>> 3] as number) & (1 << (bit & 7))) !== 0) break;
+    } while (at < last);
+    this.#s1 = s1;
+    this.#s2 = s2;
+    return at;
+  }
+}
+
+/** Indexing that the callers have bounded already. */
+function byte(bytes: Uint8Array, index: number): number {
+  return bytes[index] as number;
+}

@@ -1,0 +1,108 @@
+/** Weak sum → block number, in typed arrays: about 6 bytes a block besides the sums. */
+
+import { FILTER_MULTIPLIER, type SumFilter } from './weak-sum.ts';
+
+/** Blocks of one sum, or neighbours in the table, past which a hostile signature is no longer followed. */
+const MAX_PROBES = 48;
+const LOAD = 0.72;
+const GROWTH = 1.25;
+const MIN_FILTER_BITS = 10;
+
+/** Decides whether two blocks of equal weak sum are the same content. */
+export type SameBlock = (known: number, added: number) => boolean;
+
+/** Grows by appending; blocks are numbered in order of `add`. Duplicates stay reachable by number only. */
+export class WeakTable {
+  #sums: Uint32Array;
+  #slots: Uint32Array;
+  #filter: Uint8Array;
+  #shift: number;
+  #count = 0;
+  readonly #same: SameBlock;
+
+  constructor(same: SameBlock) {
+    this.#same = same;
+    this.#sums = new Uint32Array(0);
+    this.#slots = new Uint32Array(1);
+    this.#shift = 32 - MIN_FILTER_BITS;
+    this.#filter = new Uint8Array(2 ** (MIN_FILTER_BITS - 3));
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get bytes(): number {
+    return this.#sums.byteLength + this.#slots.byteLength + this.#filter.byteLength;
+  }
+
+  get filter(): SumFilter {
+    return { bits: this.#filter, shift: this.#shift };
+  }
+
+  sumOf(block: number): number {
+    return this.#sums[block] as number;
+  }
+
+  /** Makes room for `blocks` in all, so that the following `add` calls never rebuild the table. */
+  reserve(blocks: number): void {
+    if (blocks <= this.#sums.length) return;
+    const capacity = this.#count === 0 ? blocks : Math.max(blocks, Math.ceil(this.#count * GROWTH));
+    const sums = new Uint32Array(capacity);
+    sums.set(this.#sums.subarray(0, this.#count));
+    this.#sums = sums;
+    this.#slots = new Uint32Array(Math.ceil(capacity / LOAD) + 1);
+    const bits = Math.max(MIN_FILTER_BITS, Math.min(31, Math.ceil(Math.log2(capacity * 6))));
+    this.#filter = new Uint8Array(2 ** (bits - 3));
+    this.#shift = 32 - bits;
+    for (let block = 0; block < this.#count; block++) this.#insert(block);
+  }
+
+  /** Adds the next block; what `SameBlock` compares must be in place already. */
+  add(sum: number): void {
+    this.reserve(this.#count + 1);
+    this.#sums[this.#count] = sum;
+    this.#insert(this.#count++);
+  }
+
+  /** First block of this sum that `matches` accepts, or -1. */
+  find(sum: number, matches: (block: number) => boolean): number {
+    const bit = filterBit(sum, this.#shift);
+    if (((this.#filter[bit >>> 3] as number) & (1 << (bit & 7))) === 0) return -1;
+    const slots = this.#slots;
+    let slot = firstSlot(sum, slots.length);
+    for (let probe = 0; probe < MAX_PROBES; probe++) {
+      const held = slots[slot] as number;
+      if (held === 0) return -1;
+      if (this.#sums[held - 1] === sum && matches(held - 1)) return held - 1;
+      slot = slot + 1 === slots.length ? 0 : slot + 1;
+    }
+    return -1;
+  }
+
+  #insert(block: number): void {
+    const sum = this.#sums[block] as number;
+    const slots = this.#slots;
+    let slot = firstSlot(sum, slots.length);
+    for (let probe = 0; probe < MAX_PROBES; probe++) {
+      const held = slots[slot] as number;
+      if (held === 0) {
+        slots[slot] = block + 1;
+        const bit = filterBit(sum, this.#shift);
+        this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] as number) | (1 << (bit & 7));
+        return;
+      }
+      if (this.#sums[held - 1] === sum && this.#same(held - 1, block)) return;
+      slot = slot + 1 === slots.length ? 0 : slot + 1;
+    }
+  }
+}
+
+function filterBit(sum: number, shift: number): number {
+  return Math.imul(sum, FILTER_MULTIPLIER) >>> shift;
+}
+
+function firstSlot(sum: number, slots: number): number {
+  const mixed = Math.imul(sum ^ (sum >>> 15), 0x85ebca6b);
+  return Math.floor(((mixed ^ (mixed >>> 13)) >>> 0) * (slots / 4294967296));
+}
