@@ -1,2 +1,7 @@
 /** Conformance suites and fakes for plugin authors and embedders. */
-export {};
+export * from './collect.ts';
+export * from './conformance/blob-store.ts';
+export { deltaCodecConformance } from './conformance/delta-codec.ts';
+export * from './fakes/dictionary-codec.ts';
+export * from './fakes/faulty-blob-store.ts';
+export * from './fakes/memory-blob-store.ts';
