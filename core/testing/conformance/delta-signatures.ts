@@ -1,0 +1,213 @@
+/** The cases of a codec's {@link SignatureFeature}. */
+
+import { describe, expect, it } from 'vitest';
+import type { RandomReader, SignatureFeature, SignedBase } from '../../contracts/delta-codec.ts';
+import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
+
+const PIECES = [1, 7, 513, 4096, 65_537];
+
+export function deltaSignaturesConformance(feature: SignatureFeature): void {
+  describe('signatures', () => {
+    roundTrips(feature);
+    severalBases(feature);
+    refusals(feature);
+  });
+}
+
+function roundTrips(feature: SignatureFeature): void {
+  it.each(deltaSamples(1024 * 1024))('$title', async ({ base, target }) => {
+    const signed = await signedBase(feature, base, 512);
+    const delta = await deltaOf(feature, [signed], target);
+    expect(sameBytes(await patched(feature, base, delta, target.length), target)).toBe(true);
+  });
+
+  it('does not depend on how its streams are cut', async () => {
+    const base = databasePages(40_000, 3);
+    const target = editPages(base, 30, 9);
+    const wanted = await signedBase(feature, base, 512);
+    const delta = await deltaOf(feature, [wanted], target);
+    for (const piece of PIECES) {
+      const signed = await signedBase(feature, base, 512, piece);
+      expect(sameBytes(signed.signature, wanted.signature)).toBe(true);
+      expect(sameBytes(await deltaOf(feature, [signed], target, piece), delta)).toBe(true);
+      expect(sameBytes(await patched(feature, base, delta, target.length, piece), target)).toBe(true);
+    }
+  });
+
+  it('sends little more than the blocks that changed', async () => {
+    const base = databasePages(1024 * 1024, 5);
+    const target = editPages(base, 30, 6);
+    const changedPages = 20;
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
+    expect(delta.length).toBeLessThan(changedPages * 2 * (512 + 32));
+  });
+
+  it('chooses a block length by itself', async () => {
+    const base = databasePages(256 * 1024, 8);
+    const target = editPages(base, 30, 2);
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 0)], target);
+    expect(sameBytes(await patched(feature, base, delta, target.length), target)).toBe(true);
+    expect(delta.length).toBeLessThan(target.length / 4);
+  });
+}
+
+function severalBases(feature: SignatureFeature): void {
+  const first = databasePages(100_001, 21);
+  const second = noise(33_333, 22);
+  const third = databasePages(50_000, 23);
+  const target = new Uint8Array(
+    Buffer.concat([third.subarray(1000), second, first.subarray(0, 60_000), noise(100, 1), second]),
+  );
+  const virtual = new Uint8Array(Buffer.concat([first, second, third]));
+
+  it.each([
+    [512, 512, 512],
+    [512, 1024, 2048],
+    [2048, 512, 1024],
+  ])('finds content of any base: blocks of %d, %d, %d', async (...blocks) => {
+    const bases = await Promise.all(
+      [first, second, third].map((base, i) => signedBase(feature, base, blocks[i] as number)),
+    );
+    const delta = await deltaOf(feature, bases, target);
+    expect(sameBytes(await patched(feature, virtual, delta, target.length), target)).toBe(true);
+    expect(delta.length).toBeLessThan(20_000);
+  });
+
+  it('gives the same delta when bases are appended one by one', async () => {
+    const bases = await Promise.all([first, second, third].map((base) => signedBase(feature, base, 512)));
+    const index = await feature.index([]);
+    for (const base of bases) index.append(base);
+    const appended = await collected(feature.delta(index, pieces(target, 4096)));
+    expect(sameBytes(appended, await deltaOf(feature, bases, target))).toBe(true);
+  });
+
+  it('counts its memory: no more than 40 bytes a block', async () => {
+    const index = await feature.index([await signedBase(feature, databasePages(2 * 1024 * 1024, 2), 512)]);
+    expect(index.bytes).toBeGreaterThan(4096 * 12);
+    expect(index.bytes).toBeLessThan(4096 * 40);
+  });
+
+  it('makes a whole target when there is no base', async () => {
+    const delta = await deltaOf(feature, [], target);
+    expect(sameBytes(await patched(feature, new Uint8Array(0), delta, target.length), target)).toBe(true);
+  });
+
+  it('copes with a base of one byte repeated', async () => {
+    const zeros = new Uint8Array(1024 * 1024);
+    const longer = new Uint8Array(1024 * 1024 + 4321);
+    const delta = await deltaOf(feature, [await signedBase(feature, zeros, 512)], longer);
+    expect(sameBytes(await patched(feature, zeros, delta, longer.length), longer)).toBe(true);
+    expect(delta.length).toBeLessThan(20_000);
+  });
+}
+
+function refusals(feature: SignatureFeature): void {
+  const base = databasePages(60_000, 51);
+  const target = editPages(base, 30, 52);
+
+  it('refuses a source of another length than was said', async () => {
+    for (const sourceBytes of [base.length - 1, base.length + 1]) {
+      const signing = collected(feature.sign(pieces(base, 4096), { sourceBytes, blockBytes: 512 }));
+      await expect(signing).rejects.toThrow();
+    }
+  });
+
+  it('refuses a signature that is cut, longer, or of another base length', async () => {
+    const { signature } = await signedBase(feature, base, 512);
+    const wrong = [
+      { signature: signature.subarray(0, 5), baseBytes: base.length },
+      { signature: signature.subarray(0, signature.length - 1), baseBytes: base.length },
+      { signature: new Uint8Array(Buffer.concat([signature, signature])), baseBytes: base.length },
+      { signature, baseBytes: base.length + 4096 },
+      { signature: noise(signature.length, 3), baseBytes: base.length },
+    ];
+    for (const signed of wrong) await expect(feature.index([signed])).rejects.toThrow();
+  });
+
+  it('refuses a cut or damaged delta, or gives the right length', async () => {
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
+    for (let length = 0; length < delta.length; length += Math.ceil(delta.length / 50)) {
+      const cut = patched(feature, base, delta.subarray(0, length), target.length);
+      await expect(cut, `cut to ${length}`).rejects.toThrow();
+    }
+    const random = createRandom(77);
+    for (let i = 0; i < 300; i++) {
+      const made = await patched(feature, base, damaged(delta, random), target.length).catch(() => undefined);
+      if (made !== undefined) expect(made.length).toBe(target.length);
+    }
+  });
+
+  it('refuses a base that turns out shorter, and another target length', async () => {
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
+    const shrunk: RandomReader = {
+      bytes: base.length,
+      read: async (offset, length) => base.subarray(0, 30_000).slice(offset, offset + length),
+    };
+    const options = { targetBytes: target.length };
+    await expect(collected(feature.patch(shrunk, pieces(delta, 999), options))).rejects.toThrow();
+    for (const wrong of [target.length - 1, target.length + 1]) {
+      await expect(patched(feature, base, delta, wrong)).rejects.toThrow();
+    }
+  });
+
+  it('stops in mid-stream on an aborted signal', async () => {
+    const index = await feature.index([await signedBase(feature, base, 512)]);
+    const controller = new AbortController();
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (let i = 0; ; i++) {
+        if (i === 20) controller.abort(new Error('enough'));
+        yield noise(5000, i + 1);
+      }
+    }
+    await expect(collected(feature.delta(index, endless(), controller.signal))).rejects.toThrow('enough');
+    const options = { sourceBytes: 1e9, blockBytes: 512, signal: controller.signal };
+    await expect(collected(feature.sign(endless(), options))).rejects.toThrow('enough');
+  });
+}
+
+async function signedBase(
+  feature: SignatureFeature,
+  base: Uint8Array,
+  blockBytes: number,
+  piece = 65_536,
+): Promise<SignedBase> {
+  const options = { sourceBytes: base.length, blockBytes };
+  return { signature: await collected(feature.sign(pieces(base, piece), options)), baseBytes: base.length };
+}
+
+async function deltaOf(
+  feature: SignatureFeature,
+  bases: readonly SignedBase[],
+  target: Uint8Array,
+  piece = 65_536,
+): Promise<Uint8Array> {
+  return collected(feature.delta(await feature.index(bases), pieces(target, piece)));
+}
+
+function patched(
+  feature: SignatureFeature,
+  base: Uint8Array,
+  delta: Uint8Array,
+  targetBytes: number,
+  piece = 65_536,
+): Promise<Uint8Array> {
+  const reader: RandomReader = {
+    bytes: base.length,
+    read: async (offset, length) => base.slice(offset, offset + length),
+  };
+  return collected(feature.patch(reader, pieces(delta, piece), { targetBytes }));
+}
+
+async function* pieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.slice(at, at + length);
+}
+
+async function collected(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) parts.push(part.slice());
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
