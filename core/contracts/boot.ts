@@ -16,6 +16,11 @@ export interface BootRequest {
   /** The raw option 93 value, for messages. */
   readonly archCode?: number;
   readonly client: BootClient;
+  /**
+   * `dhcp` (also when absent): the answer goes into a DHCP reply, so it must be a file name or URL. `script`:
+   * the client already runs iPXE and asks by HTTP for the script of this one boot.
+   */
+  readonly stage?: 'dhcp' | 'script';
   readonly ip?: string;
   readonly vendorClass?: string;
   readonly userClass?: string;
