@@ -1,0 +1,38 @@
+import { Type } from 'typebox';
+
+const optional = Type.Optional;
+
+/** What the agent reports about the hardware. */
+export const FACTS = Type.Object({
+  uuid: optional(Type.String()),
+  firmware: Type.String(),
+  arch: Type.String(),
+  cpu: Type.Object({ model: Type.String(), cores: Type.Integer() }),
+  memoryBytes: Type.Integer(),
+  disks: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      bytes: Type.Integer(),
+      sectorBytes: Type.Integer(),
+      transport: Type.String(),
+      serial: optional(Type.String()),
+      wwn: optional(Type.String()),
+      model: optional(Type.String()),
+      removable: Type.Boolean(),
+    }),
+  ),
+  nics: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      mac: Type.String(),
+      driver: optional(Type.String()),
+      speedMbps: optional(Type.Number()),
+      link: optional(Type.Boolean()),
+    }),
+  ),
+  dmi: Type.Object({
+    vendor: optional(Type.String()),
+    product: optional(Type.String()),
+    serial: optional(Type.String()),
+  }),
+});
