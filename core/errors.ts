@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   NOT_FOUND: 'The named record does not exist.',
   CONFLICT: 'The request contradicts the present state of a record.',
   INPUT_INVALID: 'A request or argument is malformed.',
+  APPLIANCE_UNREACHABLE: 'No appliance answers at the given address.',
   UNAUTHORIZED: 'The credential is missing, wrong or lacks the role.',
   IMAGE_INVALID: 'An image (directory, tar, OCI archive) is malformed, truncated or hostile.',
   MASTER_UNBOOTABLE: 'The master cannot boot a machine: no kernel or no initramfs.',

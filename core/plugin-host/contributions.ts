@@ -1,3 +1,4 @@
+import type { PluginContributions } from '../contracts/plugin.ts';
 import { OverdubError } from '../errors.ts';
 
 /** CONFIG_INVALID when a route prefix lies inside another plugin's. */
@@ -20,4 +21,18 @@ export function assertDistinctPrefixes(
 
 function inside(outer: string, inner: string): boolean {
   return inner === outer || inner.startsWith(outer.endsWith('/') ? outer : `${outer}/`);
+}
+
+/** CONFIG_INVALID when two plugins build the agent's program. */
+export function assertOneBundle(
+  hosted: readonly { readonly name: string; readonly contributions: PluginContributions }[],
+): void {
+  const [first, second] = hosted.filter(({ contributions }) => contributions.agentBundle !== undefined);
+  if (first === undefined || second === undefined) return;
+  throw new OverdubError(
+    'CONFIG_INVALID',
+    `${second.name} and ${first.name} both build the program that machines run.`,
+    'Remove one of the two plugins.',
+    { plugin: second.name },
+  );
 }

@@ -317,6 +317,16 @@ describe('apply', () => {
     expect(error.message).toBe('b serves /api/console, which overlaps /api of a.');
   });
 
+  test('one plugin builds the agent’s program, two are refused', async () => {
+    const bundle = () => Promise.reject(new Error('not built here'));
+    const building = (name: string) => plugin(name, { apply: () => ({ agentBundle: bundle }) });
+    const { host } = hostOf(plugin('other'), building('a'));
+    host.apply();
+    expect(host.contributions().agentBundle).toBe(bundle);
+    const error = await codeOf(() => hostOf(building('a'), building('b')).host.apply());
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID', plugin: 'b' });
+  });
+
   test('gives the options with defaults filled in', () => {
     let seen: unknown;
     const options = Type.Object({ port: Type.Integer({ default: 69 }) });

@@ -8,7 +8,7 @@ import type { ConfiguredPlugin, PluginContributions } from '../contracts/plugin.
 import { OverdubError } from '../errors.ts';
 import { attribute } from '../hooks/attribution.ts';
 import type { HookCalls } from '../hooks/hooks.ts';
-import { assertDistinctPrefixes } from './contributions.ts';
+import { assertDistinctPrefixes, assertOneBundle } from './contributions.ts';
 import { guardTaps } from './guarded-taps.ts';
 import { DEFAULT_TIME_LIMIT_MS, withTimeLimit } from './time-limit.ts';
 import { type ValidatedPlugin, validatePlugins } from './validate.ts';
@@ -39,6 +39,7 @@ export interface PluginHost {
   contributions(): {
     readonly routes: readonly (RouteContribution & { readonly plugin: string })[];
     readonly commands: readonly (CommandContribution & { readonly plugin: string })[];
+    readonly agentBundle?: NonNullable<PluginContributions['agentBundle']>;
   };
   /** Agent halves of living plugins, in configuration order. */
   agentHalves(): { readonly name: string; readonly agent: URL }[];
@@ -67,6 +68,7 @@ export function createHost(options: HostOptions): PluginHost {
       hosted = validatePlugins(options.plugins).map((plugin) => host(plugin, options));
       for (const each of hosted) applyOne(each, hosted, options);
       assertDistinctPrefixes(routesOf(living()));
+      assertOneBundle(living());
     },
     async start() {
       for (const each of all()) {
@@ -81,12 +83,7 @@ export function createHost(options: HostOptions): PluginHost {
     },
     stop: () => stopAll(all(), options),
     status: () => all().map(statusOf),
-    contributions: () => ({
-      routes: routesOf(living()),
-      commands: living().flatMap(({ name, contributions }) =>
-        (contributions.commands ?? []).map((command) => ({ ...command, plugin: name })),
-      ),
-    }),
+    contributions: () => contributionsOf(living()),
     agentHalves: () =>
       living().flatMap(({ name, plugin: { definition } }) =>
         definition.agent === undefined ? [] : [{ name, agent: definition.agent }],
@@ -240,6 +237,17 @@ async function stopOne(each: Hosted, options: HostOptions): Promise<OverdubError
     options.log.error({ plugin: each.name, code: attributed.code }, attributed.message);
     return attributed;
   }
+}
+
+function contributionsOf(hosted: readonly Hosted[]): ReturnType<PluginHost['contributions']> {
+  const agentBundle = hosted.find((each) => each.contributions.agentBundle)?.contributions.agentBundle;
+  return {
+    routes: routesOf(hosted),
+    commands: hosted.flatMap(({ name, contributions }) =>
+      (contributions.commands ?? []).map((command) => ({ ...command, plugin: name })),
+    ),
+    ...(agentBundle === undefined ? {} : { agentBundle }),
+  };
 }
 
 function routesOf(hosted: readonly Hosted[]): readonly (RouteContribution & { readonly plugin: string })[] {

@@ -2,8 +2,8 @@
 
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
+import { nearest } from '../domain/nearest.ts';
 import { type Attribution, OverdubError } from '../errors.ts';
-import { nearest } from './nearest.ts';
 import { allowedText, type SchemaNode } from './schema.ts';
 
 interface UnknownKey {

@@ -1,8 +1,8 @@
 /** What can be said of a list of plugins before any of them runs. */
 
 import type { ConfiguredPlugin } from '../contracts/plugin.ts';
+import { nearest } from '../domain/nearest.ts';
 import { OverdubError } from '../errors.ts';
-import { nearest } from './nearest.ts';
 import { checkOptions } from './options.ts';
 import { API_VERSION } from './plugin.ts';
 import { satisfies } from './version-range.ts';
