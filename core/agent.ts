@@ -27,10 +27,12 @@ export {
   MAX_PAGE_BYTES,
 } from './domain/pages.ts';
 export * from './domain/path.ts';
+export * from './domain/pieces.ts';
 export * from './domain/protocol.ts';
 export * from './domain/retention.ts';
 export * from './domain/schedule.ts';
 export * from './domain/selectors.ts';
 export * from './domain/server.ts';
 export type * from './domain/snapshot.ts';
+export * from './domain/transfer-bodies.ts';
 export * from './errors.ts';

@@ -1,0 +1,170 @@
+/**
+ * Frames: how bulk data travels between agent and appliance (docs/agent-protocol.md). A frame is one type byte,
+ * the payload's length as 32-bit little-endian, and the payload. A body is a sequence of frames inside one zstd
+ * stream, ended by an `end` frame: without it the body was cut off.
+ */
+
+import { pipeline, Readable } from 'node:stream';
+import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { OverdubError } from '../errors.ts';
+
+/** Frame types; letters so that a dump can be read. */
+export const FRAME = {
+  /** JSON: what the whole body is about. */
+  head: 0x49,
+  /** Raw 32-byte digests, one after another. */
+  digests: 0x57,
+  /** Bytes of one chunk. */
+  chunk: 0x43,
+  /** Bytes of one manifest page. */
+  page: 0x50,
+  /** JSON: a delta follows; what it makes. */
+  delta: 0x44,
+  /** A piece of a delta or signature. */
+  piece: 0x64,
+  /** End of the pieces. */
+  piecesEnd: 0x65,
+  /** Which earlier content the next chunks resemble: 32-bit index, 48-bit offset, little-endian. */
+  near: 0x4e,
+  /** 16-bit count of wanted digests, 16-bit count of base digests, then both. */
+  want: 0x51,
+  /** The base asked for is not known: nothing was sent for this want. */
+  unknownBase: 0x55,
+  /** JSON error body: the sender failed after it had begun. */
+  failure: 0x46,
+  /** Nothing follows. */
+  end: 0x5a,
+} as const;
+
+/** Largest payload: a chunk of 8 MiB, and some. */
+export const MAX_FRAME_BYTES: number = 8 * 1024 * 1024 + 64 * 1024;
+
+/** 2^24 bytes: what both sides hold as window at most. */
+const WINDOW_LOG = 24;
+const HEADER_BYTES = 5;
+/** Output of one decompression step. */
+const PIECE_BYTES = 256 * 1024;
+
+export interface Frame {
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+/** Header and payload as separate buffers, the payload not copied. */
+export function encodeFrame(type: number, payload: Uint8Array | string = ''): Uint8Array[] {
+  const bytes = typeof payload === 'string' ? Buffer.from(payload, 'utf8') : payload;
+  if (bytes.length > MAX_FRAME_BYTES) throw new TypeError(`a frame of ${bytes.length} bytes is too long`);
+  const header = Buffer.alloc(HEADER_BYTES);
+  header[0] = type;
+  header.writeUInt32LE(bytes.length, 1);
+  return bytes.length === 0 ? [header] : [header, bytes];
+}
+
+/** The frames of a plain byte stream. INPUT_INVALID on a length out of bounds, before anything is allocated. */
+export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+  const queue: Uint8Array[] = [];
+  let queued = 0;
+  let need = HEADER_BYTES;
+  let type: number | undefined;
+  for await (const piece of source) {
+    queue.push(piece);
+    queued += piece.length;
+    while (queued >= need) {
+      const bytes = take(queue, need);
+      queued -= need;
+      if (type === undefined) {
+        const length = bytes.readUInt32LE(1);
+        if (length > MAX_FRAME_BYTES) throw badFrame(`it announces a frame of ${length} bytes`);
+        type = bytes[0] as number;
+        need = length;
+      } else {
+        yield { type, payload: bytes };
+        type = undefined;
+        need = HEADER_BYTES;
+      }
+    }
+  }
+  if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
+}
+
+/** Removes `length` bytes from the front. */
+function take(queue: Uint8Array[], length: number): Buffer {
+  const first = queue[0];
+  if (first !== undefined && first.length > length) {
+    queue[0] = first.subarray(length);
+    return Buffer.from(first.buffer, first.byteOffset, length);
+  }
+  const out = Buffer.allocUnsafe(length);
+  let at = 0;
+  while (at < length) {
+    const piece = queue[0] as Uint8Array;
+    const part = piece.subarray(0, length - at);
+    out.set(part, at);
+    at += part.length;
+    if (part.length === piece.length) queue.shift();
+    else queue[0] = piece.subarray(part.length);
+  }
+  return out;
+}
+
+/** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */
+export function compressFrames(frames: AsyncIterable<Uint8Array>, level = 6): Readable {
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: level,
+    [constants.ZSTD_c_windowLog]: WINDOW_LOG,
+    [constants.ZSTD_c_enableLongDistanceMatching]: 1,
+  };
+  const compress = createZstdCompress({ params });
+  return pipeline(frames, compress, () => undefined) as unknown as Readable;
+}
+
+/**
+ * The frames of a compressed body. Ends at the `end` frame; INPUT_INVALID when the body stops before it, is no
+ * zstd, or goes on behind it. A `failure` frame is thrown as the error it carries.
+ */
+export async function* readBody(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+  const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
+  const decompress = createZstdDecompress({ params, chunkSize: PIECE_BYTES });
+  // A request must outlive its reading, so that a refusal can still be answered on the same socket.
+  const feed = source instanceof Readable ? source.iterator({ destroyOnReturn: false }) : source;
+  const plain = pipeline(feed, decompress, () => undefined) as unknown as AsyncIterable<Uint8Array>;
+  let ended = false;
+  try {
+    for await (const frame of parseFrames(plain)) {
+      if (ended) throw badFrame('it goes on behind its end');
+      if (frame.type === FRAME.failure) throw OverdubError.fromJSON(frameJson(frame));
+      if (frame.type === FRAME.end) ended = true;
+      else yield frame;
+    }
+  } catch (error) {
+    throw error instanceof OverdubError ? error : asBodyError(error);
+  }
+  if (!ended) throw badFrame('it stops before its end');
+}
+
+/** zlib's complaints are the sender's fault; everything else (a reset connection) is passed on. */
+function asBodyError(error: unknown): unknown {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === 'string' && (code.startsWith('ZSTD') || code.startsWith('Z_'))
+    ? badFrame('it is no zstd stream', error)
+    : error;
+}
+
+/** Payload → JSON value; INPUT_INVALID when it is none. */
+export function frameJson<T>(frame: Frame): T {
+  try {
+    return JSON.parse(Buffer.from(frame.payload).toString('utf8')) as T;
+  } catch (error) {
+    throw badFrame('a frame that must hold JSON does not', error);
+  }
+}
+
+/** The error of everything a body can have wrong. */
+export function badFrame(what: string, cause?: unknown): OverdubError {
+  return new OverdubError(
+    'INPUT_INVALID',
+    `A transfer body is malformed: ${what}.`,
+    'Repeat the transfer; if it happens again, compare the versions of agent and appliance.',
+    cause === undefined ? {} : { cause },
+  );
+}

@@ -1,0 +1,59 @@
+/** Streams inside frame streams: deltas and signatures in pieces, chunks cut from what a delta makes. */
+
+import { badFrame, FRAME, type Frame } from './frames.ts';
+
+/** The bytes of a delta or signature: frames up to the end of the pieces. Its reader may stop before that. */
+export class Pieces implements AsyncIterable<Uint8Array> {
+  readonly #frames: AsyncGenerator<Frame>;
+  #ended = false;
+
+  constructor(frames: AsyncGenerator<Frame>) {
+    this.#frames = frames;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for (let piece = await this.#next(); piece !== undefined; piece = await this.#next()) yield piece;
+  }
+
+  /** Skips what its reader left. */
+  async drain(): Promise<void> {
+    while ((await this.#next()) !== undefined);
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    if (this.#ended) return undefined;
+    const next = await this.#frames.next();
+    if (next.done === true) throw badFrame('it stops inside a delta');
+    this.#ended = next.value.type === FRAME.piecesEnd;
+    if (this.#ended) return undefined;
+    if (next.value.type !== FRAME.piece) throw badFrame('a delta is interrupted by another frame');
+    return next.value.payload;
+  }
+}
+
+/** Slices a stream by lengths; rejects when it is shorter or longer than their sum. */
+export async function* cut(
+  source: AsyncIterable<Uint8Array>,
+  lengths: readonly number[],
+): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let have = 0;
+  let at = 0;
+  for await (const piece of source) {
+    let from = 0;
+    while (from < piece.length) {
+      const length = lengths[at];
+      if (length === undefined) throw new RangeError('the delta makes more than it announced');
+      const part = piece.slice(from, from + length - have);
+      parts.push(part);
+      have += part.length;
+      from += part.length;
+      if (have < length) break;
+      yield parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+      parts = [];
+      have = 0;
+      at += 1;
+    }
+  }
+  if (at < lengths.length) throw new RangeError('the delta makes less than it announced');
+}

@@ -1,0 +1,42 @@
+/** JSON that travels in frames of transfer bodies (docs/agent-protocol.md). */
+
+import type { Digest, ManifestRef } from './manifest.ts';
+
+/** Most earlier contents one upload may name. */
+export const BASE_LIMIT = 4096;
+
+/** Most digests in one offer, one fetch or one delta's target. */
+export const DIGESTS_LIMIT = 65_536;
+
+/** Block length of signatures that travel or are kept by agents, bytes. */
+export const WIRE_BLOCK_BYTES = 512;
+
+/** First frame of an upload. */
+export interface UploadHead {
+  /** Codec of its deltas; absent when it has none. */
+  readonly codec?: string;
+  /** Earlier contents, by path in the base image. The first `virtual` of them, concatenated, are the delta base. */
+  readonly files: readonly { readonly path: string; readonly digest: Digest }[];
+  readonly virtual: number;
+}
+
+/** Announces a delta: it makes these chunks, one behind the other, which then join the base. */
+export interface DeltaHead {
+  /** Lengths of the chunks. */
+  readonly chunks: readonly number[];
+}
+
+/** First frame of a fetch, a manifest request or a signature request. */
+export interface ReadHead {
+  readonly image: ManifestRef;
+  /** Server whose newest states may serve as bases. */
+  readonly server?: string;
+  /** Codecs the agent can decode. */
+  readonly codecs?: readonly string[];
+}
+
+/** Announces a delta in a fetch answer: base and target are what the want named. */
+export interface FetchedDelta {
+  readonly codec: string;
+  readonly version: number;
+}

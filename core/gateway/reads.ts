@@ -1,0 +1,260 @@
+/** What agents may read: pages and chunks of images that are theirs, whole or as deltas against what they have. */
+
+import type { DeltaCodec, SignedBase } from '../contracts/delta-codec.ts';
+import type { AgentPolicy } from '../contracts/gateway.ts';
+import type { Repository } from '../contracts/repository.ts';
+import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts';
+import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
+import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
+import { walkPages } from '../domain/page-walk.ts';
+import { Pieces } from '../domain/pieces.ts';
+import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
+import { OverdubError, toOverdubError } from '../errors.ts';
+import { manifestRef } from './fields.ts';
+import type { ImageIndex, ImageIndexes } from './image-index.ts';
+import type { Session } from './sessions.ts';
+import { smallestDelta } from './smallest-delta.ts';
+
+/** Signatures that one request may carry, bytes. */
+const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
+/** Newest snapshots of a server whose chunks may be bases. */
+const HISTORY = 3;
+
+export interface ReadsOptions {
+  readonly policy: AgentPolicy;
+  readonly repository: Repository;
+  readonly indexes: ImageIndexes;
+  readonly codecs: () => Promise<readonly DeltaCodec[]>;
+}
+
+/** A checked read: the image may be read by this session. */
+interface Grant {
+  readonly head: ReadHead;
+  readonly index: ImageIndex;
+}
+
+export class Reads {
+  readonly #options: ReadsOptions;
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  /** Pages of an image that the agent lacks, in the order a walk meets them. */
+  async manifest(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+    const frames = readBody(body);
+    const { head } = await this.#grant(session, frames);
+    const have = new DigestSet();
+    for await (const frame of frames) for (const digest of digestsOf(frame)) have.add(digest);
+    return answer(this.#pages(head.image, have));
+  }
+
+  /** The wanted chunks in the order asked for: `chunk` or `delta` frames, or `unknownBase`. */
+  async fetch(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+    const frames = readBody(body);
+    const grant = await this.#grant(session, frames);
+    const wants: Frame[] = [];
+    for await (const frame of frames) {
+      if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
+      wants.push(frame);
+    }
+    return answer(this.#chunks(grant, wants));
+  }
+
+  /** A delta of the wanted chunks against the base whose signature the agent sends. */
+  async fetchAgainst(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+    const frames = readBody(body);
+    const grant = await this.#grant(session, frames);
+    const target: Digest[] = [];
+    for (let frame = await next(frames); frame.type === FRAME.digests; frame = await next(frames)) {
+      target.push(...this.#permitted(grant, digestsOf(frame)));
+      if (target.length > DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
+    }
+    const { signature, baseBytes } = await readSignature(frames);
+    const feature = (await this.#options.codecs()).find(
+      (codec) => grant.head.codecs?.includes(codec.name) && codec.signatures,
+    )?.signatures;
+    if (feature === undefined) throw badFrame('it names no codec with signatures');
+    const index = await feature.index([{ signature, baseBytes }]);
+    return answer(deltaFrames(feature.delta(index, this.#whole(target))));
+  }
+
+  /** Signature of a content of an image, for an agent that has lost its own. */
+  async signature(
+    session: Session,
+    image: ManifestRef,
+    content: ContentRef,
+    codecName: string,
+    blockBytes: number,
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const { index } = await this.#granted(session, { image });
+    for (const chunk of content.chunks) if (!index.chunks.has(chunk.digest)) throw notInImage(chunk.digest);
+    const codec = (await this.#options.codecs()).find((one) => one.name === codecName);
+    if (codec?.signatures === undefined) throw badFrame('it names no codec with signatures');
+    const source = this.#options.repository.readContent(content);
+    return answer(deltaFrames(codec.signatures.sign(source, { sourceBytes: content.bytes, blockBytes })));
+  }
+
+  async #grant(session: Session, frames: AsyncGenerator<Frame>): Promise<Grant> {
+    const first = await next(frames);
+    if (first.type !== FRAME.head) throw badFrame('it does not begin with a head');
+    const head = frameJson<ReadHead>(first);
+    return await this.#granted(session, { ...head, image: manifestRef(head.image, 'image') });
+  }
+
+  async #granted(session: Session, head: ReadHead): Promise<Grant> {
+    if (session.identity.standing === 'held') throw heldMachine();
+    if (!(await this.#options.policy.mayRead(session.identity, head.image))) throw notYours();
+    return { head, index: await this.#options.indexes.of(head.image) };
+  }
+
+  async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
+    const sent: Uint8Array[] = [];
+    const read = async (digest: Digest) => {
+      const bytes = await this.#options.repository.readChunk(digest);
+      sent.push(...encodeFrame(FRAME.page, bytes));
+      return bytes;
+    };
+    const enter = (digest: Digest) => !have.has(digest);
+    for await (const _page of walkPages(image, read, { enter })) yield* sent.splice(0);
+    yield* sent;
+  }
+
+  async *#chunks(grant: Grant, wants: readonly Frame[]): AsyncGenerator<Uint8Array> {
+    for (const want of wants) {
+      if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)));
+      else if (want.type === FRAME.want) yield* this.#delta(grant, want.payload);
+      else throw badFrame(`it holds a frame of the unknown type ${want.type}`);
+    }
+  }
+
+  async *#raw(digests: readonly Digest[]): AsyncGenerator<Uint8Array> {
+    for (const digest of digests) {
+      yield* encodeFrame(FRAME.chunk, await this.#options.repository.readChunk(digest));
+    }
+  }
+
+  async *#delta(grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {
+    const { target, base } = parseWant(payload);
+    this.#permitted(grant, target);
+    if (!(await this.#isKnown(grant, base))) {
+      yield* encodeFrame(FRAME.unknownBase);
+      return;
+    }
+    const codecs = (await this.#options.codecs()).filter((codec) => grant.head.codecs?.includes(codec.name));
+    const targetBytes = await this.#join(target);
+    const best = await smallestDelta(codecs, await this.#join(base), targetBytes);
+    if (best === undefined) {
+      yield* this.#raw(target);
+      return;
+    }
+    const head: FetchedDelta = { codec: best.codec.name, version: best.codec.formatVersion };
+    yield* encodeFrame(FRAME.delta, JSON.stringify(head));
+    yield* encodeFrame(FRAME.piece, best.delta);
+  }
+
+  /** Bases may be of the image itself and of the server's newest states: nothing that tells of others. */
+  async #isKnown(grant: Grant, digests: readonly Digest[]): Promise<boolean> {
+    const indexes = [grant.index];
+    const { server } = grant.head;
+    const snapshots = server === undefined ? [] : await this.#options.repository.listSnapshots(server);
+    for (const snapshot of snapshots.slice(-HISTORY)) {
+      indexes.push(await this.#options.indexes.of(snapshot.manifest));
+    }
+    return digests.every((digest) => indexes.some((index) => index.chunks.has(digest)));
+  }
+
+  #permitted(grant: Grant, digests: readonly Digest[]): readonly Digest[] {
+    for (const digest of digests) if (!grant.index.chunks.has(digest)) throw notInImage(digest);
+    return digests;
+  }
+
+  async #join(digests: readonly Digest[]): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (const digest of digests) parts.push(await this.#options.repository.readChunk(digest));
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  async *#whole(digests: readonly Digest[]): AsyncGenerator<Uint8Array> {
+    for (const digest of digests) yield await this.#options.repository.readChunk(digest);
+  }
+}
+
+/** Adds the end; a failure on the way becomes a failure frame, because the status line is gone by then. */
+async function* answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* frames;
+    yield* encodeFrame(FRAME.end);
+  } catch (error) {
+    const body = toOverdubError(error, 'INTERNAL', 'See the log of the appliance.').toJSON();
+    yield* encodeFrame(FRAME.failure, JSON.stringify(body));
+  }
+}
+
+async function* deltaFrames(delta: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of delta) yield* encodeFrame(FRAME.piece, piece);
+  yield* encodeFrame(FRAME.piecesEnd);
+}
+
+async function next(frames: AsyncGenerator<Frame>): Promise<Frame> {
+  const frame = await frames.next();
+  if (frame.done === true) throw badFrame('it stops before its end');
+  return frame.value;
+}
+
+/** The signature behind a delta head that tells its base's length; whole in memory, bounded. */
+async function readSignature(frames: AsyncGenerator<Frame>): Promise<SignedBase> {
+  const pieces = new Pieces(frames);
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.length;
+    if (bytes > MAX_SIGNATURE_BYTES) throw badFrame('its signature is too long');
+    parts.push(piece);
+  }
+  const trailer = frameJson<{ baseBytes?: unknown }>(await next(frames));
+  const { baseBytes } = trailer;
+  if (!Number.isSafeInteger(baseBytes) || (baseBytes as number) < 0) throw badFrame('its base has no length');
+  return { signature: Buffer.concat(parts), baseBytes: baseBytes as number };
+}
+
+function digestsOf(frame: Frame): Digest[] {
+  const digests = frame.type === FRAME.digests ? unpackDigests(frame.payload) : undefined;
+  if (digests === undefined || digests.length > DIGESTS_LIMIT)
+    throw badFrame('a list of digests is malformed');
+  return digests;
+}
+
+function parseWant(payload: Uint8Array): { target: Digest[]; base: Digest[] } {
+  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  const [wanted, bases] = payload.length < 4 ? [0, 0] : [view.readUInt16LE(0), view.readUInt16LE(2)];
+  if (wanted === 0 || payload.length !== 4 + (wanted + bases) * DIGEST_BYTES) {
+    throw badFrame('a want has the wrong length');
+  }
+  const digests = unpackDigests(payload.subarray(4)) as Digest[];
+  return { target: digests.slice(0, wanted), base: digests.slice(wanted) };
+}
+
+function notInImage(digest: Digest): OverdubError {
+  return new OverdubError(
+    'NOT_FOUND',
+    `The chunk ${digest.slice(0, 12)}… does not belong to the image that is read.`,
+    'Compare the versions of agent and appliance.',
+  );
+}
+
+function notYours(): OverdubError {
+  return new OverdubError(
+    'UNAUTHORIZED',
+    'This agent may not read that image: it is neither of its server nor its master.',
+    'Use a token that is allowed to act for that server.',
+  );
+}
+
+function heldMachine(): OverdubError {
+  return new OverdubError(
+    'MACHINE_HELD',
+    'This machine is held and may read nothing.',
+    'Accept it: overdub machine accept MACHINE.',
+  );
+}
