@@ -1,0 +1,222 @@
+/**
+ * `npm run bench -- drift --data DIR`: real drift through a real appliance, beside the field's own tools.
+ *
+ * DIR holds `master`, `a` and `b`, three trees of one server at three times. A live directory becomes `a`, is
+ * snapshotted, becomes `b` in place, is snapshotted, and is rolled back to `a`. Prints bytes moved (both directions,
+ * as the appliance counts them), CPU and memory of both sides, and the ratio to `zstd --patch-from`.
+ */
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs, promisify } from 'node:util';
+import type { Operation, Snapshot } from '@overdub/core';
+
+const run = promisify(execFile);
+const BIN = resolve(import.meta.dirname, '../../bin/overdub.mjs');
+const SERVER = 'drift';
+
+interface Row {
+  readonly what: string;
+  readonly movedBytes?: number;
+  readonly storedBytes?: number;
+  readonly seconds?: number;
+  readonly agentMiB?: number;
+  readonly note?: string;
+}
+
+export interface DriftReport {
+  readonly rows: readonly Row[];
+  /** Peak resident memory of the appliance over the whole run. */
+  readonly applianceMiB: number;
+  /** Rollback's moved bytes over what `zstd --patch-from` needs from present to target, changed files only. */
+  readonly rollbackRatio: number;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { data: { type: 'string' }, report: { type: 'string' } } });
+  if (values.data === undefined)
+    throw new Error('usage: drift --data DIR [--report FILE]   (DIR holds master, a, b)');
+  const report = await measureDrift(resolve(values.data));
+  printReport(report);
+  if (values.report !== undefined) await writeFile(values.report, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+/** Runs the whole measurement in a temporary directory, which it removes. */
+export async function measureDrift(data: string): Promise<DriftReport> {
+  const work = await mkdtemp(join(tmpdir(), 'overdub-drift-'));
+  const appliance = await startAppliance(work);
+  try {
+    const live = join(work, 'live');
+    const overdub = commandFor(appliance, work);
+    const rows: Row[] = [];
+    await overdub('master', 'import', 'drift', join(data, 'master'));
+    await overdub('server', 'create', SERVER, '--master', 'drift');
+    await become(live, join(data, 'a'));
+    rows.push(await snapshot(overdub, live, 'first overlay, a against the master'));
+    await become(live, join(data, 'b'));
+    rows.push(await snapshot(overdub, live, 'next overlay, b applied in place'));
+    rows.push(await snapshot(overdub, live, 'nothing changed'));
+    rows.push(await rollback(overdub, live));
+    const zstd = await patchFrom(live, data, work);
+    rows.push({ what: 'zstd -3 --patch-from, b to a, changed files', movedBytes: zstd });
+    const applianceMiB = peakMiB(appliance.child);
+    return { rows, applianceMiB, rollbackRatio: (rows.at(-2)?.movedBytes ?? 0) / zstd };
+  } finally {
+    await stopAppliance(appliance.child);
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+interface RunningAppliance {
+  readonly child: ChildProcess;
+  readonly url: string;
+  readonly token: string;
+}
+
+async function startAppliance(work: string): Promise<RunningAppliance> {
+  const config = resolve(import.meta.dirname, '../../examples/minimal/overdub.config.ts');
+  const child = spawn(
+    process.execPath,
+    [BIN, 'up', '--config', config, '--state', join(work, 'state'), '--port', '0', '--json'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, OVERDUB_NO_REEXEC: '1' },
+    },
+  );
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!line.startsWith('{')) continue;
+    const hello = JSON.parse(line) as { url?: string; token?: string };
+    if (hello.url !== undefined && hello.token !== undefined)
+      return { child, url: hello.url, token: hello.token };
+  }
+  throw new Error('the appliance ended before it was up; its message is above');
+}
+
+async function stopAppliance(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const ended = new Promise((done) => child.once('exit', done));
+  child.kill('SIGTERM');
+  await ended;
+}
+
+type Overdub = (...args: string[]) => Promise<{ json: unknown; seconds: number; peakMiB: number }>;
+
+/** Runs `overdub … --json` under time(1), for wall seconds and peak memory of the whole process. */
+function commandFor(appliance: RunningAppliance, work: string): Overdub {
+  const env = { ...process.env, OVERDUB_URL: appliance.url, OVERDUB_TOKEN: appliance.token };
+  return async (...args) => {
+    const times = join(work, 'times');
+    const { stdout } = await run('/usr/bin/time', ['-o', times, '-f', '%e %M', BIN, ...args, '--json'], {
+      env,
+      maxBuffer: 256 << 20,
+    });
+    const [seconds, kib] = readFileSync(times, 'utf8').trim().split(' ').map(Number) as [number, number];
+    return { json: JSON.parse(stdout), seconds, peakMiB: kib / 1024 };
+  };
+}
+
+async function snapshot(overdub: Overdub, live: string, what: string): Promise<Row> {
+  const taken = await overdub('agent', 'snapshot', '--root', live, '--server', SERVER);
+  const list = (await overdub('snapshot', 'list', SERVER)).json as Snapshot[];
+  const stats = list.at(-1)?.stats;
+  if (stats === undefined) throw new Error('the snapshot is not listed');
+  return {
+    what,
+    movedBytes: stats.bytesReceived + stats.bytesSent,
+    storedBytes: stats.bytesStored,
+    seconds: taken.seconds,
+    agentMiB: taken.peakMiB,
+    note: `${stats.filesChanged} files`,
+  };
+}
+
+async function rollback(overdub: Overdub, live: string): Promise<Row> {
+  const done = await overdub('agent', 'rollback', '--root', live, '--server', SERVER, '--snapshot', '~2');
+  const result = done.json as Operation['result'] & { bytesReceived?: number; bytesSent?: number };
+  return {
+    what: 'rollback of b to a',
+    movedBytes: (result?.bytesReceived ?? 0) + (result?.bytesSent ?? 0),
+    seconds: done.seconds,
+    agentMiB: done.peakMiB,
+  };
+}
+
+/** In place, as a server drifts: inodes and times of unchanged files stay. */
+async function become(live: string, tree: string): Promise<void> {
+  await run('rsync', [
+    '-aHAX',
+    '--numeric-ids',
+    '--delete',
+    '--inplace',
+    '--no-whole-file',
+    `${tree}/`,
+    `${live}/`,
+  ]);
+}
+
+/** Bytes that `zstd -3 --patch-from` needs from b's changed files to a's: one stream each, in path order. */
+async function patchFrom(live: string, data: string, work: string): Promise<number> {
+  const { stdout } = await run(
+    'rsync',
+    ['-aHAXn', '--checksum', '--delete', '--out-format=%n', `${data}/b/`, `${live}/`],
+    { maxBuffer: 64 << 20 },
+  );
+  const names = stdout
+    .split('\n')
+    .filter((name) => name !== '' && !name.endsWith('/') && !name.startsWith('deleting '));
+  for (const side of ['a', 'b']) {
+    await writeFile(join(work, 'names'), names.join('\n'));
+    await run('tar', [
+      '--sort=name',
+      '--ignore-failed-read',
+      '-C',
+      join(data, side),
+      '-cf',
+      join(work, `${side}.tar`),
+      '-T',
+      join(work, 'names'),
+    ]).catch((error: Error & { code?: number }) => {
+      // A file that only one side has makes tar complain; both archives still hold what there is.
+      if (error.code !== 1 && error.code !== 2) throw error;
+    });
+  }
+  const patch = join(work, 'patch.zst');
+  await run('zstd', [
+    '-q',
+    '-f',
+    '-3',
+    '--long=31',
+    `--patch-from=${join(work, 'b.tar')}`,
+    join(work, 'a.tar'),
+    '-o',
+    patch,
+  ]);
+  return (await stat(patch)).size;
+}
+
+function peakMiB(child: ChildProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;
+}
+
+function printReport(report: DriftReport): void {
+  const cell = (value: number | undefined, digits = 0): string =>
+    (value === undefined ? '' : value.toFixed(digits)).padStart(12);
+  console.log(
+    `${'what'.padEnd(46)}${'moved'.padStart(12)}${'stored'.padStart(12)}${'seconds'.padStart(12)}${'agent MiB'.padStart(12)}`,
+  );
+  for (const row of report.rows) {
+    console.log(
+      `${row.what.padEnd(46)}${cell(row.movedBytes)}${cell(row.storedBytes)}${cell(row.seconds, 1)}${cell(row.agentMiB)}  ${row.note ?? ''}`,
+    );
+  }
+  console.log(
+    `appliance, peak: ${report.applianceMiB.toFixed(0)} MiB; rollback / zstd --patch-from: ${report.rollbackRatio.toFixed(2)}`,
+  );
+}
+
+if (process.argv[1] === import.meta.filename) await main();
