@@ -1,0 +1,119 @@
+/** The sockets of one interface: DHCP, boot server (4011), TFTP; packets in, replies out. */
+
+import type dgram from 'node:dgram';
+import type { Artifact, Log } from '@overdub/core/agent';
+import {
+  type DhcpPacket,
+  decodeDhcp,
+  encodeDhcp,
+  interfaceMtu,
+  payloadBudget,
+  startTftpServer,
+  type TftpFile,
+  type TftpReport,
+  type TftpServer,
+} from '@overdub/lib-netboot';
+import type { Desk } from './desk.ts';
+import { openPort, portError } from './ports.ts';
+import { handleBootServer } from './proxy.ts';
+import type { Reply } from './reply.ts';
+
+/** Answers under way at one time; what comes beyond is dropped, and clients ask again. */
+const MAX_PENDING = 512;
+const TFTP_HEADERS = 32;
+
+/** Makes a reply out of a request, or none. */
+export type Handler = (
+  packet: DhcpPacket,
+  from: { address: string; port: number },
+) => Promise<Reply | undefined>;
+
+/** Opens DHCP and boot-server ports. Everything that was opened is in `opened`, also when it rejects. */
+export async function listenDhcp(
+  desk: Desk,
+  handler: Handler,
+  opened: (() => Promise<void>)[],
+): Promise<void> {
+  const { site, ports } = desk;
+  const dhcp = await openPort({ interface: site.interface, port: ports.server }, 'DHCP');
+  opened.push(() => closed(dhcp));
+  const bootServer = await openPort({ interface: site.interface, port: ports.proxy }, 'PXE boot server');
+  opened.push(() => closed(bootServer));
+  serve(dhcp, handler, desk);
+  serve(bootServer, (packet, from) => handleBootServer(packet, from, desk), desk);
+}
+
+/** Closes a socket; resolves when it is. */
+export function closed(socket: dgram.Socket): Promise<void> {
+  return new Promise((resolve) => socket.close(() => resolve()));
+}
+
+function serve(socket: dgram.Socket, handler: Handler, desk: Desk): void {
+  const { log, site } = desk;
+  let pending = 0;
+  socket.on('error', (error) =>
+    log.error({ interface: site.interface, error: error.message }, 'DHCP socket failed'),
+  );
+  socket.on('message', (bytes, from) => {
+    const { packet, problem } = decodeDhcp(bytes);
+    if (problem !== undefined) log.debug({ from: from.address, problem }, 'a malformed DHCP message');
+    // Our own search for other servers comes back to us.
+    if (packet === undefined || packet.op !== 1 || pending >= MAX_PENDING || isOurs(packet, site.mac)) return;
+    pending += 1;
+    handler(packet, from)
+      .then((reply) => (reply === undefined ? undefined : send(socket, packet, reply, log)))
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        log.error(
+          { interface: site.interface, reason },
+          'a DHCP request could not be answered; the client asks again',
+        );
+      })
+      .finally(() => {
+        pending -= 1;
+      });
+  });
+}
+
+function isOurs(packet: DhcpPacket, mac: string): boolean {
+  return (
+    mac !== '00:00:00:00:00:00' && Buffer.from(packet.chaddr).toString('hex') === mac.replaceAll(':', '')
+  );
+}
+
+function send(socket: dgram.Socket, request: DhcpPacket, reply: Reply, log: Log): Promise<void> {
+  const { bytes, dropped } = encodeDhcp(reply.draft, payloadBudget(request));
+  if (dropped.length > 0) log.warn({ dropped }, 'a DHCP reply has no room for all its options');
+  return new Promise((resolve, reject) => {
+    socket.send(bytes, reply.to.port, reply.to.address, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Serves the core's artifacts by TFTP on one interface. */
+export async function listenTftp(desk: Desk, port: number): Promise<TftpServer> {
+  const { site, netboot, log } = desk;
+  const listen = { interface: site.interface, address: site.address, port };
+  const mtu = await interfaceMtu(site.interface);
+  try {
+    return await startTftpServer({
+      listen,
+      maxBlockBytes: mtu - TFTP_HEADERS,
+      open: async (name) => fileOf(await netboot.artifact(name)),
+      onReport: (report) => logTransfer(report, log),
+    });
+  } catch (error) {
+    throw portError(error, listen, 'TFTP');
+  }
+}
+
+function fileOf(artifact: Artifact | undefined): TftpFile | undefined {
+  return artifact && { bytes: artifact.bytes, read: () => artifact.read() };
+}
+
+function logTransfer(report: TftpReport, log: Log): void {
+  const { name, peer, result, bytes, milliseconds, reason } = report;
+  const fields = { name, client: peer.address, bytes, milliseconds: Math.round(milliseconds), reason };
+  if (result === 'done') log.info(fields, 'sent by TFTP');
+  else if (result === 'aborted') log.debug(fields, 'TFTP client had enough');
+  else log.warn(fields, 'TFTP transfer failed');
+}

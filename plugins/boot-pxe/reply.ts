@@ -1,0 +1,126 @@
+/** How an answer is put into a packet, and where it goes. */
+
+import {
+  type DhcpDraft,
+  type DhcpPacket,
+  encodeSubOptions,
+  ipv4Bytes,
+  MESSAGE,
+  type MessageType,
+  nulTerminated,
+  OPTION,
+} from '@overdub/lib-netboot';
+import type { Caller } from './caller.ts';
+import type { Ports, Quirks } from './options.ts';
+import type { Site } from './sites.ts';
+
+const UNSET = '0.0.0.0';
+/** PXE discovery control, bit 3: take the boot file of this offer, ask no boot server, show no menu (PXE 2.1 §2.2.2). */
+const USE_OFFERED_FILE = Uint8Array.of(8);
+const PXE_DISCOVERY_CONTROL = 6;
+/** iPXE: do not wait for a proxyDHCP offer; saves seconds where we are the only server. */
+const IPXE_NO_PXEDHCP = encodeSubOptions([[176, Uint8Array.of(1)]], { end: false });
+
+type Option = readonly [number, Uint8Array];
+
+/** A reply before it is encoded. */
+export interface Reply {
+  readonly type: MessageType;
+  readonly draft: DhcpDraft;
+  readonly to: Destination;
+}
+
+export interface Destination {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ReplyParts {
+  readonly type: MessageType;
+  readonly site: Site;
+  readonly to: Destination;
+  readonly yiaddr?: string;
+  readonly options: readonly Option[];
+  readonly bootFile?: string;
+}
+
+/** Fills the fixed fields: identity, flags and giaddr are the request's (RFC 2131 table 3). */
+export function makeReply(request: DhcpPacket, parts: ReplyParts): Reply {
+  const { type, site, bootFile } = parts;
+  const relayed = type === MESSAGE.nak && request.giaddr !== UNSET;
+  const options: Option[] = [
+    [OPTION.messageType, Uint8Array.of(type)],
+    [OPTION.serverId, ipv4Bytes(site.address)],
+    ...parts.options,
+    ...echoed(request, OPTION.clientId),
+    // RFC 3046 §2.2: relay information comes last.
+    ...echoed(request, OPTION.relayInformation),
+  ];
+  return {
+    type,
+    to: parts.to,
+    draft: {
+      op: 2,
+      htype: request.htype,
+      xid: request.xid,
+      // A relayed NAK must reach a client whose address is wrong: the relay has to broadcast it (RFC 2131 §4.3.2).
+      flags: relayed ? request.flags | 0x8000 : request.flags,
+      ciaddr: type === MESSAGE.ack ? request.ciaddr : UNSET,
+      yiaddr: parts.yiaddr ?? UNSET,
+      siaddr: bootFile === undefined ? UNSET : site.address,
+      giaddr: request.giaddr,
+      chaddr: request.chaddr,
+      ...(bootFile === undefined ? {} : { sname: site.address, file: fitsFile(bootFile) ? bootFile : '' }),
+      options,
+    },
+  };
+}
+
+/** Names of 128 bytes and more only fit option 67. */
+function fitsFile(name: string): boolean {
+  return name.length < 128;
+}
+
+function echoed(request: DhcpPacket, code: number): readonly Option[] {
+  const value = request.options.get(code);
+  return value === undefined ? [] : [[code, value]];
+}
+
+/**
+ * Where a reply goes (RFC 2131 §4.1): to the relay, to the address the client has, else to everybody on the
+ * interface, since a client without an address cannot be asked for one by ARP.
+ */
+export function destinationOf(request: DhcpPacket, type: MessageType, ports: Ports): Destination {
+  if (request.giaddr !== UNSET) return { address: request.giaddr, port: ports.server };
+  if (type !== MESSAGE.nak && request.ciaddr !== UNSET)
+    return { address: request.ciaddr, port: ports.client };
+  return { address: '255.255.255.255', port: ports.client };
+}
+
+/**
+ * Options that name a boot file. Firmware wants option 60 `PXEClient` and, unless its quirks say otherwise,
+ * option 43 with it: without 43 EDK2 goes on to ask port 4011. iPXE needs 60 only to accept a proxy's offer.
+ */
+export function bootOptions(
+  request: DhcpPacket,
+  caller: Caller,
+  bootFile: string,
+  site: Site,
+  quirks: Quirks,
+  mode: 'proxy' | 'server',
+): readonly Option[] {
+  const firmware = caller.client === 'pxe';
+  const options: Option[] = [...echoed(request, OPTION.machineUuid)];
+  if ((firmware || mode === 'proxy') && quirks.vendorClass !== false) {
+    options.push([OPTION.vendorClass, Buffer.from('PXEClient')]);
+  }
+  if (firmware && quirks.option43 !== false) {
+    options.push([OPTION.vendorSpecific, encodeSubOptions([[PXE_DISCOVERY_CONTROL, USE_OFFERED_FILE]])]);
+  }
+  options.push(
+    [OPTION.bootFile, nulTerminated(bootFile)],
+    [OPTION.tftpServerName, nulTerminated(site.address)],
+  );
+  if (!firmware && mode === 'server') options.push([OPTION.ipxe, IPXE_NO_PXEDHCP]);
+  return options;
+}
