@@ -1,0 +1,67 @@
+/** Whole files that appear complete or not at all. */
+
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { RandomReader } from '@overdub/core/agent';
+
+/** Writes `pieces` to a temporary name beside `path`, syncs, renames, syncs the folder. Nothing is left on failure. */
+export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
+  const file = await open(temporary, 'wx');
+  try {
+    for await (const piece of pieces) await writeWhole(file, piece);
+    await file.sync();
+    await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await file.close();
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Rejects when `bytes` more cannot fit on the filesystem of `path`. */
+export async function assertRoom(path: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(path));
+  const free = bavail * bsize;
+  if (bytes > free) {
+    throw new Error(
+      `${path} would have ${bytes} bytes, but only ${free} are free there: make room or write elsewhere`,
+    );
+  }
+}
+
+/** Random access to an open file whose length stays as it is now. */
+export async function fileReader(file: FileHandle): Promise<RandomReader> {
+  const { size } = await file.stat();
+  return {
+    bytes: size,
+    async read(offset, length) {
+      const buffer = new Uint8Array(length);
+      let filled = 0;
+      while (filled < length) {
+        const { bytesRead } = await file.read(buffer, filled, length - filled, offset + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return buffer.subarray(0, filled);
+    },
+  };
+}
+
+async function writeWhole(file: FileHandle, piece: Uint8Array): Promise<void> {
+  for (let from = 0; from < piece.length; ) {
+    from += (await file.write(piece, from, piece.length - from)).bytesWritten;
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,4 @@
+import { deltaCodecConformance } from '@overdub/core/testing';
+import { zstdCodec } from './codec.ts';
+
+deltaCodecConformance('diff-zstd', zstdCodec());
