@@ -2,10 +2,10 @@
 
 import type { ConfiguredPlugin } from '../contracts/plugin.ts';
 import { nearest } from '../domain/nearest.ts';
+import { satisfies } from '../domain/version-range.ts';
 import { OverdubError } from '../errors.ts';
 import { checkOptions } from './options.ts';
 import { API_VERSION } from './plugin.ts';
-import { satisfies } from './version-range.ts';
 
 /** A configured plugin whose options have been checked and completed with their defaults. */
 export interface ValidatedPlugin extends ConfiguredPlugin {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nearest } from '../domain/nearest.ts';
+import { nearest } from './nearest.ts';
 import { satisfies } from './version-range.ts';
 
 test.each([

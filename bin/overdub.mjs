@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+/**
+ * Starts Overdub under a Node that can run it: the one that npm installed beside it, else this one if it is new
+ * enough. Plain JavaScript without dependencies, so that an old system Node can run this much of it.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const CONDITION = '--conditions=overdub-source';
+const FLOOR = [22, 18];
+const root = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))));
+const isCheckout = existsSync(join(root, 'core', 'cli', 'main.ts'));
+const STARTED = 'OVERDUB_STARTED_BY';
+
+// Set by ourselves only: inherited from another `overdub`, it names neither us nor our parent.
+if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
+  delete process.env[STARTED];
+  await start();
+} else {
+  restart(suitableNode());
+}
+
+/** Under the right Node and conditions: the CLI itself. */
+async function start() {
+  const module = (path) => pathToFileURL(join(root, path)).href;
+  const cli = await (isCheckout ? import(module('core/cli/main.ts')) : import('@overdub/core/cli'));
+  const defaults = module(isCheckout ? 'defaults.ts' : 'dist/defaults.js');
+  await cli.main(async () => (await import(defaults)).default);
+}
+
+/** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
+function restart(node) {
+  const args = [...(isCheckout ? [CONDITION] : []), fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+  const env = { ...process.env, [STARTED]: String(process.pid) };
+  if (typeof process.execve === 'function') {
+    process.removeAllListeners('warning');
+    process.execve(node, [node, ...args], env);
+  }
+  const child = spawn(node, args, { stdio: 'inherit', env });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      // A terminal's Ctrl-C reaches the whole process group by itself.
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on('error', (error) => fail(`${node} cannot be started: ${error.message}`));
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exitCode = code ?? 1;
+    else process.exitCode = 1;
+  });
+}
+
+/** The pinned Node of this folder or of any above it (npm may hoist it), else the running one. */
+function suitableNode() {
+  const name = `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`;
+  for (let folder = root; ; folder = dirname(folder)) {
+    const pinned = join(folder, 'node_modules', name, 'bin', 'node');
+    if (existsSync(pinned)) return pinned;
+    if (dirname(folder) === folder) break;
+  }
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > FLOOR[0] || (major === FLOOR[0] && minor >= FLOOR[1])) return process.execPath;
+  return fail(
+    `Overdub needs Node ${FLOOR.join('.')} or newer; this is ${process.versions.node}, and ${name} is not installed.\n` +
+      `→ Run \`npm ci\` in ${root} (it brings the right Node along), or install Node 24.`,
+  );
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}

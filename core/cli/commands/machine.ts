@@ -1,0 +1,145 @@
+import type { Machine } from '../../domain/machine.ts';
+import { segment } from '../client.ts';
+import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
+import { facts, safe, size, table, time } from '../format.ts';
+
+const at = (call: Call): string => `/machines/${segment(call.positional(0))}`;
+
+const decision = (verb: 'accept' | 'reject', summary: string): Command =>
+  defineCommand({
+    path: ['machine', verb],
+    summary,
+    positionals: ['MACHINE'],
+    flags: {},
+    examples: [`overdub machine ${verb} machine-0d0b01`, `overdub machine ${verb} 52:54:00:0d:0b:01`],
+    async run(call) {
+      const machine = await call.client().post<Machine>(`${at(call)}/${verb}`);
+      call.show(machine, () => `${machine.name} is ${machine.admission}`);
+      return 0;
+    },
+  });
+
+export const machineCommands: readonly Command[] = [
+  defineCommand({
+    path: ['machine', 'list'],
+    summary: 'List machines: who was seen, who is held, who runs what',
+    positionals: [],
+    flags: {},
+    examples: ['overdub machine list', 'overdub machine list --json'],
+    async run(call) {
+      const machines = await call.client().get<Machine[]>('/machines');
+      const rows = machines.map((machine) => [
+        machine.name,
+        machine.macs[0] ?? '-',
+        machine.admission,
+        machine.serverName ?? '-',
+        machine.firmware ?? '-',
+        time(machine.lastSeenAt),
+        labels(machine),
+      ]);
+      call.show(machines, () =>
+        table(
+          ['name', 'mac', 'admission', 'server', 'firmware', 'last seen', 'labels'],
+          rows,
+          'No machine was seen yet.',
+        ),
+      );
+      return 0;
+    },
+  }),
+  defineCommand({
+    path: ['machine', 'show'],
+    summary: 'Show one machine with its hardware',
+    positionals: ['MACHINE'],
+    flags: {},
+    examples: ['overdub machine show machine-0d0b01'],
+    async run(call) {
+      const machine = await call.client().get<Machine>(at(call));
+      call.show(machine, () => details(machine));
+      return 0;
+    },
+  }),
+  decision('accept', 'Let a held machine have a role'),
+  decision('reject', 'Answer a machine with silence from now on'),
+  defineCommand({
+    path: ['machine', 'label'],
+    summary: 'Set or remove labels of a machine',
+    positionals: ['MACHINE', 'KEY=VALUE…'],
+    flags: {},
+    examples: [
+      'overdub machine label machine-0d0b01 rack=3 row=b',
+      'overdub machine label machine-0d0b01 rack=',
+    ],
+    async run(call) {
+      const pairs = call.positionals().slice(1).map(labelOf);
+      const machine = await call.client().patch<Machine>(at(call), { labels: Object.fromEntries(pairs) });
+      call.show(machine, () => `${machine.name}: ${labels(machine) || 'no labels'}`);
+      return 0;
+    },
+  }),
+  defineCommand({
+    path: ['machine', 'rename'],
+    summary: 'Give a machine another name',
+    positionals: ['MACHINE', 'NAME'],
+    flags: {},
+    examples: ['overdub machine rename 52:54:00:0d:0b:01 rack3-07'],
+    async run(call) {
+      const machine = await call.client().patch<Machine>(at(call), { name: call.positional(1) });
+      call.show(machine, () => `it is ${machine.name} now`);
+      return 0;
+    },
+  }),
+  defineCommand({
+    path: ['machine', 'forget'],
+    summary: 'Forget a machine; seen again, it is new',
+    positionals: ['MACHINE'],
+    flags: {},
+    examples: ['overdub machine forget machine-0d0b01'],
+    async run(call) {
+      await call.client().delete(at(call));
+      call.show({ forgotten: call.positional(0) }, () => `${call.positional(0)} is forgotten`);
+      return 0;
+    },
+  }),
+];
+
+function labelOf(text: string): readonly [string, string | null] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new UsageError(`\`${text}\` is no label; write KEY=VALUE, or KEY= to remove one.`);
+  return [text.slice(0, at), text.slice(at + 1) || null];
+}
+
+function labels({ labels: given }: Machine): string {
+  return Object.entries(given)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
+}
+
+function details(machine: Machine): string {
+  const { facts: hardware } = machine;
+  return facts([
+    ['name', machine.name],
+    ['id', machine.id],
+    ['macs', machine.macs.join(' ')],
+    ['uuid', machine.uuid],
+    ['admission', [machine.admission, machine.admissionReason].filter(Boolean).join(': ')],
+    ['server', machine.serverName],
+    ['generation', machine.generation],
+    ['labels', labels(machine)],
+    ['firmware', machine.firmware],
+    ['arch', machine.arch],
+    ['cpu', hardware && `${safe(hardware.cpu.model)} × ${hardware.cpu.cores}`],
+    ['memory', hardware && size(hardware.memoryBytes)],
+    ...(hardware?.disks ?? []).map(
+      (disk) =>
+        [
+          'disk',
+          `${disk.name} ${size(disk.bytes)} ${disk.transport} ${safe(disk.serial ?? disk.wwn ?? '')}`,
+        ] as const,
+    ),
+    ...(hardware?.nics ?? []).map((nic) => ['nic', `${nic.name} ${nic.mac} ${nic.driver ?? ''}`] as const),
+    ['product', hardware && safe([hardware.dmi.vendor, hardware.dmi.product].filter(Boolean).join(' '))],
+    ['first seen', time(machine.firstSeenAt)],
+    ['last seen', time(machine.lastSeenAt)],
+  ]);
+}
