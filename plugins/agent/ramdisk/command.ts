@@ -29,7 +29,9 @@ export async function run(
   child.stdin?.on('error', () => {});
   child.stdin?.end(options.input);
   const status = await new Promise<number | NodeJS.Signals>((resolve, reject) => {
-    child.on('error', (error: NodeJS.ErrnoException) => reject(error.code === 'ENOENT' ? missing(program, debian) : error));
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'ENOENT' ? missing(program, debian) : error),
+    );
     child.on('close', (code, signal) => resolve(code ?? signal ?? 'SIGKILL'));
   });
   if (status !== 0) {

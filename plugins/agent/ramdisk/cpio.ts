@@ -42,14 +42,16 @@ function withParents(nodes: ReadonlyMap<string, CpioNode>): Map<string, CpioNode
       const parent = path.slice(0, cut);
       const present = complete.get(parent);
       if (present === undefined) complete.set(parent, { kind: 'directory', mode: 0o755 });
-      else if (present.kind !== 'directory') throw new Error(`cpio: ${path} lies below ${present.kind} ${parent}`);
+      else if (present.kind !== 'directory')
+        throw new Error(`cpio: ${path} lies below ${present.kind} ${parent}`);
     }
   }
   return complete;
 }
 
 function checkPath(path: string): void {
-  const bad = path.split('/').some((part) => part === '' || part === '.' || part === '..') || path.includes('\0');
+  const bad =
+    path.split('/').some((part) => part === '' || part === '.' || part === '..') || path.includes('\0');
   if (bad || path === TRAILER) throw new Error(`cpio: not a clean relative path: ${JSON.stringify(path)}`);
 }
 

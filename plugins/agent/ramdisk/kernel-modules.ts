@@ -27,7 +27,9 @@ export function moduleInfo(path: string, file: Buffer): ModuleInfo {
     pairs.filter((pair) => pair.startsWith(`${key}=`)).map((pair) => pair.slice(key.length + 1));
   return {
     name: moduleName(path),
-    depends: values('depends').flatMap((list) => list.split(',').filter(Boolean)).map(underscored),
+    depends: values('depends')
+      .flatMap((list) => list.split(',').filter(Boolean))
+      .map(underscored),
     softPre: values('softdep').flatMap(softPre),
     aliases: values('alias'),
   };
@@ -53,7 +55,8 @@ export interface ModuleSelection {
 
 export function isSelected(path: string, selection: ModuleSelection): boolean {
   const plain = path.replace(/^kernel\//, '').replace(/\.ko(\.(xz|zst|gz))?$/, '');
-  const matches = (pattern: string) => (pattern.endsWith('/') ? plain.startsWith(pattern) : plain === pattern);
+  const matches = (pattern: string) =>
+    pattern.endsWith('/') ? plain.startsWith(pattern) : plain === pattern;
   return selection.include.some(matches) && !selection.exclude.some(matches);
 }
 
@@ -92,7 +95,9 @@ export function moduleIndexes(modules: ReadonlyMap<string, ModuleInfo>): { dep: 
   const byAlias = new Map([...modules.values()].flatMap((info) => info.aliases.map((a) => [a, info.name])));
   const direct = (info: ModuleInfo) => [
     ...info.depends,
-    ...info.softPre.map((name) => (named.has(underscored(name)) ? underscored(name) : (byAlias.get(name) ?? ''))),
+    ...info.softPre.map((name) =>
+      named.has(underscored(name)) ? underscored(name) : (byAlias.get(name) ?? ''),
+    ),
   ];
   const needs = (name: string): string[] => {
     const order: string[] = [];
@@ -106,7 +111,14 @@ export function moduleIndexes(modules: ReadonlyMap<string, ModuleInfo>): { dep: 
     return order.slice(0, -1).reverse();
   };
   const sorted = [...modules].sort(([a], [b]) => (a < b ? -1 : 1));
-  const dep = sorted.map(([path, info]) => `${path}:${needs(info.name).map((n) => ` ${pathOf.get(n)}`).join('')}\n`);
-  const alias = sorted.flatMap(([, info]) => info.aliases.map((pattern) => `alias ${pattern} ${info.name}\n`));
+  const dep = sorted.map(
+    ([path, info]) =>
+      `${path}:${needs(info.name)
+        .map((n) => ` ${pathOf.get(n)}`)
+        .join('')}\n`,
+  );
+  const alias = sorted.flatMap(([, info]) =>
+    info.aliases.map((pattern) => `alias ${pattern} ${info.name}\n`),
+  );
   return { dep: dep.join(''), alias: alias.join('') };
 }

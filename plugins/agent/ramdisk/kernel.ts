@@ -1,8 +1,8 @@
 /** Kernel image and modules out of unpacked kernel packages. */
 
 import { readFile } from 'node:fs/promises';
-import { zstdDecompress } from 'node:zlib';
 import { promisify } from 'node:util';
+import { zstdDecompress } from 'node:zlib';
 import { OverdubError } from '@overdub/core';
 import { run } from './command.ts';
 import type { CpioNode } from './cpio.ts';
@@ -36,7 +36,9 @@ export async function kernel(unpacked: UnpackedFiles, signal: AbortSignal): Prom
     .under(`${base}/kernel`)
     .filter((path) => /\.ko(\.(xz|zst|gz))?$/.test(path))
     .map((path) => path.slice(base.length + 1));
-  const chosen = await moduleClosure(paths, MODULES, (path) => readModule(unpacked, `${base}/${path}`, signal));
+  const chosen = await moduleClosure(paths, MODULES, (path) =>
+    readModule(unpacked, `${base}/${path}`, signal),
+  );
 
   const nodes = new Map<string, CpioNode>();
   const plain = (path: string) => path.replace(/\.(xz|zst|gz)$/, '');
@@ -56,7 +58,9 @@ async function readModule(unpacked: UnpackedFiles, path: string, signal: AbortSi
   if (found === undefined) throw new Error(`${path} is a link to nowhere`);
   const bytes = await readFile(found.real);
   if (path.endsWith('.zst')) return unzstd(bytes);
-  if (path.endsWith('.xz')) return run({ program: 'xz', package: 'xz-utils' }, ['-dc'], { signal, input: bytes });
-  if (path.endsWith('.gz')) return run({ program: 'gzip', package: 'gzip' }, ['-dc'], { signal, input: bytes });
+  if (path.endsWith('.xz'))
+    return run({ program: 'xz', package: 'xz-utils' }, ['-dc'], { signal, input: bytes });
+  if (path.endsWith('.gz'))
+    return run({ program: 'gzip', package: 'gzip' }, ['-dc'], { signal, input: bytes });
   return bytes;
 }

@@ -3,7 +3,7 @@
 import type { ModuleSelection } from './kernel-modules.ts';
 
 /** Counts changes of how the builder puts things together that no other input shows. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Kernel packages, first that the host's sources know: Debian's, then Ubuntu's. */
 export const KERNEL_PACKAGES = ['linux-image-amd64', 'linux-image-generic'] as const;

@@ -120,7 +120,9 @@ async function resolveNow(
 ): Promise<DebianPackage[]> {
   const attempt = async (wanted: readonly string[]) =>
     parsePrintedUris(
-      (await run(APT, [...aptArguments(apt), '-qq', '-y', '--print-uris', 'install', ...wanted], { signal })).toString(),
+      (
+        await run(APT, [...aptArguments(apt), '-qq', '-y', '--print-uris', 'install', ...wanted], { signal })
+      ).toString(),
     );
   const [first, ...rest] = combinations(alternatives);
   let failure: unknown;

@@ -23,7 +23,8 @@ export async function userland(
     binaries.push(content);
     nodes.set(`usr/bin/${name}`, { kind: 'file', mode: EXECUTABLE, content: withoutSections(content) });
   }
-  for (const [name, target] of Object.entries(LINKS)) nodes.set(`usr/bin/${name}`, { kind: 'symlink', target });
+  for (const [name, target] of Object.entries(LINKS))
+    nodes.set(`usr/bin/${name}`, { kind: 'symlink', target });
   for (const tree of TREES) await addTree(nodes, unpacked, tree);
   await addLibraries(nodes, unpacked, binaries);
   return nodes;
@@ -37,7 +38,18 @@ function skeleton(): [string, CpioNode][] {
     name,
     { kind: 'symlink', target },
   ]);
-  const empty = ['dev', 'etc', 'mnt', 'proc', 'run', 'sys', 'usr/lib64', 'var/lib', 'var/cache'];
+  const empty = [
+    'dev',
+    'etc',
+    'mnt',
+    'proc',
+    'run',
+    'sys',
+    'usr/lib64',
+    'usr/share/locale',
+    'var/lib',
+    'var/cache',
+  ];
   return [
     ...links,
     ...empty.map((name): [string, CpioNode] => [name, directory(0o755)]),
@@ -84,7 +96,8 @@ async function addLibraries(
     done.add(soname);
     const path = await findLibrary(unpacked, soname);
     const content = path === undefined ? undefined : await unpacked.read(path);
-    if (path === undefined || content === undefined) throw missingFile(soname, 'a program of the ramdisk needs it');
+    if (path === undefined || content === undefined)
+      throw missingFile(soname, 'a program of the ramdisk needs it');
     nodes.set(path, { kind: 'file', mode: EXECUTABLE, content: withoutSections(content) });
     wanted.push(...neededLibraries(content));
   }

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type Artifact, OverdubError } from '@overdub/core';
+import { readRamdiskInfo } from './build.ts';
+import { sessionCpio } from './session.ts';
+
+/** Small enough for a TFTP server's many transfers at once, large enough for HTTP. */
+const READ_BYTES = 256 * 1024;
+
+export interface RamdiskArtifactsOptions {
+  /** Where `buildRamdisk` put its files. */
+  readonly dir: string;
+  /** Base URL that machines reach the appliance under; asked anew for every session archive. */
+  readonly url: () => string;
+}
+
+/**
+ * Answers `boot.artifact` for `ramdisk/x86_64/vmlinuz`, `ramdisk/x86_64/initrd` and `session/<nonce>.cpio`;
+ * undefined for every other name. Bytes of a ramdisk rebuilt meanwhile are never mixed into a read. Which nonces mean something is the appliance's business: any well-formed one gets its archive.
+ */
+export function createRamdiskArtifacts(
+  options: RamdiskArtifactsOptions,
+): (name: string) => Promise<Artifact | undefined> {
+  return async (name) => {
+    const file = /^ramdisk\/x86_64\/(vmlinuz|initrd)$/.exec(name)?.[1];
+    if (file === 'vmlinuz' || file === 'initrd') return fileArtifact(options.dir, file);
+    const nonce = /^session\/([A-Za-z0-9_-]{1,128})\.cpio$/.exec(name)?.[1];
+    if (nonce !== undefined) return bytesArtifact(sessionCpio({ url: options.url(), nonce }));
+    return undefined;
+  };
+}
+
+async function fileArtifact(dir: string, name: 'vmlinuz' | 'initrd'): Promise<Artifact> {
+  const info = await readRamdiskInfo(dir);
+  const path = join(dir, name);
+  const seen = await stat(path).catch(() => undefined);
+  if (info === undefined || seen?.size !== info.files[name].bytes) {
+    throw new OverdubError(
+      'NOT_FOUND',
+      `There is no complete ramdisk in ${dir}, so no machine can boot into it.`,
+      'Run `overdub ramdisk build`.',
+    );
+  }
+  const { bytes, sha256 } = info.files[name];
+  return {
+    bytes,
+    contentType: 'application/octet-stream',
+    etag: sha256,
+    read: (range) => readSame(path, seen, range?.offset ?? 0, range?.length ?? bytes),
+  };
+}
+
+/** Reads from the very file that was seen; one put in its place since then is refused, never mixed in. */
+async function* readSame(
+  path: string,
+  seen: Stats,
+  offset: number,
+  length: number,
+): AsyncIterable<Uint8Array> {
+  const file = await open(path);
+  try {
+    const { ino, mtimeMs } = await file.stat();
+    if (ino !== seen.ino || mtimeMs !== seen.mtimeMs) {
+      throw new OverdubError('CONFLICT', `${path} was rebuilt while it was read.`, 'Boot the machine again.');
+    }
+    const end = Math.min(offset + length, seen.size);
+    for (let at = offset; at < end; ) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(READ_BYTES, end - at)), {
+        position: at,
+      });
+      if (bytesRead === 0) throw new Error(`${path} ended at byte ${at}, before ${end}`);
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function bytesArtifact(content: Buffer): Artifact {
+  return {
+    bytes: content.length,
+    contentType: 'application/x-cpio',
+    etag: createHash('sha256').update(content).digest('hex'),
+    read: (range) =>
+      Readable.from([content.subarray(range?.offset ?? 0, range ? range.offset + range.length : undefined)]),
+  };
+}
