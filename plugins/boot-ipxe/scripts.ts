@@ -1,0 +1,71 @@
+/** The scripts that iPXE runs. Written for iPXE from 2019 (Debian 12) on, BIOS and UEFI. */
+
+import type { BootArch, BootPlan } from '@overdub/core/agent';
+import { checkedArgument, checkedBaseUrl, checkedNonce } from './grammar.ts';
+
+const ATTEMPTS = 20;
+const PAUSE_SECONDS = 5;
+
+/** Artifact names, as `docs/architecture.md` lists them. */
+export const RAMDISK = { kernel: 'ramdisk/x86_64/vmlinuz', initrd: 'ramdisk/x86_64/initrd' } as const;
+
+/**
+ * Loads the ramdisk and its session by HTTP and starts it. Patient: links and switches take their time after
+ * iPXE took over the card. What never comes ends in a reboot, that is in a new attempt with a new nonce.
+ *
+ * `initrd=` names each file for UEFI kernels, whose stub reads them by name; BIOS kernels ignore it. The session
+ * comes first: its length is a multiple of 512, so that the compressed archive behind it needs no padding.
+ * @throws INPUT_INVALID when a value does not fit the script's grammar
+ */
+export function ramdiskScript(plan: Extract<BootPlan, { kind: 'ramdisk' }>, baseUrl: string): string {
+  const boot = `${checkedBaseUrl(baseUrl)}/boot`;
+  const kernelArguments = [
+    'initrd=session.cpio',
+    'initrd=initrd',
+    ...plan.kernelArguments.map(checkedArgument),
+  ];
+  return lines(
+    'set attempt:int32 0',
+    'goto fetch',
+    ':retry',
+    'inc attempt',
+    `iseq \${attempt} ${ATTEMPTS} && goto failed ||`,
+    `echo Overdub: no answer yet, attempt \${attempt} of ${ATTEMPTS}`,
+    `sleep ${PAUSE_SECONDS}`,
+    ':fetch',
+    'imgfree',
+    `kernel --name vmlinuz ${boot}/${RAMDISK.kernel} ${kernelArguments.join(' ')} || goto retry`,
+    `initrd --name session.cpio ${boot}/session/${checkedNonce(plan.nonce)}.cpio || goto retry`,
+    `initrd --name initrd ${boot}/${RAMDISK.initrd} || goto retry`,
+    'boot || goto failed',
+    ':failed',
+    'echo Overdub: the ramdisk cannot be loaded; starting over in 30 seconds',
+    'sleep 30',
+    'reboot',
+  );
+}
+
+/** On to the disk: BIOS by its drive number, UEFI by giving way to the next boot entry. */
+export function localScript(arch: BootArch): string {
+  return arch === 'bios-x86' ? lines('sanboot --no-describe --drive 0x80 || exit') : lines('exit');
+}
+
+/**
+ * `autoexec.ipxe`, which iPXE 2 asks for beside its binary and at the root: ask DHCP, now as iPXE, and follow
+ * the URL it names. Without an answer, on to the next boot entry.
+ */
+export function autoexecScript(): string {
+  return lines(
+    'set attempt:int32 0',
+    ':retry',
+    'autoboot && exit ||',
+    'inc attempt',
+    `iseq \${attempt} 5 && exit ||`,
+    `sleep ${PAUSE_SECONDS}`,
+    'goto retry',
+  );
+}
+
+function lines(...body: readonly string[]): string {
+  return `${['#!ipxe', ...body].join('\n')}\n`;
+}
