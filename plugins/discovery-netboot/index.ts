@@ -1,0 +1,55 @@
+/** Machines that netboot: who they are, and whether they may have a role. */
+
+import {
+  type AdmissionDecision,
+  definePlugin,
+  type Machine,
+  OverdubError,
+  type PluginContext,
+} from '@overdub/core';
+import { decideAdmission } from './admit.ts';
+import { knownMachine, sharerOfUuid } from './identify.ts';
+import { DiscoveryOptions } from './options.ts';
+
+/** See README.md. */
+export default definePlugin({
+  name: 'discovery-netboot',
+  apiVersion: '^1.0.0',
+  options: DiscoveryOptions,
+  apply(ctx, options) {
+    ctx.hooks.discovery.identify.tap(async (sighting) => {
+      const machine =
+        (await byMac(ctx, sighting.mac)) ?? knownMachine(sighting, await sharers(ctx, sighting.uuid));
+      return machine && { machineId: machine.id };
+    });
+    ctx.hooks.discovery.admit.tap(async ({ sighting, machine }) => {
+      const decision = decideAdmission(sighting, options);
+      if (decision.admission !== 'accepted') return decision;
+      const other = sharerOfUuid(sighting.uuid, machine, await sharers(ctx, sighting.uuid));
+      return other === undefined ? decision : heldFor(other);
+    });
+    return undefined;
+  },
+});
+
+function heldFor(other: Machine): AdmissionDecision {
+  return {
+    admission: 'held',
+    reason: `claims the SMBIOS UUID of ${other.name} under another MAC address; accept it by hand if that is right`,
+  };
+}
+
+async function byMac(ctx: PluginContext, mac: string): Promise<Machine | undefined> {
+  try {
+    return await ctx.control.getMachine(mac);
+  } catch (error) {
+    if (error instanceof OverdubError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** Only asked when the MAC address is new, or a machine is about to be let in. */
+async function sharers(ctx: PluginContext, uuid: string | undefined): Promise<readonly Machine[]> {
+  if (uuid === undefined) return [];
+  return (await ctx.control.listMachines()).filter((machine) => machine.uuid === uuid);
+}
