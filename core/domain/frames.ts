@@ -168,3 +168,13 @@ export function badFrame(what: string, cause?: unknown): OverdubError {
     cause === undefined ? {} : { cause },
   );
 }
+
+/** The frames of a request body: a head, some frames, the end. */
+export async function* requestFrames(
+  head: unknown,
+  frames: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield* encodeFrame(FRAME.head, JSON.stringify(head));
+  yield* frames;
+  yield* encodeFrame(FRAME.end);
+}

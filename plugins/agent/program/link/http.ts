@@ -1,0 +1,184 @@
+/** HTTP as agents need it: bodies that stream both ways, every body byte counted as it is on the wire. */
+
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { OverdubError } from '@overdub/core/agent';
+
+/** No byte for so long means that the connection is dead, milliseconds; polls last shorter. */
+const SILENCE_MS = 90_000;
+const MAX_JSON_BYTES = 64 * 1024 * 1024;
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  /** Below the base URL, with a leading slash. */
+  readonly path: string;
+  readonly json?: unknown;
+  /** Raw body; excludes `json`. */
+  readonly body?: Uint8Array | Readable;
+  readonly type?: string;
+  readonly bearer?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: Readable;
+}
+
+/** The appliance could not be reached, or the connection broke. Worth another try. */
+export class ConnectionLost extends Error {
+  constructor(url: string, cause: unknown) {
+    super(`no connection to ${url}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.name = 'ConnectionLost';
+  }
+}
+
+export class HttpLink {
+  readonly #base: URL;
+  readonly #agent: HttpAgent;
+  readonly bytes = { sent: 0, received: 0 };
+
+  /** `url`: `http://10.0.0.1:7077`. */
+  constructor(url: string) {
+    this.#base = new URL(url.endsWith('/') ? url : `${url}/`);
+    const options = { keepAlive: true, maxSockets: 8 };
+    this.#agent = this.#base.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options);
+  }
+
+  get url(): string {
+    return this.#base.href;
+  }
+
+  /** Resolves with the head of the answer, also while the body is still being sent. */
+  async send(request: HttpRequest): Promise<HttpAnswer> {
+    request.signal.throwIfAborted();
+    const outgoing = this.#open(request);
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.once('response', resolve);
+      outgoing.once('error', (error) => reject(this.#lost(request, error)));
+      outgoing.once('timeout', () => outgoing.destroy(new Error('silent for too long')));
+    });
+    const sent = this.#write(outgoing, request);
+    // A refusal may come before the body is out; then the answer counts, not the broken pipe.
+    sent.catch(() => undefined);
+    const incoming = await Promise.race([answered, sent.then(() => answered)]).catch(async (error) => {
+      outgoing.destroy();
+      throw request.signal.aborted ? request.signal.reason : error;
+    });
+    return { status: incoming.statusCode ?? 0, body: this.#count(incoming, outgoing) };
+  }
+
+  /** Sends, reads the JSON answer, throws the error it may be. */
+  async json<T>(request: HttpRequest): Promise<T> {
+    const answer = await this.send(request);
+    return JSON.parse((await this.#whole(request, answer)).toString('utf8')) as T;
+  }
+
+  /** Sends and reads a small binary answer. */
+  async binary(request: HttpRequest): Promise<Buffer> {
+    return await this.#whole(request, await this.send(request));
+  }
+
+  /** Sends and hands out the answer's stream, once its status is good. */
+  async stream(request: HttpRequest): Promise<Readable> {
+    const answer = await this.send(request);
+    if (answer.status >= 300) await this.#whole(request, answer);
+    return answer.body;
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #whole(request: HttpRequest, answer: HttpAnswer): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const piece of answer.body) {
+        bytes += (piece as Buffer).length;
+        if (bytes > MAX_JSON_BYTES) throw new Error('the answer is too long');
+        parts.push(piece as Buffer);
+      }
+    } catch (error) {
+      throw this.#lost(request, error);
+    }
+    const whole = Buffer.concat(parts);
+    if (answer.status >= 300) throw errorOf(answer.status, whole, this.url);
+    return whole;
+  }
+
+  #open(request: HttpRequest): ClientRequest {
+    const url = new URL(request.path.replace(/^\//, ''), this.#base);
+    const headers: Record<string, string | number> = {};
+    if (request.bearer !== undefined) headers.authorization = `Bearer ${request.bearer}`;
+    if (request.json !== undefined) headers['content-type'] = 'application/json';
+    else if (request.type !== undefined) headers['content-type'] = request.type;
+    const make = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    return make(url, {
+      method: request.method,
+      agent: this.#agent,
+      headers,
+      timeout: SILENCE_MS,
+      signal: request.signal,
+    });
+  }
+
+  async #write(outgoing: ClientRequest, request: HttpRequest): Promise<void> {
+    if (request.body instanceof Readable) {
+      const { body } = request;
+      body.on('data', (piece: Buffer) => {
+        this.bytes.sent += piece.length;
+      });
+      body.once('error', (error) => outgoing.destroy(error));
+      body.pipe(outgoing);
+      await finished(body);
+      return;
+    }
+    const bytes = request.json === undefined ? request.body : Buffer.from(JSON.stringify(request.json));
+    this.bytes.sent += bytes?.length ?? 0;
+    if (bytes !== undefined) outgoing.setHeader('content-length', bytes.length);
+    outgoing.end(bytes);
+  }
+
+  #count(incoming: IncomingMessage, outgoing: ClientRequest): Readable {
+    incoming.on('data', (piece: Buffer) => {
+      this.bytes.received += piece.length;
+    });
+    incoming.pause();
+    incoming.once('end', () => {
+      // The appliance answered before it read everything: that connection cannot be used again.
+      if (!outgoing.writableFinished) outgoing.destroy();
+    });
+    return incoming;
+  }
+
+  #lost(request: HttpRequest, error: unknown): unknown {
+    if (request.signal.aborted) return request.signal.reason;
+    if (error instanceof OverdubError) return error;
+    const failedBody = request.body instanceof Readable ? request.body.errored : null;
+    return failedBody ?? new ConnectionLost(this.url, error);
+  }
+}
+
+function errorOf(status: number, body: Buffer, url: string): Error {
+  try {
+    const { error } = JSON.parse(body.toString('utf8')) as {
+      error: { code: string; message: string; remedy: string };
+    };
+    if (typeof error.code === 'string') return OverdubError.fromJSON(error);
+  } catch {
+    // No JSON of ours: some proxy or another program answered. Told below.
+  }
+  return new OverdubError(
+    'INTERNAL',
+    `${url} answered with HTTP status ${status} where an Overdub appliance was expected.`,
+    'Check OVERDUB_URL, and whether a proxy stands in between.',
+  );
+}

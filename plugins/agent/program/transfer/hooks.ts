@@ -1,0 +1,90 @@
+/** The server's own executables around a snapshot (docs/architecture.md, "Snapshot hooks of a server"). */
+
+import { execFile } from 'node:child_process';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OverdubError } from '@overdub/core/agent';
+
+/** A hook that does not end is killed after this. */
+const LIMIT_MS = 10 * 60_000;
+const MAX_OUTPUT_BYTES = 1024 * 1024;
+
+/** What a post hook asked for; paths are relative to the root. */
+export type Directive =
+  | { readonly kind: 'rescan'; readonly path: string }
+  | { readonly kind: 'put'; readonly path: string; readonly file: string };
+
+/** Runs a directory's hooks in name order; stops at the first that fails. Returns their output lines. */
+export async function runHooks(dir: string, signal: AbortSignal): Promise<{ ran: number; lines: string[] }> {
+  const lines: string[] = [];
+  const hooks = await executables(dir);
+  for (const hook of hooks) lines.push(...(await run(hook, signal)).split('\n'));
+  return { ran: hooks.length, lines: lines.filter((line) => line.trim() !== '') };
+}
+
+/** Runs all hooks whatever fails, then throws the first failure: what was stopped must be started again. */
+export async function runAllHooks(
+  dir: string,
+  signal: AbortSignal,
+): Promise<{ ran: number; lines: string[] }> {
+  const lines: string[] = [];
+  const failures: unknown[] = [];
+  const hooks = await executables(dir);
+  for (const hook of hooks) {
+    try {
+      lines.push(...(await run(hook, signal)).split('\n'));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  return { ran: hooks.length, lines: lines.filter((line) => line.trim() !== '') };
+}
+
+/** `rescan PATH`, `put PATH FILE`; absolute paths are taken from the root. Anything else is refused. */
+export function parseDirective(line: string): Directive {
+  const [word, path, ...rest] = line.trim().split(/[ \t]+/);
+  const relative = path?.replace(/^\/+/, '').replace(/\/+$/, '');
+  const clean = relative !== undefined && !relative.split('/').some((part) => part === '..' || part === '.');
+  if (word === 'rescan' && clean && rest.length === 0) return { kind: 'rescan', path: relative };
+  const [file] = rest;
+  if (word === 'put' && clean && relative !== '' && file?.startsWith('/') && rest.length === 1) {
+    return { kind: 'put', path: relative, file };
+  }
+  throw new OverdubError(
+    'INPUT_INVALID',
+    `A post-snapshot hook printed ${JSON.stringify(line.slice(0, 200))}, which is not understood.`,
+    'Hooks may print "rescan PATH" and "put PATH FILE" to standard output; send messages to standard error.',
+  );
+}
+
+async function executables(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [] as string[];
+    throw error;
+  });
+  const found: string[] = [];
+  for (const name of names.sort()) {
+    const info = await stat(join(dir, name));
+    if (!name.startsWith('.') && info.isFile() && (info.mode & 0o100) !== 0) found.push(join(dir, name));
+  }
+  return found;
+}
+
+function run(path: string, signal: AbortSignal): Promise<string> {
+  const options = { timeout: LIMIT_MS, maxBuffer: MAX_OUTPUT_BYTES, signal, cwd: '/' };
+  return new Promise((resolve, reject) => {
+    execFile(path, [], options, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
+      const last = stderr.trim().split('\n').slice(-3).join(' / ');
+      reject(
+        new OverdubError(
+          'PREREQUISITE_MISSING',
+          `The snapshot hook ${path} failed: ${last || error.message}.`,
+          `Run it by hand on the server and repair it, or take its execute permission away.`,
+          { cause: error },
+        ),
+      );
+    });
+  });
+}

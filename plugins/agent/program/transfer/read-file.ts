@@ -1,0 +1,97 @@
+/** Reads one file once: whole digest, chunk list and, where it pays, its signature; notices changes on the way. */
+
+import {
+  ContentHasher,
+  type ContentRef,
+  type FileStamp,
+  type Imager,
+  type RandomReader,
+} from '@overdub/core/agent';
+import { type SignatureStore, worthSigning } from './signatures.ts';
+
+/** One read. */
+const PIECE_BYTES = 1024 * 1024;
+/** How often a file that changes under the reader is begun again. */
+const TRIES = 3;
+
+export interface ReadContent {
+  readonly content: ContentRef;
+  readonly stamp: FileStamp;
+  /** It changed during each try: the content is what was read, of more than one instant. */
+  readonly changing: boolean;
+}
+
+export interface ReadOptions {
+  readonly imager: Imager;
+  readonly root: string;
+  readonly signatures: SignatureStore | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Rejects like `imager.open` when the file is gone or unreadable. */
+export async function readContent(options: ReadOptions, path: string): Promise<ReadContent> {
+  for (let attempt = 1; ; attempt++) {
+    const file = await options.imager.open(options.root, path);
+    try {
+      const before = await file.stamp();
+      const content = await nameContent(options, path, file);
+      const after = await file.stamp();
+      if (sameStamp(before, after) && content.bytes === after.size) {
+        return { content, stamp: after, changing: false };
+      }
+      if (attempt >= TRIES) return { content, stamp: after, changing: true };
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+export function sameStamp(a: FileStamp, b: FileStamp): boolean {
+  return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.inode === b.inode;
+}
+
+/** A reader's bytes from `from` on, in pieces, to the end it has by then or to `to`. */
+export async function* readPieces(
+  reader: RandomReader,
+  signal: AbortSignal,
+  from = 0,
+  to: number = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Uint8Array> {
+  for (let at = from; at < to; ) {
+    signal.throwIfAborted();
+    const piece = await reader.read(at, Math.min(PIECE_BYTES, to - at));
+    if (piece.length === 0) return;
+    yield piece;
+    at += piece.length;
+  }
+}
+
+async function nameContent(options: ReadOptions, path: string, file: RandomReader): Promise<ContentRef> {
+  const hasher = new ContentHasher();
+  const { signatures } = options;
+  const source = hashing(readPieces(file, options.signal), hasher);
+  if (signatures === undefined || !worthSigning(path, file.bytes)) {
+    for await (const _piece of source);
+    return hasher.finish();
+  }
+  const signed = await signatures.tee(source, file.bytes);
+  try {
+    await signed.drain();
+    const content = hasher.finish();
+    // A signature speaks of the length it was made for: of a file that grew meanwhile it would lie.
+    if (content.bytes === file.bytes) await signed.keep(content.digest);
+    return content;
+  } finally {
+    await signed.drop();
+  }
+}
+
+async function* hashing(
+  source: AsyncIterable<Uint8Array>,
+  hasher: ContentHasher,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    hasher.update(piece);
+    yield piece;
+  }
+}

@@ -1,0 +1,105 @@
+/** Scans a root into a record: unchanged files by their stamps, changed ones read once. */
+
+import { comparePaths, type FileStamp, type ScannedEntry, type SkippedPath } from '@overdub/core/agent';
+import { mapOrdered } from './ordered.ts';
+import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
+import { type RecordLine, readRecord } from './record.ts';
+
+/** Files read at once; each holds a piece or two. */
+const AT_ONCE = 8;
+/** A file whose times are newer than this before the scan began may change again within one tick of its clock. */
+const RACY_NS = 2_000_000_000n;
+
+export interface ScanRequest extends ReadOptions {
+  readonly excludes: readonly string[];
+  /** `stat`: an equal stamp vouches for a file. `nothing`: every byte is read. */
+  readonly trust: 'stat' | 'nothing';
+  /** Record of earlier contents, when there is one. */
+  readonly previous?: string;
+  readonly only?: readonly string[];
+  readonly onSkip: (skipped: SkippedPath) => void;
+  /** Wall clock of this machine, the one that stamps its files, nanoseconds. */
+  readonly nowNs: () => bigint;
+  readonly onFile?: (bytes: number) => void;
+}
+
+interface Joined {
+  readonly scanned: ScannedEntry;
+  readonly previous: RecordLine | undefined;
+}
+
+/** The lines of the new record, in manifest order. */
+export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLine> {
+  const freshSince = request.nowNs() - RACY_NS;
+  const joined = joinPrevious(scanned(request), request.previous);
+  const lines = mapOrdered(joined, AT_ONCE, (item) => lineOf(request, item, freshSince));
+  const lost = new Set<string>();
+  for await (const line of lines) {
+    if (typeof line === 'string') lost.add(line);
+    else if (line.entry.type !== 'hardlink' || !lost.has(line.entry.target ?? '')) yield line;
+    // A hard link to a file that had to be left out would dangle.
+    else request.onSkip({ path: line.entry.path, reason: 'vanished' });
+  }
+}
+
+function scanned(request: ScanRequest): AsyncIterable<ScannedEntry> {
+  const { imager, root, excludes, onSkip, signal, only } = request;
+  return imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
+}
+
+/** The line of one entry; its path alone when its content could not be had. */
+async function lineOf(
+  request: ScanRequest,
+  { scanned: { entry, stamp }, previous }: Joined,
+  freshSince: bigint,
+): Promise<RecordLine | string> {
+  if (entry.type !== 'file' || stamp === undefined) return { entry };
+  const before = previous?.entry.content;
+  const trusted =
+    request.trust === 'stat' && previous?.stamp !== undefined && sameStamp(previous.stamp, stamp);
+  if (before !== undefined && trusted && before.bytes === stamp.size) {
+    return { entry: { ...entry, content: before }, stamp };
+  }
+  try {
+    const read = await readContent(request, entry.path);
+    request.onFile?.(read.content.bytes);
+    if (read.changing) request.onSkip({ path: entry.path, reason: 'changing' });
+    const settled = !read.changing && isSettled(read.stamp, freshSince);
+    return {
+      entry: { ...entry, mtimeNs: read.stamp.mtimeNs, content: read.content },
+      ...(settled ? { stamp: read.stamp } : {}),
+      ...(before?.digest === read.content.digest ? {} : { changed: true as const }),
+      ...(before === undefined ? {} : { before }),
+    };
+  } catch (error) {
+    request.signal.throwIfAborted();
+    const gone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    request.onSkip({ path: entry.path, reason: gone ? 'vanished' : 'unreadable' });
+    return entry.path;
+  }
+}
+
+/** Racy times (pitfalls, borg#3536): a write in the same tick as the scan would go unseen for ever. */
+export function isSettled(stamp: FileStamp, freshSince: bigint): boolean {
+  return BigInt(stamp.mtimeNs) < freshSince && BigInt(stamp.ctimeNs) < freshSince;
+}
+
+/** Pairs what is there with what was there, both in manifest order. */
+async function* joinPrevious(
+  entries: AsyncIterable<ScannedEntry>,
+  record: string | undefined,
+): AsyncGenerator<Joined> {
+  const previous = record === undefined ? undefined : readRecord(record);
+  try {
+    let known = await previous?.next();
+    for await (const item of entries) {
+      while (known?.done === false && comparePaths(known.value.entry.path, item.entry.path) < 0) {
+        known = await previous?.next();
+      }
+      const same = known?.done === false && known.value.entry.path === item.entry.path;
+      yield { scanned: item, previous: same ? (known as { value: RecordLine }).value : undefined };
+    }
+  } finally {
+    await previous?.return(undefined);
+  }
+}

@@ -1,0 +1,208 @@
+/** Sends changed contents: offers their chunks, uploads what is missing, large ones as deltas. */
+
+import {
+  type Digest,
+  digestOf,
+  encodeFrame,
+  FRAME,
+  type Imager,
+  type ManifestRef,
+  OverdubError,
+  requestFrames,
+  type UploadHead,
+} from '@overdub/core/agent';
+import type { Appliance } from '../link/appliance.ts';
+import { ConnectionLost } from '../link/http.ts';
+import { type Bases, loadBases } from './bases.ts';
+import { openSource } from './copies.ts';
+import { encodeDelta } from './deltas.ts';
+import type { RecordLine } from './record.ts';
+import { DELTA_MIN_BYTES, type SignatureStore } from './signatures.ts';
+
+/** Chunks offered at once: bounds what is held in memory. */
+const BATCH_CHUNKS = 50_000;
+/** How often a batch is offered again after its connection broke. */
+const TRIES = 5;
+/** Paths that repeat what others hold: they go last, when the others can serve as bases. */
+const LOG_LIKE = /(^|\/)(pg_wal|pg_xlog|wal|binlog|redo)(\/|$)|ib_logfile|\.(log|aof|wal)(\.|$)/;
+
+export interface SenderOptions {
+  readonly appliance: Appliance;
+  readonly transfer: string;
+  readonly imager: Imager;
+  readonly root: string;
+  /** What the record of earlier contents belongs to, when the appliance has it too. */
+  readonly base: ManifestRef | undefined;
+  /** Name of the codec both sides have. */
+  readonly codec: string | undefined;
+  readonly signatures: SignatureStore | undefined;
+  readonly signal: AbortSignal;
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  readonly onBytes: (bytes: number) => void;
+}
+
+/** A file whose content the appliance may lack. */
+export type ChangedFile = RecordLine & {
+  readonly entry: { readonly content: NonNullable<RecordLine['entry']['content']> };
+};
+
+export class Sender {
+  readonly #options: SenderOptions;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends what `lines` hold and the appliance lacks. Returns the paths whose files no longer held the bytes that
+   * were read before: they must be read again.
+   */
+  async send(lines: AsyncIterable<RecordLine>): Promise<Set<string>> {
+    const stale = new Set<string>();
+    let batch: ChangedFile[] = [];
+    let chunks = 0;
+    for await (const line of lines) {
+      if (!isChanged(line)) continue;
+      batch.push(line);
+      chunks += line.entry.content.chunks.length;
+      if (chunks < BATCH_CHUNKS) continue;
+      await this.#batch(batch, stale);
+      batch = [];
+      chunks = 0;
+    }
+    if (batch.length > 0) await this.#batch(batch, stale);
+    return stale;
+  }
+
+  /** Offers and uploads until everything has arrived; without deltas once one was refused. */
+  async #batch(files: readonly ChangedFile[], stale: Set<string>): Promise<void> {
+    const { signal, sleep } = this.#options;
+    let deltas = true;
+    for (let attempt = 1; ; attempt++) {
+      const missing = await this.#missing(files);
+      if (missing.size === 0) return;
+      try {
+        await this.#upload(files, missing, deltas, stale);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (deltas && isRefusedDelta(error)) deltas = false;
+        else if (!(error instanceof ConnectionLost) || attempt >= TRIES) throw error;
+        else await sleep(attempt * 1000, signal);
+      }
+    }
+  }
+
+  async #missing(files: readonly ChangedFile[]): Promise<Set<Digest>> {
+    const { appliance, transfer, signal } = this.#options;
+    const digests = [
+      ...new Set(files.flatMap((file) => file.entry.content.chunks.map((chunk) => chunk.digest))),
+    ];
+    const missing = new Set<Digest>();
+    for (let from = 0; from < digests.length; from += BATCH_CHUNKS) {
+      const some = digests.slice(from, from + BATCH_CHUNKS);
+      const asked = await appliance.offer(transfer, 'chunks', some, signal);
+      for (const [at, digest] of some.entries()) if (asked(at)) missing.add(digest);
+    }
+    return missing;
+  }
+
+  async #upload(
+    files: readonly ChangedFile[],
+    missing: Set<Digest>,
+    deltas: boolean,
+    stale: Set<string>,
+  ): Promise<void> {
+    const { appliance, transfer, signal, codec, base, signatures } = this.#options;
+    const open = files.filter((file) => file.entry.content.chunks.some((chunk) => missing.has(chunk.digest)));
+    const canDelta = deltas && codec !== undefined && signatures !== undefined;
+    const bases =
+      base === undefined || !deltas
+        ? undefined
+        : await loadBases(canDelta ? signatures : undefined, open, missing, (content) =>
+            appliance.signature(base, content, codec as string, signal),
+          );
+    const head: UploadHead = {
+      ...(canDelta && bases?.index !== undefined ? { codec } : {}),
+      files: bases?.files ?? [],
+      virtual: bases?.virtual ?? 0,
+    };
+    const body = requestFrames(head, this.#frames(open, missing, bases, stale));
+    await appliance.upload(transfer, body, signal);
+  }
+
+  async *#frames(
+    files: readonly ChangedFile[],
+    missing: Set<Digest>,
+    bases: Bases | undefined,
+    stale: Set<string>,
+  ): AsyncGenerator<Uint8Array> {
+    const left = new Set(missing);
+    for (const file of inSendingOrder(files)) {
+      const near = bases?.near.get(file.entry.path);
+      let offset = 0;
+      let announced = -1;
+      const source = await openSource(this.#options, file).catch(() => undefined);
+      if (source === undefined) {
+        stale.add(file.entry.path);
+        continue;
+      }
+      try {
+        for (const chunk of file.entry.content.chunks) {
+          const at = offset;
+          offset += chunk.bytes;
+          if (!left.has(chunk.digest)) continue;
+          this.#options.signal.throwIfAborted();
+          const bytes = await source.read(at, chunk.bytes);
+          if (digestOf(bytes) !== chunk.digest) {
+            stale.add(file.entry.path);
+            break;
+          }
+          left.delete(chunk.digest);
+          if (near !== undefined && announced !== at) yield* encodeFrame(FRAME.near, nearPayload(near, at));
+          yield* this.#chunk(file, bytes, bases);
+          announced = offset;
+          this.#options.onBytes(bytes.length);
+        }
+      } finally {
+        await source.close();
+      }
+      if (near !== undefined && announced !== -1) yield* encodeFrame(FRAME.near);
+    }
+  }
+
+  async *#chunk(file: ChangedFile, bytes: Uint8Array, bases: Bases | undefined): AsyncGenerator<Uint8Array> {
+    const large = file.entry.content.bytes >= DELTA_MIN_BYTES;
+    if (!large || bases?.index === undefined) yield* encodeFrame(FRAME.chunk, bytes);
+    else yield* encodeDelta(bases, bytes, this.#options.signal);
+  }
+}
+
+/** Small files first, then what changed in place, then new ones, then logs of changes. */
+function inSendingOrder(files: readonly ChangedFile[]): readonly ChangedFile[] {
+  const rank = (file: ChangedFile) => {
+    if (file.entry.content.bytes < DELTA_MIN_BYTES) return 0;
+    if (LOG_LIKE.test(file.entry.path)) return 3;
+    return file.before === undefined ? 2 : 1;
+  };
+  return files
+    .map((file) => ({ file, rank: rank(file) }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ file }) => file);
+}
+
+function nearPayload(index: number, offset: number): Buffer {
+  const payload = Buffer.alloc(10);
+  payload.writeUInt32LE(index, 0);
+  payload.writeUIntLE(offset, 4, 6);
+  return payload;
+}
+
+function isChanged(line: RecordLine): line is ChangedFile {
+  return line.changed === true && line.entry.content !== undefined && line.entry.content.bytes > 0;
+}
+
+function isRefusedDelta(error: unknown): boolean {
+  const codes = ['DELTA_INVALID', 'CONFLICT', 'DRIVER_MISSING', 'DELTA_TOO_LARGE'];
+  return error instanceof OverdubError && codes.includes(error.code);
+}

@@ -1,0 +1,118 @@
+/**
+ * Signatures of large files, kept by content digest, so that the next change travels as a delta without the old
+ * bytes at hand. Only a cache: one that is absent is asked of the appliance, or the file is sent whole; a wrong
+ * one makes a delta that the appliance refuses.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type DeltaCodec,
+  type Digest,
+  isDigest,
+  type SignatureFeature,
+  WIRE_BLOCK_BYTES,
+} from '@overdub/core/agent';
+
+/** Smaller files are sent whole: their chunk costs less than the signature. */
+export const DELTA_MIN_BYTES: number = 64 * 1024;
+/** All signatures together, bytes. */
+const STORE_BYTES = 64 * 1024 * 1024;
+/** Blocks of one signature at most: larger files get longer blocks, so that memory stays flat. */
+const MAX_BLOCKS = 1024 * 1024;
+
+/** Block length for a file: 512 bytes up to half a gigabyte, then doubling with the size. */
+export function blockBytesFor(bytes: number): number {
+  let block = WIRE_BLOCK_BYTES;
+  while (bytes / block > MAX_BLOCKS) block *= 2;
+  return block;
+}
+
+/**
+ * Is a signature worth its disk? What package managers own changes by replacement, seldom in place; there the
+ * appliance can be asked.
+ */
+export function worthSigning(path: string, bytes: number): boolean {
+  return bytes >= DELTA_MIN_BYTES && !/^(usr|boot|lib|lib32|lib64|bin|sbin|opt)\//.test(path);
+}
+
+/** The codec among these that makes deltas from signatures. */
+export function signingCodec(codecs: readonly DeltaCodec[]): DeltaCodec | undefined {
+  return codecs.find((codec) => codec.signatures !== undefined);
+}
+
+export class SignatureStore {
+  readonly #dir: string;
+  readonly feature: SignatureFeature;
+
+  constructor(dir: string, codec: DeltaCodec & { readonly signatures: SignatureFeature }) {
+    this.#dir = join(dir, 'signatures');
+    this.feature = codec.signatures;
+  }
+
+  async get(digest: Digest): Promise<Uint8Array | undefined> {
+    try {
+      return await readFile(join(this.#dir, digest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Passes a file's pieces on and writes their signature; `keep` puts it in place under the digest. */
+  async tee(source: AsyncIterable<Uint8Array>, bytes: number): Promise<SignedStream> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    const part = join(this.#dir, `${randomUUID()}.part`);
+    const file = await open(part, 'w', 0o600);
+    return {
+      drain: async () => {
+        try {
+          const blockBytes = blockBytesFor(bytes);
+          for await (const piece of this.feature.sign(source, { sourceBytes: bytes, blockBytes })) {
+            await file.write(piece);
+          }
+        } finally {
+          await file.close();
+        }
+      },
+      keep: (digest) => rename(part, join(this.#dir, digest)),
+      drop: () => rm(part, { force: true }),
+    };
+  }
+
+  async put(digest: Digest, signature: Uint8Array): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    const part = join(this.#dir, `${randomUUID()}.part`);
+    const file = await open(part, 'w', 0o600);
+    try {
+      await file.write(signature);
+    } finally {
+      await file.close();
+    }
+    await rename(part, join(this.#dir, digest));
+  }
+
+  /** Keeps the signatures of these contents, newest files first, up to the bound; removes all others. */
+  async prune(contents: ReadonlyMap<Digest, bigint>): Promise<void> {
+    const names = await readdir(this.#dir).catch(() => [] as string[]);
+    const newestFirst = names
+      .filter((name) => isDigest(name) && contents.has(name))
+      .sort((a, b) => Number((contents.get(b) as bigint) - (contents.get(a) as bigint)));
+    const kept = new Set<string>();
+    let total = 0;
+    for (const name of newestFirst) {
+      total += (await stat(join(this.#dir, name))).size;
+      if (total <= STORE_BYTES) kept.add(name);
+    }
+    for (const name of names) if (!kept.has(name)) await rm(join(this.#dir, name), { force: true });
+  }
+}
+
+/** One signature in the making. */
+export interface SignedStream {
+  /** Reads the source to its end. */
+  drain(): Promise<void>;
+  keep(digest: Digest): Promise<void>;
+  drop(): Promise<void>;
+}

@@ -1,0 +1,325 @@
+/**
+ * Takes a snapshot: hooks, scan, contents, what post hooks want taken again, pages, commit. Contents travel before
+ * the post hooks run: what a database wrote after it left its backup mode must not get in.
+ */
+
+import { join } from 'node:path';
+import {
+  type Consistency,
+  type DeltaCodec,
+  type Imager,
+  isUnder,
+  type ManifestRef,
+  OverdubError,
+  type Progress,
+  type SkippedPath,
+  type Snapshot,
+  type SnapshotTask,
+  type TransferOffer,
+} from '@overdub/core/agent';
+import type { Appliance } from '../link/appliance.ts';
+import { Copies, openPlain } from './copies.ts';
+import { type Directive, parseDirective, runAllHooks, runHooks } from './hooks.ts';
+import { merged, without } from './merge.ts';
+import { sendPages } from './pages.ts';
+import { putEntry } from './put-entry.ts';
+import { type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
+import { scanImage } from './scan.ts';
+import { Sender } from './sender.ts';
+import { SignatureStore, signingCodec } from './signatures.ts';
+import { keepRecord, recordPath } from './state.ts';
+
+/** Skipped paths sent with the commit; all are counted. */
+const MAX_SKIPPED = 100;
+/** How often files that change under the snapshot are copied anew. */
+const CAPTURES = 3;
+
+export interface SnapshotContext {
+  readonly appliance: Appliance;
+  readonly imager: Imager;
+  readonly codecs: readonly DeltaCodec[];
+  readonly root: string;
+  /** The agent's own directory for this server, outside every overlay. */
+  readonly stateDir: string;
+  /** Holds `pre-snapshot.d` and `post-snapshot.d`; absent: no hooks. */
+  readonly hooksDir?: string;
+  /** Nothing else writes to the root (an unmounted disk). */
+  readonly still: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+  readonly nowNs: () => bigint;
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+}
+
+export async function takeSnapshot(context: SnapshotContext, task: SnapshotTask): Promise<Snapshot> {
+  const work = new SnapshotWork(context, task);
+  try {
+    return await work.run();
+  } finally {
+    await work.clear();
+  }
+}
+
+class SnapshotWork {
+  readonly #context: SnapshotContext;
+  readonly #task: SnapshotTask;
+  readonly #copies: Copies;
+  readonly #signatures: SignatureStore | undefined;
+  readonly #codec: DeltaCodec | undefined;
+  readonly #skipped: SkippedPath[] = [];
+  readonly #spool: string;
+  #skippedTotal = 0;
+  #changing = false;
+  #filesChanged = 0;
+  #bytesDone = 0;
+
+  constructor(context: SnapshotContext, task: SnapshotTask) {
+    this.#context = context;
+    this.#task = task;
+    this.#copies = new Copies(context.stateDir);
+    this.#codec = signingCodec(context.codecs);
+    this.#signatures =
+      this.#codec?.signatures === undefined
+        ? undefined
+        : new SignatureStore(context.stateDir, { ...this.#codec, signatures: this.#codec.signatures });
+    this.#spool = join(context.stateDir, 'spool');
+  }
+
+  async run(): Promise<Snapshot> {
+    const { hooksDir, signal } = this.#context;
+    if (hooksDir === undefined) return await this.#between(() => Promise.resolve([]), 0);
+    let ran = 0;
+    let posted = false;
+    const post = async () => {
+      posted = true;
+      return (await runAllHooks(join(hooksDir, 'post-snapshot.d'), signal)).lines.map(parseDirective);
+    };
+    try {
+      ran = (await runHooks(join(hooksDir, 'pre-snapshot.d'), signal)).ran;
+      return await this.#between(post, ran);
+    } finally {
+      // Also when a pre hook or the scan failed: what was quiesced must go on. Not by the aborted signal.
+      if (!posted) await runAllHooks(join(hooksDir, 'post-snapshot.d'), new AbortController().signal);
+    }
+  }
+
+  async clear(): Promise<void> {
+    await this.#copies.clear();
+  }
+
+  async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
+    const { appliance, stateDir, signal } = this.#context;
+    const began = performance.now();
+    await writeRecord(this.#spool, { server: this.#task.server.name }, this.#scan());
+    const header = await readHeader(recordPath(stateDir));
+    const base = header?.server === this.#task.server.name ? header.manifest : undefined;
+    const offer = await appliance.beginTransfer(
+      {
+        task: this.#task.id,
+        ageMs: Math.round(performance.now() - began),
+        ...(base === undefined ? {} : { base: base.root }),
+      },
+      signal,
+    );
+    if (offer.committed !== undefined) {
+      await post();
+      return offer.committed;
+    }
+    const sender = this.#sender(offer, base);
+    const known = base !== undefined && offer.baseKnown;
+    await this.#send(sender, known ? undefined : 'all');
+    await this.#obey(await post(), sender);
+    const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
+    await keepRecord(
+      stateDir,
+      this.#spool,
+      { server: snapshot.server, manifest: snapshot.manifest },
+      this.#signatures,
+    );
+    return snapshot;
+  }
+
+  #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
+    const { imager, root, signal, nowNs, stateDir } = this.#context;
+    return scanImage({
+      imager,
+      root,
+      signal,
+      nowNs,
+      signatures: this.#signatures,
+      excludes: this.#task.server.excludes,
+      trust: this.#task.trust,
+      previous: recordPath(stateDir),
+      ...(only === undefined ? {} : { only }),
+      onSkip: (skipped) => this.#skip(skipped),
+      onFile: (bytes) => this.#progress(bytes, 'reading'),
+    });
+  }
+
+  #skip(skipped: SkippedPath): void {
+    if (skipped.reason === 'changing') this.#changing = true;
+    this.#skippedTotal += 1;
+    if (this.#skipped.length < MAX_SKIPPED) this.#skipped.push(skipped);
+  }
+
+  #progress(bytes: number, text: string): void {
+    this.#bytesDone += bytes;
+    this.#context.onProgress({ doneBytes: this.#bytesDone, text });
+  }
+
+  #sender(offer: TransferOffer, base: ManifestRef | undefined): Sender {
+    const { appliance, imager, root, signal, sleep } = this.#context;
+    const codec =
+      this.#codec !== undefined && offer.codecs.includes(this.#codec.name) ? this.#codec.name : undefined;
+    return new Sender({
+      appliance,
+      transfer: offer.transfer,
+      imager,
+      root,
+      base: offer.baseKnown ? base : undefined,
+      codec,
+      signatures: this.#signatures,
+      signal,
+      sleep,
+      onBytes: (bytes) => this.#progress(bytes, 'sending'),
+    });
+  }
+
+  /** Sends the spool's changed contents; files that changed since they were read are copied and sent from there. */
+  async #send(sender: Sender, which: 'all' | undefined, only?: readonly string[]): Promise<void> {
+    const lines = () => {
+      const spool = readRecord(this.#spool);
+      const some = only === undefined ? spool : inside(spool, only);
+      return which === 'all' ? asChanged(some) : some;
+    };
+    let stale = await sender.send(lines());
+    for (let capture = 1; stale.size > 0; capture++) {
+      if (capture > CAPTURES) throw tooLively([...stale][0] as string);
+      this.#changing = true;
+      await this.#capture(stale);
+      stale = await sender.send(inside(readRecord(this.#spool), [...stale]));
+    }
+  }
+
+  /** Replaces lines by what the files hold now, from copies that nothing can change. */
+  async #capture(paths: ReadonlySet<string>): Promise<void> {
+    await this.#rewrite(this.#captured(readRecord(this.#spool), paths));
+  }
+
+  async *#captured(lines: AsyncIterable<RecordLine>, paths: ReadonlySet<string>): AsyncGenerator<RecordLine> {
+    const { imager, root, signal } = this.#context;
+    for await (const line of lines) {
+      if (!paths.has(line.entry.path)) {
+        yield line;
+        continue;
+      }
+      const source = await imager.open(root, line.entry.path).catch(() => undefined);
+      if (source === undefined) {
+        this.#skip({ path: line.entry.path, reason: 'vanished' });
+        continue;
+      }
+      try {
+        const { mtimeNs } = await source.stamp();
+        const { path, content } = await this.#copies.take(source, signal);
+        this.#skip({ path: line.entry.path, reason: 'changing' });
+        const { before } = line;
+        yield {
+          entry: { ...line.entry, mtimeNs, content },
+          changed: true,
+          copy: path,
+          ...(before === undefined ? {} : { before }),
+        };
+      } finally {
+        await source.close();
+      }
+    }
+  }
+
+  /** What post hooks asked for: trees taken again, files put in place of others. */
+  async #obey(directives: readonly Directive[], sender: Sender): Promise<void> {
+    const again = directives.filter((one) => one.kind === 'rescan').map((one) => one.path);
+    const puts = directives.filter((one) => one.kind === 'put');
+    if (again.length > 0) {
+      await this.#rewrite(merged(without(readRecord(this.#spool), again), this.#scan(again)));
+    }
+    if (puts.length > 0) await this.#rewrite(merged(readRecord(this.#spool), this.#put(puts)));
+    const touched = [...again, ...puts.map((one) => one.path)];
+    if (touched.length > 0) await this.#send(sender, 'all', touched);
+  }
+
+  async *#put(puts: readonly Extract<Directive, { kind: 'put' }>[]): AsyncGenerator<RecordLine> {
+    const { signal } = this.#context;
+    for (const put of [...puts].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+      const source = await openPlain(put.file);
+      try {
+        const { path, content } = await this.#copies.take(source, signal);
+        yield { entry: await putEntry(put, content), changed: true, copy: path };
+      } finally {
+        await source.close();
+      }
+    }
+  }
+
+  async #commit(offer: TransferOffer, sender: Sender, consistency: Consistency): Promise<Snapshot> {
+    try {
+      return await this.#commitOnce(offer, consistency);
+    } catch (error) {
+      const lacks = error instanceof OverdubError && error.code === 'CONFLICT';
+      if (!lacks) throw error;
+      // The record of earlier contents was wrong, or what it referred to is gone: offer everything.
+      await this.#send(sender, 'all');
+      return await this.#commitOnce(offer, consistency);
+    }
+  }
+
+  async #commitOnce(offer: TransferOffer, consistency: Consistency): Promise<Snapshot> {
+    const { appliance, signal } = this.#context;
+    const manifest = await sendPages(appliance, offer.transfer, this.#spool, signal);
+    await this.#countChanged();
+    const request = {
+      manifest,
+      consistency: consistency === 'crash' && this.#changing ? 'fuzzy' : consistency,
+      skipped: this.#skipped,
+      skippedTotal: this.#skippedTotal,
+      filesChanged: this.#filesChanged,
+    } as const;
+    return await appliance.commit(offer.transfer, request, signal);
+  }
+
+  async #countChanged(): Promise<void> {
+    this.#filesChanged = 0;
+    for await (const line of readRecord(this.#spool)) if (line.changed === true) this.#filesChanged += 1;
+  }
+
+  async #rewrite(lines: AsyncIterable<RecordLine>): Promise<void> {
+    // The old spool is read while the new one is written; the rename at the end replaces it.
+    await writeRecord(this.#spool, { server: this.#task.server.name }, lines);
+  }
+}
+
+/** Only a quiesced or a still root is of one instant. */
+function consistencyOf(preHooks: number, still: boolean): Consistency {
+  if (preHooks > 0) return 'application';
+  return still ? 'crash' : 'fuzzy';
+}
+
+async function* inside(
+  lines: AsyncIterable<RecordLine>,
+  paths: readonly string[],
+): AsyncGenerator<RecordLine> {
+  for await (const line of lines) if (paths.some((path) => isUnder(line.entry.path, path))) yield line;
+}
+
+async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
+  for await (const line of lines) {
+    yield line.entry.content === undefined ? line : { ...line, changed: true };
+  }
+}
+
+function tooLively(path: string): OverdubError {
+  return new OverdubError(
+    'CONFLICT',
+    `${JSON.stringify(path)} could not be captured: its copy changed while it was sent.`,
+    'Look at what writes into the agent’s state directory; then take the snapshot again.',
+  );
+}
