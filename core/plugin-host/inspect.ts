@@ -47,15 +47,9 @@ export function inspectPlugins(
       clock,
       stateDir: pluginStateDir(state, name),
       ensureStateDir: () => ensurePluginStateDir(state, name),
-      get netboot(): never {
-        throw notRunning(name, 'netboot');
-      },
-      get http(): never {
-        throw notRunning(name, 'http');
-      },
-      get control(): never {
-        throw notRunning(name, 'control');
-      },
+      netboot: absent(name, 'netboot'),
+      http: absent(name, 'http'),
+      control: absent(name, 'control'),
     }),
   });
   host.apply();
@@ -70,6 +64,15 @@ export function inspectPlugins(
     routes: routes.map(({ plugin, prefix }) => ({ plugin, prefix })),
     agentHalves: host.agentHalves(),
   };
+}
+
+/** May be passed on in apply(), but not used. */
+function absent<T extends object>(plugin: string, what: string): T {
+  return new Proxy({} as T, {
+    get() {
+      throw notRunning(plugin, what);
+    },
+  });
 }
 
 function notRunning(plugin: string, what: string): OverdubError {
