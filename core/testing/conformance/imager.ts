@@ -1,0 +1,336 @@
+/** The suite every `Imager` driver must pass: what is scanned can be put back, all of it, exactly. Runs as root. */
+
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ApplyOptions, ContentSource, Imager, ScanOptions } from '../../contracts/imager.ts';
+import type { ContentRef, Entry, SkippedPath } from '../../domain/manifest.ts';
+import { collect } from '../collect.ts';
+import { NASTY_COUNT, nastyTree } from './imager-trees.ts';
+
+/** An imager and a root of its own for each case; roots are plain directories. */
+export interface ImagerUnderTest {
+  readonly imager: Imager;
+}
+
+/** Contents by digest, as a repository would hold them. Counts what is asked for. */
+export class ContentShelf implements ContentSource {
+  readonly opened: string[] = [];
+  readonly announced: string[] = [];
+  readonly #bytes = new Map<string, Buffer>();
+  /** Aborts with this many contents opened. */
+  failAt = Number.POSITIVE_INFINITY;
+
+  put(bytes: Buffer): ContentRef {
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    this.#bytes.set(digest, bytes);
+    return {
+      digest,
+      bytes: bytes.length,
+      chunks: bytes.length === 0 ? [] : [{ digest, bytes: bytes.length }],
+    };
+  }
+
+  /** Replaces what a digest stands for: damage. */
+  corrupt(digest: string, bytes: Buffer): void {
+    this.#bytes.set(digest, bytes);
+  }
+
+  announce(contents: readonly ContentRef[]): void {
+    this.announced.push(...contents.map((content) => content.digest));
+  }
+
+  async *open(content: ContentRef): AsyncGenerator<Uint8Array> {
+    this.opened.push(content.digest);
+    const bytes = this.#bytes.get(content.digest);
+    if (bytes === undefined) throw new Error(`no content ${content.digest}`);
+    if (this.opened.length >= this.failAt) {
+      yield bytes.subarray(0, bytes.length >> 1);
+      throw new Error('the connection broke');
+    }
+    for (let at = 0; at < bytes.length; at += 100_000) yield bytes.subarray(at, at + 100_000);
+  }
+}
+
+/** Scans and hashes a tree, keeping its contents on `shelf`. */
+export async function readTree(
+  imager: Imager,
+  root: string,
+  shelf: ContentShelf,
+  options: Partial<ScanOptions> = {},
+): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  const scan: ScanOptions = {
+    excludes: [],
+    onSkip: () => {},
+    signal: new AbortController().signal,
+    ...options,
+  };
+  for await (const { entry, stamp } of imager.scan(root, scan)) {
+    if (stamp === undefined) {
+      entries.push(entry);
+      continue;
+    }
+    const file = await imager.open(root, entry.path);
+    const bytes = Buffer.from(await file.read(0, file.bytes));
+    await file.close();
+    entries.push({ ...entry, content: shelf.put(bytes) });
+  }
+  return entries;
+}
+
+/** Applies a list of entries over what a tree holds now. */
+export async function applyTo(
+  imager: Imager,
+  root: string,
+  target: readonly Entry[],
+  shelf: ContentShelf,
+  options: Partial<ApplyOptions> = {},
+) {
+  const present = await readTree(imager, root, shelf);
+  return imager.apply(root, stream(target), stream(present), shelf, {
+    signal: new AbortController().signal,
+    onProgress: () => {},
+    excludes: [],
+    ...options,
+  });
+}
+
+async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+/** Registers the suite with vitest. */
+export function imagerConformance(name: string, { imager }: ImagerUnderTest): void {
+  describe(`${name}: Imager conformance`, () => {
+    let base: string;
+    let from: string;
+    let to: string;
+    let shelf: ContentShelf;
+    beforeEach(() => {
+      base = mkdtempSync(join(tmpdir(), 'overdub-imager-'));
+      from = join(base, 'from');
+      to = join(base, 'to');
+      mkdirSync(from);
+      mkdirSync(to);
+      shelf = new ContentShelf();
+    });
+    afterEach(() => rmSync(base, { recursive: true, force: true }));
+    const fixture = () => ({ imager, from, to, shelf });
+    scanning(fixture);
+    restoring(fixture);
+    narrowing(fixture);
+    faults(fixture);
+  });
+}
+
+type Fixture = () => { imager: Imager; from: string; to: string; shelf: ContentShelf };
+
+function scanning(fixture: Fixture): void {
+  it('lists everything in manifest order, hard links after their first entry, sockets told and left out', async () => {
+    const { imager, from, shelf } = fixture();
+    await nastyTree(from);
+    const skipped: SkippedPath[] = [];
+    const entries = await readTree(imager, from, shelf, { onSkip: (path) => skipped.push(path) });
+    expect(entries).toHaveLength(NASTY_COUNT);
+    expect(entries[0]).toMatchObject({ path: '', type: 'directory' });
+    const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+    expect(byPath.get('links/z')).toMatchObject({ type: 'hardlink', target: 'links/a' });
+    expect(byPath.get('sparse')?.sparse).toBe(true);
+    expect(byPath.get('nodes/null')).toMatchObject({ type: 'character', device: { major: 1, minor: 3 } });
+    expect(byPath.get('modes/suid')?.mode).toBe(0o4755);
+    expect(byPath.get('times/ns')?.mtimeNs).toBe('1700000000123456789');
+    expect(byPath.get('times/old')?.mtimeNs).toBe('-1000000001');
+    expect(skipped).toEqual([{ path: 'nodes/socket', reason: 'socket' }]);
+  });
+
+  it('leaves out what globs exclude and what is not asked for', async () => {
+    const { imager, from, shelf } = fixture();
+    await nastyTree(from);
+    const skipped: SkippedPath[] = [];
+    const excluded = await readTree(imager, from, shelf, {
+      excludes: ['links/**', '*.empty'],
+      onSkip: (path) => skipped.push(path),
+    });
+    expect(excluded.filter(({ path }) => path.startsWith('links/') || path.endsWith('.empty'))).toEqual([]);
+    expect(skipped.filter(({ reason }) => reason === 'excluded').length).toBeGreaterThan(2);
+    const only = await readTree(imager, from, shelf, { only: ['links', 'modes/suid'] });
+    expect(only.map(({ path }) => path)).toEqual(['links', 'links/a', 'links/m', 'links/z', 'modes/suid']);
+  });
+
+  it('opens files for random access, and nothing through a symbolic link', async () => {
+    const { imager, from } = fixture();
+    writeFileSync(join(from, 'digits'), '0123456789');
+    execFileSync('ln', ['-s', 'digits', join(from, 'link')]);
+    execFileSync('ln', ['-s', '/etc', join(from, 'etc')]);
+    const file = await imager.open(from, 'digits');
+    expect(Buffer.from(await file.read(7, 100)).toString()).toBe('789');
+    expect(await file.read(10, 5)).toHaveLength(0);
+    expect((await file.stamp()).size).toBe(10);
+    await file.close();
+    await expect(imager.open(from, 'link')).rejects.toThrow();
+    await expect(imager.open(from, 'etc/passwd')).rejects.toThrow();
+  });
+}
+
+function restoring(fixture: Fixture): void {
+  it('puts a nasty tree back exactly, and then has nothing to do', async () => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    const entries = await readTree(imager, from, shelf);
+    const result = await applyTo(imager, to, entries, shelf);
+    expect(result.written).toBe(NASTY_COUNT - 1);
+    expect(await readTree(imager, to, shelf)).toEqual(entries);
+    expect(statSync(join(to, 'sparse')).blocks * 512).toBeLessThan(1 << 20);
+    expect(shelf.announced).toEqual(shelf.opened);
+    const before = statSync(join(to, 'links/a'), { bigint: true });
+    const again = await applyTo(imager, to, entries, shelf);
+    expect(again).toMatchObject({ written: 0, removed: 0, metadataOnly: 0, writtenBytes: 0, changes: [] });
+    expect(statSync(join(to, 'links/a'), { bigint: true }).ctimeNs).toBe(before.ctimeNs);
+  });
+
+  it('turns any tree into any other: types swapped, links regrouped, metadata alone', async () => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    await nastyTree(to, 'other');
+    const entries = await readTree(imager, from, shelf);
+    await applyTo(imager, to, entries, shelf);
+    expect(await readTree(imager, to, shelf)).toEqual(entries);
+  });
+
+  it('changes metadata without rewriting contents', async () => {
+    const { imager, from, shelf } = fixture();
+    await nastyTree(from);
+    const entries = await readTree(imager, from, shelf);
+    const inode = statSync(join(from, 'modes/suid')).ino;
+    execFileSync('chmod', ['600', join(from, 'modes/suid')]);
+    execFileSync('chown', ['7:8', join(from, 'modes/suid')]);
+    shelf.opened.length = 0;
+    const result = await applyTo(imager, from, entries, shelf);
+    expect(result).toMatchObject({ written: 0, metadataOnly: 1, removed: 0 });
+    expect(shelf.opened).toEqual([]);
+    expect(statSync(join(from, 'modes/suid')).ino).toBe(inode);
+    expect(await readTree(imager, from, shelf)).toEqual(entries);
+  });
+
+  it('relinks a group whose first file is replaced', async () => {
+    const { imager, from, shelf } = fixture();
+    await nastyTree(from);
+    const entries = await readTree(imager, from, shelf);
+    writeFileSync(join(from, 'links/m'), 'written through another name');
+    await applyTo(imager, from, entries, shelf);
+    expect(await readTree(imager, from, shelf)).toEqual(entries);
+  });
+}
+
+function narrowing(fixture: Fixture): void {
+  it('leaves kept and excluded paths alone, in directories that must go too', async () => {
+    const { imager, to, shelf } = fixture();
+    for (const name of ['kept/a', 'gone/x', 'gone/stay/y', 'cache/z']) {
+      mkdirSync(join(to, name, '..'), { recursive: true });
+      writeFileSync(join(to, name), name);
+    }
+    const [root] = (await readTree(imager, to, shelf)) as [Entry];
+    const options = { keep: ['/kept/', 'gone/stay/y'], excludes: ['cache/**'] };
+    await applyTo(imager, to, [root], shelf, options);
+    expect(existsSync(join(to, 'gone/x'))).toBe(false);
+    for (const name of ['kept/a', 'gone/stay/y', 'cache/z'])
+      expect(readFileSync(join(to, name), 'utf8')).toBe(name);
+  });
+
+  it('with `only` touches nothing else, and makes the directories above what is chosen', async () => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    const entries = await readTree(imager, from, shelf);
+    writeFileSync(join(to, 'bystander'), 'still here');
+    await applyTo(imager, to, entries, shelf, { only: ['deep'] });
+    const made = await readTree(imager, to, shelf);
+    const deep = entries.filter(({ path }) => path === 'deep' || path.startsWith('deep/'));
+    expect(made.filter(({ path }) => path !== '' && path !== 'bystander')).toEqual(deep);
+    expect(readFileSync(join(to, 'bystander'), 'utf8')).toBe('still here');
+  });
+
+  it('changes nothing in a dry run, and tells what it would', async () => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    writeFileSync(join(to, 'extra'), 'x');
+    const entries = await readTree(imager, from, shelf);
+    const before = await readTree(imager, to, shelf);
+    const dry = await applyTo(imager, to, entries, shelf, { dryRun: true });
+    expect(await readTree(imager, to, shelf)).toEqual(before);
+    const wet = await applyTo(imager, to, entries, shelf);
+    expect({ ...dry, changes: [] }).toEqual({ ...wet, changes: [] });
+    expect(dry.changes).toEqual(wet.changes);
+  });
+}
+
+function faults(fixture: Fixture): void {
+  it.each([1, 2, 4, 7, 9])('interrupted at content %i and run again, it ends the same', async (failAt) => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    await nastyTree(to, 'other');
+    const entries = await readTree(imager, from, shelf);
+    shelf.opened.length = 0;
+    shelf.failAt = failAt;
+    await expect(applyTo(imager, to, entries, shelf)).rejects.toThrow('the connection broke');
+    shelf.failAt = Number.POSITIVE_INFINITY;
+    await applyTo(imager, to, entries, shelf);
+    expect(await readTree(imager, to, shelf)).toEqual(entries);
+  });
+
+  it('keeps the old file when what arrives does not match its digest', async () => {
+    const { imager, from, to, shelf } = fixture();
+    writeFileSync(join(from, 'f'), 'right');
+    writeFileSync(join(to, 'f'), 'old');
+    const entries = await readTree(imager, from, shelf);
+    const digest = entries[1]?.content?.digest as string;
+    const options: ApplyOptions = {
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      excludes: [],
+    };
+    for (const wrong of ['wrong', 'righ', 'right!']) {
+      const present = await readTree(imager, to, new ContentShelf());
+      shelf.corrupt(digest, Buffer.from(wrong));
+      const apply = imager.apply(to, stream(entries), stream(present), shelf, options);
+      await expect(apply).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+      expect(readFileSync(join(to, 'f'), 'utf8')).toBe('old');
+    }
+    expect(
+      (await collect(imager.scan(to, { excludes: [], onSkip: () => {}, signal: options.signal }))).length,
+    ).toBe(2);
+  });
+
+  it('never writes through a symbolic link that stands where a directory was', async () => {
+    const { imager, from, to, shelf } = fixture();
+    mkdirSync(join(from, 'd'));
+    writeFileSync(join(from, 'd/f'), 'payload');
+    const entries = await readTree(imager, from, shelf);
+    const outside = join(to, '..', 'outside');
+    mkdirSync(outside);
+    const present = await readTree(imager, from, new ContentShelf());
+    execFileSync('ln', ['-s', outside, join(to, 'd')]);
+    const stale = present.map((entry) =>
+      entry.path === 'd/f' ? { ...entry, content: shelf.put(Buffer.from('x')) } : entry,
+    );
+    const apply = imager.apply(to, stream(entries), stream(stale), shelf, {
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      excludes: [],
+    });
+    await expect(apply).rejects.toThrow();
+    expect(existsSync(join(outside, 'f'))).toBe(false);
+  });
+
+  it('stops by the signal', async () => {
+    const { imager, from, to, shelf } = fixture();
+    await nastyTree(from);
+    const entries = await readTree(imager, from, shelf);
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(applyTo(imager, to, entries, shelf, { signal })).rejects.toThrow('enough');
+    await expect(readTree(imager, from, shelf, { signal })).rejects.toThrow('enough');
+  });
+}

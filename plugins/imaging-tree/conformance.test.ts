@@ -1,0 +1,4 @@
+import { imagerConformance } from '@overdub/core/testing';
+import { treeImager } from './imager.ts';
+
+imagerConformance('imaging-tree', { imager: treeImager });

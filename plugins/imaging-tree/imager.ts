@@ -1,0 +1,14 @@
+/** The tree imager: scans and restores Linux root filesystems, file by file. */
+
+import type { Imager } from '@overdub/core/agent';
+import { applyTree } from './tree/apply.ts';
+import { openFile } from './tree/open.ts';
+import { scanTree } from './tree/scan.ts';
+
+/** See {@link Imager}. Holds no state; every call stands alone. */
+export const treeImager: Imager = {
+  kind: 'tree',
+  scan: (root, options) => scanTree(root, options),
+  open: openFile,
+  apply: applyTree,
+};

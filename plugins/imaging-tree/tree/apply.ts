@@ -1,0 +1,341 @@
+/** Makes a tree equal to a manifest: deletes first, then writes, directory times last. */
+
+import { closeSync, lstatSync } from 'node:fs';
+import {
+  type ApplyOptions,
+  type ApplyResult,
+  type ContentRef,
+  type ContentSource,
+  type Entry,
+  OverdubError,
+} from '@overdub/core/agent';
+import { openRoot } from './beneath.ts';
+import { TreeCursor } from './cursor.ts';
+import { compileExcludes, compileScope, DEFAULT_EXCLUDES } from './excludes.ts';
+import { errorCode, getXattr, listXattrs } from './libc.ts';
+import { setMetadata } from './metadata.ts';
+import { fromRaw, fsPath, splitPath, toRaw } from './names.ts';
+import { openFileBelow } from './open.ts';
+import { planSteps, type Step } from './plan.ts';
+import { type Protected, removeDirectory, removeFile } from './remove.ts';
+import { Spool } from './spool.ts';
+import { fitsBeside, writeFile, writeLink, writeSpecial } from './write-file.ts';
+
+const MAX_CHANGES = 1000;
+/** Contents are announced this far ahead. */
+const WINDOW_STEPS = 512;
+const WINDOW_BYTES = 32 * 1024 * 1024;
+
+type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
+type WriteStep = Extract<Step, { do: 'write' }>;
+
+/** See {@link Imager.apply}. The default excludes hold besides `options.excludes`. */
+export async function applyTree(
+  root: string,
+  target: AsyncIterable<Entry>,
+  present: AsyncIterable<Entry>,
+  contents: ContentSource,
+  options: ApplyOptions,
+): Promise<ApplyResult> {
+  const rootFd = openRoot(root);
+  const run = new ApplyRun(rootFd, contents, options);
+  try {
+    return await run.all(target, present);
+  } finally {
+    run.close();
+    closeSync(rootFd);
+  }
+}
+
+class ApplyRun {
+  readonly #rootFd: number;
+  readonly #contents: ContentSource;
+  readonly #options: ApplyOptions;
+  readonly #cursor: TreeCursor;
+  readonly #isProtected: Protected;
+  readonly #plan: Parameters<typeof planSteps>[2];
+  readonly #finals = new Spool<Entry>();
+  readonly #changes: { path: string; action: 'write' | 'remove' | 'metadata' }[] = [];
+  #written = 0;
+  #removed = 0;
+  #metadataOnly = 0;
+  #writtenBytes = 0;
+
+  constructor(rootFd: number, contents: ContentSource, options: ApplyOptions) {
+    this.#rootFd = rootFd;
+    this.#contents = contents;
+    this.#options = options;
+    this.#cursor = new TreeCursor(rootFd);
+    const excluded = compileExcludes([...DEFAULT_EXCLUDES, ...options.excludes]);
+    const outside = compileScope(undefined, options.keep);
+    const only = compileScope(options.only);
+    const kept = (path: string) => outside(path) === 'outside';
+    this.#plan = { excluded, kept, only };
+    this.#isProtected = (path, isDirectory) =>
+      excluded(path, isDirectory) || kept(path) || only(path) === 'outside';
+  }
+
+  close(): void {
+    this.#cursor.close();
+  }
+
+  async all(target: AsyncIterable<Entry>, present: AsyncIterable<Entry>): Promise<ApplyResult> {
+    for await (const window of windows(this.#removalsFirst(target, present))) {
+      this.#announce(window.next);
+      for (const step of window.now) await this.#perform(step);
+    }
+    for (const entry of this.#finals.drain()) this.#finish(entry);
+    return {
+      written: this.#written,
+      removed: this.#removed,
+      metadataOnly: this.#metadataOnly,
+      writtenBytes: this.#writtenBytes,
+      changes: this.#changes,
+    };
+  }
+
+  /** Removes while the plan still finds something to remove, keeping the rest back; then lets the rest through. */
+  async *#removalsFirst(target: AsyncIterable<Entry>, present: AsyncIterable<Entry>): AsyncGenerator<Later> {
+    const back = new Spool<Later>();
+    let removing = true;
+    for await (const step of planSteps(target, present, this.#plan)) {
+      this.#options.signal.throwIfAborted();
+      if (step.do === 'remove' || step.do === 'remove-directory') {
+        this.#remove(step);
+      } else if (step.do === 'removals-done') {
+        removing = false;
+        yield* back.drain();
+      } else {
+        const later = step.do === 'ancestor' ? this.#ancestor(step.entry) : step;
+        if (later === undefined) continue;
+        if (removing) back.push(later);
+        else yield later;
+      }
+    }
+  }
+
+  #remove(step: Extract<Step, { do: 'remove' | 'remove-directory' }>): void {
+    let gone = true;
+    if (this.#options.dryRun !== true) {
+      const [parent, name] = splitPath(step.path);
+      this.#cursor.forget(step.path);
+      if (step.do === 'remove') removeFile(this.#cursor.path(parent, name));
+      else gone = removeDirectory(this.#cursor.directory(parent), toRaw(name), step.path, this.#isProtected);
+    }
+    if (!gone && !step.counted) throw cannotReplace(step.path);
+    if (!gone || !step.counted) return;
+    this.#removed += 1;
+    this.#note(step.path, 'remove');
+  }
+
+  /** An existing directory above the chosen paths keeps its times; a missing one is made as the target has it. */
+  #ancestor(entry: Entry): Later | undefined {
+    const stat = this.#statOf(entry.path);
+    if (stat === undefined) {
+      this.#finals.push(entry);
+      return { do: 'directory', entry };
+    }
+    const { xattrs: _, ...rest } = entry;
+    const xattrs = this.#options.dryRun === true ? undefined : this.#xattrsOf(entry.path);
+    this.#finals.push({
+      ...rest,
+      mode: Number(stat.mode) & 0o7777,
+      uid: Number(stat.uid),
+      gid: Number(stat.gid),
+      mtimeNs: String(stat.mtimeNs),
+      ...(xattrs === undefined ? {} : { xattrs }),
+    });
+    return undefined;
+  }
+
+  #announce(steps: readonly Later[]): void {
+    if (this.#options.dryRun === true) return;
+    const upcoming = steps.flatMap((step) =>
+      step.do === 'write' && needsBytes(step) ? [step.entry.content] : [],
+    );
+    if (upcoming.length > 0) this.#contents.announce(upcoming as ContentRef[]);
+  }
+
+  async #perform(step: Later): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    if (step.do === 'finish') {
+      if (step.changed) this.#count(step.entry.path, 'metadata');
+      this.#finals.push(step.entry);
+      return;
+    }
+    const { path } = step.entry;
+    const dry = this.#options.dryRun === true;
+    if (step.do === 'link') {
+      if (dry ? step.changed : this.#link(step.entry)) this.#count(path, 'write');
+    } else if (step.do === 'metadata') {
+      if (!dry) setMetadata(this.#cursor.path(...splitPath(path)), step.entry);
+      this.#count(path, 'metadata');
+    } else {
+      if (!dry) await this.#make(step);
+      else if (step.do === 'write') this.#writtenBytes += step.entry.content?.bytes ?? 0;
+      this.#count(path, 'write');
+    }
+  }
+
+  async #make(step: Extract<Later, { do: 'write' | 'directory' }>): Promise<void> {
+    const { entry } = step;
+    if (step.do === 'directory') return this.#cursor.ensureDirectory(entry.path);
+    if (entry.type === 'file') return this.#writeFile(step);
+    const [parent, name] = splitPath(entry.path);
+    writeSpecial(this.#cursor.directory(parent), name, entry);
+  }
+
+  async #writeFile(step: WriteStep): Promise<void> {
+    const content = step.entry.content ?? missingContent(step.entry);
+    const [parent, name] = splitPath(step.entry.path);
+    const fits = fitsBeside(this.#cursor.directory(parent), content.bytes);
+    // Removed first, the old file's room counts; but then it is neither a base nor there after a power cut.
+    if (!fits) removeFile(this.#cursor.path(parent, name));
+    const base = fits && step.base !== undefined ? this.#openBase(step.entry.path, step.base) : undefined;
+    try {
+      const bytes = content.bytes === 0 ? nothing() : this.#contents.open(content, base);
+      await writeFile(
+        this.#cursor.directory(parent),
+        name,
+        { ...step.entry, content },
+        bytes,
+        this.#onBytes,
+        this.#options.signal,
+      );
+    } finally {
+      await base?.reader.close();
+    }
+  }
+
+  readonly #onBytes = (count: number): void => {
+    this.#writtenBytes += count;
+    this.#options.onProgress(this.#writtenBytes);
+  };
+
+  #openBase(path: string, content: ContentRef) {
+    try {
+      return { content, reader: openFileBelow(this.#rootFd, path) };
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' || error instanceof OverdubError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether the link had to be made. */
+  #link(entry: Entry): boolean {
+    const first = splitPath(entry.target ?? '');
+    const [parent, name] = splitPath(entry.path);
+    const source = this.#statOf(entry.target ?? '');
+    const there = this.#statOf(entry.path);
+    if (source === undefined) throw missingFirst(entry);
+    if (there !== undefined && there.ino === source.ino && there.dev === source.dev) return false;
+    const sources = new TreeCursor(this.#rootFd);
+    try {
+      writeLink(this.#cursor.directory(parent), name, sources.path(...first));
+    } finally {
+      sources.close();
+    }
+    return true;
+  }
+
+  /** Directories are finished once nothing in them changes any more; what is right already is left alone. */
+  #finish(entry: Entry): void {
+    if (this.#options.dryRun === true) return;
+    const at = entry.path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(entry.path));
+    const stat = lstatSync(fsPath(at), { bigint: true });
+    const same =
+      (Number(stat.mode) & 0o7777) === entry.mode &&
+      Number(stat.uid) === entry.uid &&
+      Number(stat.gid) === entry.gid &&
+      String(stat.mtimeNs) === entry.mtimeNs;
+    const present = this.#xattrsOf(entry.path) ?? {};
+    const names = Object.keys(present);
+    const sameXattrs =
+      names.length === Object.keys(entry.xattrs ?? {}).length &&
+      names.every((xattr) => present[xattr] === entry.xattrs?.[xattr]);
+    if (!same || !sameXattrs) setMetadata(at, entry);
+  }
+
+  #statOf(path: string) {
+    try {
+      const at = path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(path));
+      return lstatSync(fsPath(at), { bigint: true });
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  #xattrsOf(path: string): Record<string, string> | undefined {
+    const at = path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(path));
+    const values = listXattrs(at).flatMap((raw) => {
+      const value = getXattr(at, raw);
+      return value === undefined ? [] : [[fromRaw(raw), value.toString('base64')] as const];
+    });
+    return values.length === 0 ? undefined : Object.fromEntries(values);
+  }
+
+  #count(path: string, action: 'write' | 'metadata'): void {
+    if (action === 'write') this.#written += 1;
+    else this.#metadataOnly += 1;
+    this.#note(path, action);
+  }
+
+  #note(path: string, action: 'write' | 'remove' | 'metadata'): void {
+    if (this.#changes.length < MAX_CHANGES) this.#changes.push({ path, action });
+  }
+}
+
+function needsBytes(step: WriteStep): boolean {
+  return step.entry.content !== undefined && step.entry.content.bytes > 0;
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+function missingContent(entry: Entry): never {
+  throw new OverdubError(
+    'IMAGE_INVALID',
+    `The image lists the file ${entry.path} without its content.`,
+    'Run `overdub verify`; the stored manifest is not one that a scan makes.',
+  );
+}
+
+function missingFirst(entry: Entry): OverdubError {
+  return new OverdubError(
+    'CONFLICT',
+    `${entry.path} is a hard link to ${entry.target ?? ''}, which is not there (it may be excluded or kept back).`,
+    `Exclude ${entry.path} too, or include ${entry.target ?? ''}.`,
+  );
+}
+
+function cannotReplace(path: string): OverdubError {
+  return new OverdubError(
+    'CONFLICT',
+    `The directory ${path} must make way for something else, but holds kept, excluded or mounted paths.`,
+    'Unmount what is below it, or drop the exclude or --keep that protects it.',
+  );
+}
+
+interface Window {
+  readonly now: readonly Later[];
+  /** Comes after `now`, except that the first window announces itself. */
+  readonly next: readonly Later[];
+}
+
+/** Cuts steps into windows, each announced while the one before it is carried out. */
+async function* windows(steps: AsyncIterable<Later>): AsyncGenerator<Window> {
+  let waiting: Later[] = [];
+  let bytes = 0;
+  let now: readonly Later[] = [];
+  for await (const step of steps) {
+    waiting.push(step);
+    bytes += step.do === 'write' ? (step.entry.content?.bytes ?? 0) : 0;
+    if (waiting.length < WINDOW_STEPS && bytes < WINDOW_BYTES) continue;
+    yield { now, next: waiting };
+    now = waiting;
+    waiting = [];
+    bytes = 0;
+  }
+  yield { now, next: waiting };
+  yield { now: waiting, next: [] };
+}

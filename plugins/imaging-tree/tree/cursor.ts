@@ -1,0 +1,70 @@
+/** A walk over directories in manifest order that holds one open handle a level. */
+
+import { closeSync, mkdirSync } from 'node:fs';
+import { openDirectoryAt, within } from './beneath.ts';
+import { errorCode } from './libc.ts';
+import { fsPath, toRaw } from './names.ts';
+
+interface Level {
+  readonly name: string;
+  readonly fd: number;
+}
+
+/** Gives safe paths below a root. Consecutive calls for neighbours cost nothing. Close after use. */
+export class TreeCursor {
+  readonly #rootFd: number;
+  #levels: Level[] = [];
+
+  /** `rootFd` stays the caller's. */
+  constructor(rootFd: number) {
+    this.#rootFd = rootFd;
+  }
+
+  /** Open handle on a directory; ENOENT when it is missing, ENOTDIR or ELOOP when it is none. Valid until the next call. */
+  directory(path: string): number {
+    const names = path === '' ? [] : path.split('/');
+    let shared = 0;
+    while (shared < names.length && this.#levels[shared]?.name === names[shared]) shared++;
+    this.#truncate(shared);
+    for (const name of names.slice(shared)) {
+      this.#levels.push({ name, fd: openDirectoryAt(this.#top(), toRaw(name)) });
+    }
+    return this.#top();
+  }
+
+  /** Path (raw) of an entry, through its parent's handle. Valid until the next call. */
+  path(parent: string, name: string): string {
+    return within(this.directory(parent), toRaw(name));
+  }
+
+  /** Makes a directory and its parents (mode 0700 until somebody sets it); existing ones are left. */
+  ensureDirectory(path: string): void {
+    const names = path === '' ? [] : path.split('/');
+    for (let depth = 1; depth <= names.length; depth++) {
+      const parent = names.slice(0, depth - 1).join('/');
+      try {
+        mkdirSync(fsPath(this.path(parent, names[depth - 1] as string)), 0o700);
+      } catch (error) {
+        if (errorCode(error) !== 'EEXIST') throw error;
+      }
+    }
+  }
+
+  /** Forgets handles at and below `path`: it is about to be removed or replaced. */
+  forget(path: string): void {
+    const names = path.split('/');
+    if (names.every((name, depth) => this.#levels[depth]?.name === name)) this.#truncate(names.length - 1);
+  }
+
+  close(): void {
+    this.#truncate(0);
+  }
+
+  #top(): number {
+    return this.#levels.at(-1)?.fd ?? this.#rootFd;
+  }
+
+  #truncate(length: number): void {
+    for (const level of this.#levels.splice(length)) closeSync(level.fd);
+  }
+}

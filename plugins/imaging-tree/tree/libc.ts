@@ -1,0 +1,191 @@
+/**
+ * The few system calls that Node does not offer, through koffi. Paths are bytes in Latin-1 strings (one character
+ * a byte), so that names that are not UTF-8 pass unharmed. Failures throw like Node's own, with `code` and `errno`.
+ */
+
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+
+type Native = (...values: unknown[]) => number;
+
+interface Libc {
+  readonly listxattr: Native;
+  readonly llistxattr: Native;
+  readonly getxattr: Native;
+  readonly lgetxattr: Native;
+  readonly setxattr: Native;
+  readonly lsetxattr: Native;
+  readonly removexattr: Native;
+  readonly lremovexattr: Native;
+  readonly mknod: Native;
+  readonly utimensat: Native;
+  readonly lseek: Native;
+  readonly mount: Native;
+  readonly umount2: Native;
+  readonly syncfs: Native;
+  readonly syscall: Native;
+}
+
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const UTIME_OMIT = 0x3ffffffen;
+/** Linux allows no longer list and no longer value (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
+const XATTR_MAX = 65536;
+
+let loaded: Libc | undefined;
+
+/** Loaded on first use: importing this file has no side effects. */
+function libc(): Libc {
+  if (loaded !== undefined) return loaded;
+  const library = koffi.load('libc.so.6');
+  const bind = (prototype: string): Native => library.func(prototype) as unknown as Native;
+  loaded = {
+    listxattr: bind('int64_t listxattr(void *path, void *list, size_t size)'),
+    llistxattr: bind('int64_t llistxattr(void *path, void *list, size_t size)'),
+    getxattr: bind('int64_t getxattr(void *path, void *name, void *value, size_t size)'),
+    lgetxattr: bind('int64_t lgetxattr(void *path, void *name, void *value, size_t size)'),
+    setxattr: bind('int setxattr(void *path, void *name, void *value, size_t size, int flags)'),
+    lsetxattr: bind('int lsetxattr(void *path, void *name, void *value, size_t size, int flags)'),
+    removexattr: bind('int removexattr(void *path, void *name)'),
+    lremovexattr: bind('int lremovexattr(void *path, void *name)'),
+    mknod: bind('int mknod(void *path, uint32_t mode, uint64_t dev)'),
+    utimensat: bind('int utimensat(int dirfd, void *path, void *times, int flags)'),
+    lseek: bind('int64_t lseek(int fd, int64_t offset, int whence)'),
+    mount: bind('int mount(void *source, void *target, void *type, uint64_t flags, void *data)'),
+    umount2: bind('int umount2(void *target, int flags)'),
+    syncfs: bind('int syncfs(int fd)'),
+    syscall: bind('int64_t syscall(int64_t number, int64_t a, void *b, void *c, uint64_t d)'),
+  };
+  return loaded;
+}
+
+/** A failed system call, shaped like Node's own errors. */
+export interface SystemError extends Error {
+  readonly code: string;
+  readonly errno: number;
+}
+
+/** The `code` of a system error (`ENOENT`), or undefined for anything else. */
+export function errorCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+}
+
+function check(result: number, call: string, path: string): number {
+  if (result >= 0) return result;
+  const errno = koffi.errno();
+  const code = getSystemErrorName(-errno);
+  throw Object.assign(new Error(`${code}: ${call} '${path}'`), { code, errno: -errno, syscall: call, path });
+}
+
+function c(text: string): Buffer {
+  return Buffer.from(`${text}\0`, 'latin1');
+}
+
+const scratch = Buffer.allocUnsafe(XATTR_MAX);
+
+/** Names of a file's extended attributes; none where the filesystem has none. `follow` resolves a final link. */
+export function listXattrs(path: string, follow = false): string[] {
+  const call = follow ? libc().listxattr : libc().llistxattr;
+  const length = call(c(path), scratch, XATTR_MAX);
+  if (length === 0) return [];
+  if (length < 0 && koffi.errno() === 95) return [];
+  check(length, 'listxattr', path);
+  return scratch.toString('latin1', 0, length - 1).split('\0');
+}
+
+/** Value of one extended attribute; undefined when it is not there. */
+export function getXattr(path: string, name: string, follow = false): Buffer | undefined {
+  const call = follow ? libc().getxattr : libc().lgetxattr;
+  const length = call(c(path), c(name), scratch, XATTR_MAX);
+  if (length < 0 && koffi.errno() === 61) return undefined;
+  check(length, `getxattr ${name}`, path);
+  return Buffer.from(scratch.subarray(0, length));
+}
+
+/** Sets one extended attribute, new or not. */
+export function setXattr(path: string, name: string, value: Uint8Array, follow = false): void {
+  const call = follow ? libc().setxattr : libc().lsetxattr;
+  check(call(c(path), c(name), value, value.length, 0), `setxattr ${name}`, path);
+}
+
+/** Removes one extended attribute. */
+export function removeXattr(path: string, name: string, follow = false): void {
+  const call = follow ? libc().removexattr : libc().lremovexattr;
+  check(call(c(path), c(name)), `removexattr ${name}`, path);
+}
+
+/** `mknod(2)`; `mode` holds type and permission bits. */
+export function makeNode(path: string, mode: number, major: number, minor: number): void {
+  check(libc().mknod(c(path), mode, deviceNumber(major, minor)), 'mknod', path);
+}
+
+/** glibc's `makedev(3)`. */
+export function deviceNumber(major: number, minor: number): bigint {
+  const high = BigInt(major);
+  const low = BigInt(minor);
+  return (
+    ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn)
+  );
+}
+
+/** glibc's `gnu_dev_major(3)` and `gnu_dev_minor(3)`. */
+export function splitDevice(device: bigint): { major: number; minor: number } {
+  return {
+    major: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
+    minor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
+  };
+}
+
+/** Sets the modification time in nanoseconds, leaving the access time. `follow` false acts on a link itself. */
+export function setMtime(path: string, mtimeNs: bigint, follow = false): void {
+  const billion = 1_000_000_000n;
+  const nanoseconds = ((mtimeNs % billion) + billion) % billion;
+  const times = new BigInt64Array([0n, UTIME_OMIT, (mtimeNs - nanoseconds) / billion, nanoseconds]);
+  const bytes = new Uint8Array(times.buffer);
+  check(libc().utimensat(AT_FDCWD, c(path), bytes, follow ? 0 : AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+}
+
+/** Next byte at or after `offset` that is data (or a hole); undefined past the last one. */
+export function seekRegion(fd: number, offset: number, want: 'data' | 'hole'): number | undefined {
+  const result = libc().lseek(fd, offset, want === 'data' ? 3 : 4);
+  if (result < 0 && koffi.errno() === 6) return undefined;
+  return check(result, 'lseek', `fd ${fd}`);
+}
+
+/** Flags of `mount(2)` that are used here. */
+export const MOUNT_FLAGS = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, noAtime: 1024 } as const;
+
+/** `mount(2)`. */
+export function mountDevice(device: string, target: string, type: string, flags: number, data = ''): void {
+  check(libc().mount(c(device), c(target), c(type), flags, c(data)), `mount ${device}`, target);
+}
+
+/** `umount2(2)`. */
+export function unmount(target: string): void {
+  check(libc().umount2(c(target), 0), 'umount', target);
+}
+
+/** Writes back the whole filesystem that holds the open file `fd`. */
+export function syncFilesystem(fd: number): void {
+  check(libc().syncfs(fd), 'syncfs', `fd ${fd}`);
+}
+
+const SYS_OPENAT2 = 437;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_NO_SYMLINKS = 0x04;
+const RESOLVE_BENEATH = 0x08;
+
+/**
+ * `openat2(2)` below `dirfd`: fails with ELOOP on any symbolic link, EXDEV on any way out. Throws ENOSYS on
+ * kernels before 5.6 and EPERM in containers that filter the call.
+ */
+export function openBeneathNow(dirfd: number, path: string, flags: number): number {
+  const how = new BigUint64Array([
+    BigInt(flags),
+    0n,
+    BigInt(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH),
+  ]);
+  const bytes = new Uint8Array(how.buffer);
+  return check(Number(libc().syscall(SYS_OPENAT2, dirfd, c(path), bytes, 24)), 'openat2', path);
+}

@@ -1,0 +1,69 @@
+/** Random access to a file of a tree. */
+
+import { closeSync, constants, fstat as fstatCallback, fstatSync, read as readCallback } from 'node:fs';
+import { promisify } from 'node:util';
+import type { FileStamp, RandomReader } from '@overdub/core/agent';
+import { OverdubError } from '@overdub/core/agent';
+import { openBeneath, openRoot } from './beneath.ts';
+import { stampOf } from './scan.ts';
+
+const readAt = promisify(readCallback);
+const fstatAt = promisify(fstatCallback);
+
+/** A file that is open for reading; its length is that of the moment it was opened. */
+export type OpenFile = RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> };
+
+/** Opens a regular file below `root`, never through a symbolic link. INPUT_INVALID for anything else. */
+export async function openFile(root: string, path: string): Promise<OpenFile> {
+  const rootFd = openRoot(root);
+  try {
+    return openFileBelow(rootFd, path);
+  } finally {
+    closeSync(rootFd);
+  }
+}
+
+/** As {@link openFile}, below an open directory. */
+export function openFileBelow(rootFd: number, path: string): OpenFile {
+  // Without O_NONBLOCK a FIFO that took the file's place would hold us for ever.
+  const fd = openBeneath(rootFd, path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    closeSync(fd);
+    throw new OverdubError('INPUT_INVALID', `${path} is not a regular file.`, 'Name a regular file.');
+  }
+  return new FileReader(fd, stat.size);
+}
+
+class FileReader implements OpenFile {
+  readonly bytes: number;
+  readonly #fd: number;
+  #open = true;
+
+  constructor(fd: number, bytes: number) {
+    this.#fd = fd;
+    this.bytes = bytes;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const wanted = Math.max(0, Math.min(length, this.bytes - offset));
+    const buffer = Buffer.allocUnsafe(wanted);
+    let filled = 0;
+    while (filled < wanted) {
+      const { bytesRead } = await readAt(this.#fd, buffer, filled, wanted - filled, offset + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return buffer.subarray(0, filled);
+  }
+
+  async stamp(): Promise<FileStamp> {
+    return stampOf(await fstatAt(this.#fd, { bigint: true }));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#fd);
+  }
+}
