@@ -2,6 +2,7 @@
 export * from './collect.ts';
 export * from './conformance/blob-store.ts';
 export { deltaCodecConformance } from './conformance/delta-codec.ts';
+export * from './conformance/imager.ts';
 export * from './fakes/dictionary-codec.ts';
 export * from './fakes/faulty-blob-store.ts';
 export * from './fakes/memory-blob-store.ts';
