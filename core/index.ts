@@ -1,6 +1,7 @@
 /** The public API of @overdub/core. Outsiders import this, `@overdub/core/agent` (machine halves) and `@overdub/core/testing` only. */
 
 export * from './agent.ts';
+export * from './appliance.ts';
 export type * from './contracts/agent-bundle.ts';
 export type * from './contracts/agent-tasks.ts';
 export type * from './contracts/config.ts';
@@ -15,3 +16,5 @@ export * from './plugin-host/inspect.ts';
 export * from './plugin-host/load.ts';
 export * from './plugin-host/plugin.ts';
 export { allowedText, type SchemaNode } from './plugin-host/schema.ts';
+export { systemClock } from './scheduler/clock.ts';
+export { VERSION } from './version.ts';

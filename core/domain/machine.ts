@@ -55,11 +55,15 @@ export interface Machine {
   readonly admission: Admission;
   /** Why it is held or rejected, for people. */
   readonly admissionReason?: string;
+  /** Who accepted or rejected it by hand; absent while `discovery.admit` decides. */
+  readonly admissionBy?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly facts?: MachineFacts;
   /** The server it is assigned, with the assignment's generation. */
   readonly serverName?: string;
   readonly generation?: number;
+  /** The disk of its last install: serial, WWN or path-id. */
+  readonly diskPin?: string;
   readonly firstSeenAt: string;
   readonly lastSeenAt: string;
 }

@@ -1,0 +1,121 @@
+/** The rooms behind a running appliance, and how they hold on to one another. */
+
+import type { Catalogue } from './catalogue/catalogue.ts';
+import type { StateDirectory } from './catalogue/state-directory.ts';
+import type { BlobStore } from './contracts/blob-store.ts';
+import type { NetbootService } from './contracts/boot.ts';
+import type { Clock } from './contracts/clock.ts';
+import type { ApplianceControl, PluginStatus } from './contracts/control.ts';
+import type { Gateway } from './contracts/gateway.ts';
+import type { Log } from './contracts/log.ts';
+import type { Repository } from './contracts/repository.ts';
+import { createControl } from './control.ts';
+import { OverdubError } from './errors.ts';
+import { createGateway } from './gateway/gateway.ts';
+import type { HookCalls } from './hooks/hooks.ts';
+import { lateBound } from './late-bound.ts';
+import { netbootService } from './netboot/service.ts';
+import { sightings } from './netboot/sighting.ts';
+import { agentPolicy } from './operations/agent-policy.ts';
+import { bootWish } from './operations/boot-wish.ts';
+import { credentialIssuer } from './operations/credentials.ts';
+import { createEngine, type Engine } from './operations/engine.ts';
+import type { EventBus } from './operations/events.ts';
+import { importMaster } from './operations/import.ts';
+import { move } from './operations/move.ts';
+import { provision } from './operations/provision.ts';
+import { prune } from './operations/prune.ts';
+import { rollback } from './operations/rollback.ts';
+import { serverBook } from './operations/server-book.ts';
+import type { OperationServices } from './operations/services.ts';
+import { snapshot } from './operations/snapshot.ts';
+import type { PluginHost } from './plugin-host/host.ts';
+import { VERSION } from './version.ts';
+
+export interface RoomsDeps {
+  readonly state: StateDirectory;
+  readonly catalogue: Catalogue;
+  readonly repository: Repository;
+  readonly hooks: HookCalls;
+  readonly host: PluginHost;
+  readonly events: EventBus;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Rooms {
+  readonly services: OperationServices;
+  readonly engine: Engine;
+  readonly gateway: Gateway;
+  readonly netboot: NetbootService;
+  readonly control: ApplianceControl;
+}
+
+/** Asks the plugins for the repository's store. DRIVER_MISSING when none knows the URL. */
+export async function openStore(hooks: HookCalls, url: string): Promise<BlobStore> {
+  const store = await hooks.call('storage.open', { url });
+  if (store !== undefined) return store;
+  throw new OverdubError(
+    'DRIVER_MISSING',
+    `No configured plugin opens the repository ${url}.`,
+    'Add a storage plugin that knows this kind of URL, such as storage-local for file: URLs.',
+  );
+}
+
+/** Builds them over open records; nothing runs yet. */
+export function buildRooms(deps: RoomsDeps): Rooms {
+  const { state, catalogue, repository, hooks, host, events, clock, log } = deps;
+  // Operations give orders to agents, agents ask operations: one of the two has to be bound later.
+  const gatewayLater = lateBound<Gateway>('the agent gateway');
+  const engineLater = lateBound<Engine>('the operations engine');
+  const services: OperationServices = {
+    catalogue,
+    repository,
+    agents: gatewayLater.face,
+    servers: serverBook({ records: catalogue.servers, repository, events, log }),
+    credentials: credentialIssuer(catalogue, state.key),
+    clock,
+    log,
+    events,
+    openOperations: () => engineLater.face.open(),
+    openSource: (path) => hooks.call('imaging.source', { path }),
+  };
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune].map((define) =>
+    define(services),
+  );
+  const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
+  engineLater.bind(engine);
+  const seen = sightings({ catalogue, hooks, clock, log, events });
+  const policy = agentPolicy({
+    ...services,
+    engine,
+    seeMachine: (sighting, claimed) => seen.see(sighting, claimed),
+  });
+  const { agentBundle } = host.contributions();
+  const gateway = createGateway({
+    policy,
+    repository,
+    clock,
+    log,
+    ...(agentBundle === undefined ? {} : { bundle: () => agentBundle(host.agentHalves()) }),
+    codecs: () => hooks.call('diffing.codec', {}),
+  });
+  gatewayLater.bind(gateway);
+  const netboot = netbootService({
+    catalogue,
+    sightings: seen,
+    hooks,
+    clock,
+    log,
+    bootWish: (machineId) => bootWish(engine.open(), machineId),
+  });
+  const control = createControl({
+    ...services,
+    engine,
+    version: VERSION,
+    startedAt: new Date(clock.now()).toISOString(),
+    state: state.path,
+    plugins: (): PluginStatus[] => host.status(),
+  });
+  return { services, engine, gateway, netboot, control };
+}

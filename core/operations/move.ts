@@ -1,0 +1,121 @@
+/** A server leaves its machine, dead or alive, and comes back on another one as its newest snapshot has it. */
+
+import type { Server } from '../domain/server.ts';
+import { OverdubError } from '../errors.ts';
+import { assertAssignable, claim, unclaim } from './assignment.ts';
+import { HOUR_MS, type OperationDefinition, recall, type StepContext } from './definition.ts';
+import { assertBootable, assertDiskFits, latestSnapshot, snapshotImage } from './images.ts';
+import {
+  enterRamdiskStep,
+  type InstallMemory,
+  installOf,
+  installSteps,
+  PEOPLE_DEADLINE_MS,
+} from './install-steps.ts';
+import { machineOf, orderReboot } from './machine-steps.ts';
+import type { OperationServices } from './services.ts';
+
+interface MoveMemory extends InstallMemory {
+  readonly oldMachineId: string;
+}
+
+const RETIRE_PATIENCE_MS = 120_000;
+
+/**
+ * check → enter-ramdisk → claim → retire → install → boot-local → await-server → finish. Until the claim nothing has
+ * changed for the server; from the claim on its old machine is held wherever it shows up.
+ */
+export function move(services: OperationServices): OperationDefinition {
+  const steps = [
+    { name: 'check', deadlineMs: HOUR_MS, run: (context: StepContext) => check(services, context) },
+    enterRamdiskStep(services),
+    {
+      name: 'claim',
+      deadlineMs: HOUR_MS,
+      destructive: true as const,
+      run: (context: StepContext) => {
+        const { server, machineId, generation } = installOf(context.operation);
+        return claim(services, { server, machineId, generation, state: 'moving' });
+      },
+    },
+    {
+      name: 'retire',
+      deadlineMs: PEOPLE_DEADLINE_MS,
+      run: (context: StepContext) => retire(services, context),
+    },
+    ...installSteps(services),
+  ];
+  return {
+    kind: 'move',
+    steps: () => steps,
+    async undo(operation) {
+      const { generation } = recall<MoveMemory>(operation);
+      const { server, machineId } = operation;
+      if (generation === undefined || server === undefined || machineId === undefined) return;
+      await unclaim(services, { server, machineId, generation, state: 'failed' });
+    },
+  };
+}
+
+async function check(services: OperationServices, context: StepContext): Promise<void> {
+  const { operation } = context;
+  const server = await services.servers.get(operation.server ?? '');
+  const machine = await machineOf(services, operation.machineId ?? '');
+  const image = await checkMove(services, server, machine.id);
+  await context.remember({
+    image,
+    generation: server.generation + 1,
+    ...(server.machineId === undefined ? {} : { oldMachineId: server.machineId }),
+  });
+}
+
+/** Can this server move to this machine? MACHINE_HELD, CONFLICT, MASTER_UNBOOTABLE, DISK_UNSUITABLE. */
+export async function checkMove(
+  { catalogue, repository }: Pick<OperationServices, 'catalogue' | 'repository'>,
+  server: Server,
+  machineId: string,
+) {
+  if (server.machineId === machineId) {
+    throw new OverdubError(
+      'CONFLICT',
+      `${server.name} is on that machine already.`,
+      `Name another machine; to go back in time use overdub rollback ${server.name}.`,
+    );
+  }
+  const snapshot = await latestSnapshot(repository, server.name);
+  if (snapshot === undefined) {
+    throw new OverdubError(
+      'CONFLICT',
+      `${server.name} has no snapshot that could be moved.`,
+      `Take one (overdub snapshot take ${server.name}), or start afresh: release the server and assign it again.`,
+    );
+  }
+  const image = snapshotImage(snapshot);
+  const machine = await catalogue.machines.get(machineId);
+  if (machine !== undefined) {
+    await assertAssignable(catalogue, machine, server.name);
+    assertDiskFits(machine, image.manifest);
+  }
+  await assertBootable(repository, image);
+  return image;
+}
+
+/** One server never runs twice: while the old machine still runs it, nothing is installed. */
+async function retire(services: OperationServices, context: StepContext): Promise<void> {
+  const { agents, clock } = services;
+  const { oldMachineId } = recall<MoveMemory>(context.operation);
+  if (oldMachineId === undefined) return;
+  const old = { machineId: oldMachineId, where: 'server' } as const;
+  const machine = await services.catalogue.machines.get(oldMachineId);
+  if (agents.present(old) === undefined) return;
+  await orderReboot(services, context, old, 'ramdisk');
+  for (let waited = 0; agents.present(old) !== undefined; waited += 1000) {
+    if (waited === RETIRE_PATIENCE_MS) {
+      await context.attention(
+        `Switch off machine ${machine?.name ?? oldMachineId}: it still runs ${context.operation.server}.`,
+      );
+    }
+    await clock.sleep(1000, context.signal);
+  }
+  if (context.operation.attention !== undefined) await context.attention();
+}
