@@ -1,0 +1,145 @@
+import { closeSync, existsSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { acceleration } from './acceleration.ts';
+import { SerialConsole } from './console.ts';
+import { type DiskSpec, diskArguments, firmwareArguments, nicArguments } from './hardware.ts';
+import { LabProcess } from './processes.ts';
+import { qmp } from './qmp.ts';
+
+export interface MachineSpec {
+  readonly name: string;
+  readonly mac: string;
+  readonly uuid: string;
+  readonly firmware: 'bios' | 'uefi';
+  /** Absent: a machine without a disk. */
+  readonly disk?: DiskSpec;
+  /** Default 1024. */
+  readonly memoryMiB?: number;
+  /** Default 2. */
+  readonly cpus?: number;
+  /** QEMU's name of the NIC model; default `virtio-net-pci`. */
+  readonly nicModel?: string;
+  /** Further NICs, on the same network. */
+  readonly otherMacs?: readonly string[];
+  /** Without network: boots from its disk alone. */
+  readonly cable?: boolean;
+}
+
+/** What a machine needs of the lab it stands in. */
+export interface MachineSite {
+  /** A directory of this machine's own. */
+  readonly dir: string;
+  /** Command prefix that enters the lab's network. */
+  readonly inside: readonly string[];
+  /** Taps on the lab's bridge, one a NIC. */
+  readonly taps: readonly string[];
+}
+
+/** One emulated machine. Its disk and UEFI variables outlive power cycles. */
+export class LabMachine {
+  readonly spec: MachineSpec;
+  readonly console: SerialConsole;
+  readonly #site: MachineSite;
+  #qemu: LabProcess | undefined;
+
+  constructor(spec: MachineSpec, site: MachineSite) {
+    this.spec = spec;
+    this.#site = site;
+    this.console = new SerialConsole(join(site.dir, 'console.log'));
+    if (spec.disk !== undefined && !existsSync(this.diskImage)) this.replaceDiskNow();
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get mac(): string {
+    return this.spec.mac;
+  }
+
+  get running(): boolean {
+    return this.#qemu?.running ?? false;
+  }
+
+  /** Raw image of the disk; sparse. */
+  get diskImage(): string {
+    return join(this.#site.dir, 'disk.img');
+  }
+
+  /** Switches it on. A machine that is on stays on. */
+  async powerOn(): Promise<void> {
+    if (this.running) return;
+    const { dir, inside } = this.#site;
+    rmSync(join(dir, 'qmp'), { force: true });
+    this.console.mark();
+    this.#qemu = await LabProcess.start([...inside, 'qemu-system-x86_64', ...(await this.#arguments())], {
+      logFile: join(dir, 'qemu.log'),
+    });
+  }
+
+  async #arguments(): Promise<string[]> {
+    const { spec } = this;
+    const { dir, taps } = this.#site;
+    const macs = [spec.mac, ...(spec.otherMacs ?? [])];
+    const model = spec.nicModel ?? 'virtio-net-pci';
+    const nics = taps.flatMap((tap, index) =>
+      nicArguments({ index, tap, mac: macs[index] ?? spec.mac, model, firmware: spec.firmware }),
+    );
+    return [
+      ...['-name', spec.name, '-uuid', spec.uuid],
+      ...(await acceleration()),
+      ...['-smp', String(spec.cpus ?? 2), '-m', String(spec.memoryMiB ?? 1024)],
+      ...firmwareArguments(spec.firmware, join(dir, 'vars.fd')),
+      ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci'],
+      ...['-chardev', `file,id=console,path=${this.console.file},append=on`, '-serial', 'chardev:console'],
+      ...['-qmp', `unix:${join(dir, 'qmp')},server=on,wait=off`],
+      ...(spec.disk === undefined ? [] : diskArguments(spec.disk, this.diskImage)),
+      ...nics,
+    ];
+  }
+
+  /** Pulls the plug. */
+  async powerOff(): Promise<void> {
+    await this.#qemu?.stop(0);
+    this.#qemu = undefined;
+  }
+
+  /** Presses the reset button. */
+  async reset(signal: AbortSignal): Promise<void> {
+    this.console.mark();
+    await qmp(join(this.#site.dir, 'qmp'), 'system_reset', signal);
+  }
+
+  /** Presses the power button: a running system shuts down by itself. */
+  async pressPower(signal: AbortSignal): Promise<void> {
+    await qmp(join(this.#site.dir, 'qmp'), 'system_powerdown', signal);
+  }
+
+  /** Resolves when it is off, whoever switched it off. */
+  async waitForOff(signal: AbortSignal): Promise<void> {
+    const ended = this.#qemu?.exited;
+    if (ended === undefined) return;
+    await new Promise<void>((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      void ended.then(() => resolve());
+    });
+  }
+
+  /** First match on the serial console since it was switched on or reset. */
+  waitForConsole(pattern: RegExp, options: { readonly signal: AbortSignal }): Promise<RegExpExecArray> {
+    return this.console.waitFor(pattern, { signal: options.signal, ended: () => !this.running });
+  }
+
+  /** An empty disk takes the place of the present one. The machine must be off. */
+  async replaceDisk(): Promise<void> {
+    if (this.running) throw new Error(`${this.name} is on; switch it off before its disk is replaced`);
+    this.replaceDiskNow();
+  }
+
+  private replaceDiskNow(): void {
+    rmSync(this.diskImage, { force: true });
+    const file = openSync(this.diskImage, 'wx');
+    ftruncateSync(file, this.spec.disk?.bytes ?? 0);
+    closeSync(file);
+  }
+}
