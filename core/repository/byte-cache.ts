@@ -1,0 +1,39 @@
+/** Keeps what was used last, up to a number of bytes. Holds promises, so that two readers share one read. */
+export class ByteCache<T> {
+  readonly #capacity: number;
+  readonly #items = new Map<string, { readonly bytes: number; readonly value: Promise<T> }>();
+  #bytes = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** The kept value, or the one `make` gives; a failure is not kept. `bytes` is what the value will weigh. */
+  get(key: string, bytes: number, make: () => Promise<T>): Promise<T> {
+    const found = this.#items.get(key);
+    if (found !== undefined) {
+      this.#items.delete(key);
+      this.#items.set(key, found);
+      return found.value;
+    }
+    const item = { bytes, value: make() };
+    this.#items.set(key, item);
+    this.#bytes += bytes;
+    item.value.catch(() => this.#drop(key, item));
+    this.#evict();
+    return item.value;
+  }
+
+  #evict(): void {
+    for (const [key, item] of this.#items) {
+      if (this.#bytes <= this.#capacity) return;
+      this.#drop(key, item);
+    }
+  }
+
+  #drop(key: string, item: { readonly bytes: number }): void {
+    if (this.#items.get(key) !== item) return;
+    this.#items.delete(key);
+    this.#bytes -= item.bytes;
+  }
+}

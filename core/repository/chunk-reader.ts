@@ -1,0 +1,166 @@
+import type { DeltaCodec } from '../contracts/delta-codec.ts';
+import { digestOf } from '../domain/content-ref.ts';
+import type { Digest } from '../domain/manifest.ts';
+import { OverdubError } from '../errors.ts';
+import { ByteCache } from './byte-cache.ts';
+import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
+import { damaged, damagedChunk } from './damage.ts';
+import type { DeltaForm } from './pack-format.ts';
+import type { PendingChunk } from './pack-writer.ts';
+import type { PortableStore } from './portable-store.ts';
+import { decompress } from './zstd.ts';
+
+/** Decoded frames and delta bases kept for the next chunks, bytes. */
+const CACHE_BYTES = 24 * 1024 * 1024;
+/** Longest chain that is followed: 2 is written, more can only come from damage. */
+const MAX_CHAIN = 8;
+
+/** Chunks that a session holds in memory. */
+export interface PendingChunks {
+  find(digest: Digest): PendingChunk | undefined;
+}
+
+export interface ChunkReaderParts {
+  readonly store: PortableStore;
+  readonly index: ChunkIndex;
+  readonly codecs: readonly DeltaCodec[];
+}
+
+/** Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. */
+export class ChunkReader {
+  readonly #store: PortableStore;
+  readonly #index: ChunkIndex;
+  readonly #codecs: ReadonlyMap<string, DeltaCodec>;
+  readonly #cache = new ByteCache<Uint8Array>(CACHE_BYTES);
+
+  constructor({ store, index, codecs }: ChunkReaderParts) {
+    this.#store = store;
+    this.#index = index;
+    this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
+  }
+
+  /**
+   * The verified bytes of a chunk; do not change them, they may be shared. NOT_FOUND when it is not stored,
+   * REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
+   */
+  async read(digest: Digest, pending?: PendingChunks): Promise<Uint8Array> {
+    const bytes = await this.#find(digest, pending, 0);
+    if (bytes !== undefined) return bytes;
+    const unreadable = this.#index.damagedPacks();
+    if (unreadable.length > 0) {
+      throw damaged(`Chunk ${digest} is not readable; damaged packs: ${unreadable.join(', ')}.`);
+    }
+    throw new OverdubError(
+      'NOT_FOUND',
+      `Chunk ${digest} is not in the repository.`,
+      'Ask for the digests of a committed image only.',
+    );
+  }
+
+  async #find(digest: Digest, pending: PendingChunks | undefined, chain: number) {
+    const held = pending?.find(digest);
+    if (held !== undefined) {
+      const payload = await held.payload();
+      return this.#restore(digest, 'the open session', held, payload, pending, chain);
+    }
+    const stored = this.#index.find(digest);
+    if (stored === undefined) return undefined;
+    try {
+      const payload = await this.#payload(digest, stored);
+      return await this.#restore(digest, stored.pack, stored, payload, pending, chain);
+    } catch (error) {
+      // Whoever offers these bytes again shall be let in: that is how damage heals.
+      if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED')
+        this.#index.markSuspect(digest);
+      throw error;
+    }
+  }
+
+  async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
+    const read = () => this.#readFrame(digest, pack, frame);
+    const shared = payloadBytes < frame.rawBytes;
+    const raw = await (shared ? this.#cache.get(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
+    return raw.subarray(at, at + payloadBytes);
+  }
+
+  async #readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+    const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
+    if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
+    if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
+    return decompress(stored, frame).catch((error: unknown) => {
+      throw damagedChunk(digest, pack, 'its frame does not decompress', error);
+    });
+  }
+
+  async #restore(
+    digest: Digest,
+    pack: string,
+    chunk: { readonly bytes: number; readonly delta?: DeltaForm },
+    payload: Uint8Array,
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array> {
+    const { delta } = chunk;
+    const bytes =
+      delta === undefined
+        ? payload
+        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, chain);
+    if (bytes.length !== chunk.bytes || digestOf(bytes) !== digest) {
+      throw damagedChunk(digest, pack, 'its bytes do not match its digest');
+    }
+    return bytes;
+  }
+
+  async #applyDelta(
+    digest: Digest,
+    pack: string,
+    delta: DeltaForm,
+    targetBytes: number,
+    payload: Uint8Array,
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array> {
+    if (chain >= MAX_CHAIN) throw damagedChunk(digest, pack, 'its deltas go in a circle');
+    const codec = this.#codecs.get(delta.codec);
+    if (codec === undefined) {
+      throw new OverdubError(
+        'DRIVER_MISSING',
+        `Chunk ${digest} is stored as a delta of codec ${delta.codec}, which is not loaded.`,
+        `Configure the plugin that brings the codec ${delta.codec}, for example diff-${delta.codec}.`,
+      );
+    }
+    const base = await this.#readBases(digest, pack, delta, pending, chain);
+    const { formatVersion } = delta;
+    return codec.decode(base, payload, { targetBytes, formatVersion }).catch((error: unknown) => {
+      throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
+    });
+  }
+
+  async #readBases(
+    digest: Digest,
+    pack: string,
+    delta: DeltaForm,
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (const base of delta.bases) {
+      const bytes = await this.#base(base, pending, chain + 1);
+      if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
+      parts.push(bytes);
+    }
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  /** Neighbouring chunks share bases, so those that are stored are kept a while. */
+  async #base(base: Digest, pending: PendingChunks | undefined, chain: number) {
+    const held = pending?.find(base);
+    const stored = held === undefined ? this.#index.find(base) : undefined;
+    if (stored === undefined) return this.#find(base, pending, chain);
+    return this.#cache.get(`base ${base}`, stored.bytes, async () => {
+      const bytes = await this.#find(base, undefined, chain);
+      if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
+      return bytes;
+    });
+  }
+}

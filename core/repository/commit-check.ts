@@ -1,0 +1,64 @@
+import type { Digest, ManifestRef } from '../domain/manifest.ts';
+import { decodeIndex } from '../domain/page-index.ts';
+import { walkPages } from '../domain/page-walk.ts';
+import { assertFollows, decodePage } from '../domain/pages.ts';
+import { OverdubError } from '../errors.ts';
+import type { ChunkIndex } from './chunk-index.ts';
+
+/** Reads one page of a manifest, verified. */
+type ReadPage = (digest: Digest) => Promise<Uint8Array>;
+
+/**
+ * Throws CONFLICT unless every page and every chunk of the manifest is durable: a commit must refer to nothing
+ * that is not there. Pages shared with `committed` manifests were looked at when those were committed, so the
+ * work is in proportion to what changed.
+ */
+export async function assertStored(
+  manifest: ManifestRef,
+  committed: readonly ManifestRef[],
+  index: ChunkIndex,
+  read: ReadPage,
+): Promise<void> {
+  const known = new Set<Digest>();
+  for (const older of committed) await collectPages(older, known, index, read);
+  const enter = (digest: Digest) => {
+    if (known.has(digest)) return false;
+    assertChunk(digest, index);
+    return true;
+  };
+  for await (const page of walkPages(manifest, read, { enter })) {
+    const entries = decodePage(page);
+    for (const [at, entry] of entries.entries()) {
+      assertFollows(entries[at - 1], entry);
+      for (const chunk of entry.content?.chunks ?? []) assertChunk(chunk.digest, index);
+    }
+  }
+}
+
+/** Digests of all pages of a committed manifest, without reading those of entries. */
+async function collectPages(
+  manifest: ManifestRef,
+  known: Set<Digest>,
+  index: ChunkIndex,
+  read: ReadPage,
+): Promise<void> {
+  const waiting: Digest[] = [manifest.root];
+  for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
+    if (known.has(digest) || index.standing(digest) !== 'stored') continue;
+    known.add(digest);
+    const { level, pages } = decodeIndex(await read(digest));
+    for (const page of pages) {
+      if (level > 1) waiting.push(page.digest);
+      else if (index.standing(page.digest) === 'stored') known.add(page.digest);
+    }
+  }
+}
+
+function assertChunk(digest: Digest, index: ChunkIndex): void {
+  if (index.standing(digest) === 'stored') return;
+  throw new OverdubError(
+    'CONFLICT',
+    `The image refers to chunk ${digest}, which is not stored; nothing was committed.`,
+    'Take the snapshot, or import the master, again.',
+  );
+}

@@ -1,0 +1,172 @@
+/** What the repository's tests share. */
+
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BlobStore } from '../contracts/blob-store.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { Log } from '../contracts/log.ts';
+import type { IngestSession, Repository } from '../contracts/repository.ts';
+import { contentRefOf, digestOf } from '../domain/content-ref.ts';
+import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import type { Snapshot } from '../domain/snapshot.ts';
+import { collect, collectBytes } from '../testing/collect.ts';
+import { MemoryBlobStore, type MemoryBlobs } from '../testing/fakes/memory-blob-store.ts';
+import { type OpenRepositoryOptions, openRepository } from './open.ts';
+
+/** Retries at once, and never runs into a time limit. */
+export const eagerClock: Clock = {
+  now: () => performance.now(),
+  sleep: (ms, signal) =>
+    ms < 60_000
+      ? Promise.resolve()
+      : new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
+};
+
+export const silentLog: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/** One set of blobs and one state directory, opened and opened again. */
+export interface World {
+  readonly blobs: MemoryBlobs;
+  readonly stateDir: string;
+  open(over?: Partial<OpenRepositoryOptions>): Promise<Repository>;
+  /** The process dies: its lock goes, nothing else happens. */
+  crash(): void;
+  cleanUp(): Promise<void>;
+}
+
+export async function makeWorld(): Promise<World> {
+  const blobs: MemoryBlobs = { blobs: new Map() };
+  const stateDir = await mkdtemp(join(tmpdir(), 'overdub-repository-'));
+  const opened: Repository[] = [];
+  return {
+    blobs,
+    stateDir,
+    async open(over = {}) {
+      const store: BlobStore = new MemoryBlobStore(blobs);
+      const options = { store, codecs: [], stateDir, clock: eagerClock, log: silentLog, ...over };
+      const repository = await openRepository(options);
+      opened.push(repository);
+      return repository;
+    },
+    crash() {
+      delete blobs.holder;
+    },
+    async cleanUp() {
+      for (const repository of opened) await repository.close().catch(() => undefined);
+      await rm(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The same pseudo-random bytes for the same seed. */
+export function noise(bytes: number, seed: string | number): Buffer {
+  const out = Buffer.alloc(bytes);
+  let block = createHash('sha512').update(`${seed}`).digest();
+  for (let at = 0; at < bytes; at += 64) {
+    block = createHash('sha512').update(block).digest();
+    block.copy(out, at);
+  }
+  return out;
+}
+
+/** Bytes that compress about two to one, as programs and pages do. */
+export function prose(bytes: number, seed: string | number): Buffer {
+  return Buffer.from(
+    noise(bytes / 2 + 1, seed)
+      .toString('hex')
+      .slice(0, bytes),
+    'latin1',
+  );
+}
+
+export async function* streamed(bytes: Uint8Array, pieceBytes = 100_000): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+}
+
+export function fileEntry(path: string, content: ContentRef): Entry {
+  return { path, type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: '1', content };
+}
+
+/** Stores files and their manifest; `near` gives the former version of a path. */
+export async function storeTree(
+  session: IngestSession,
+  files: Readonly<Record<string, Buffer>>,
+  near: (path: string) => readonly ContentRef[] = () => [],
+): Promise<ManifestRef> {
+  const entries: Entry[] = [];
+  for (const [path, bytes] of Object.entries(files)) {
+    entries.push(fileEntry(path, await session.addStream(streamed(bytes), { contents: near(path) })));
+  }
+  return session.writeManifest(entries);
+}
+
+/** Path → SHA-256 of what the repository gives back for it: quicker to compare than the bytes. */
+export async function readTree(
+  repository: Repository,
+  manifest: ManifestRef,
+): Promise<Record<string, Digest>> {
+  const files: Record<string, Digest> = {};
+  for (const { path, content } of await collect(repository.readManifest(manifest))) {
+    if (content !== undefined) files[path] = digestOf(await collectBytes(repository.readContent(content)));
+  }
+  return files;
+}
+
+/** What {@link readTree} must give for these files. */
+export function digestsOf(files: Readonly<Record<string, Buffer>>): Record<string, Digest> {
+  return Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, digestOf(bytes)]));
+}
+
+export async function contentsOf(
+  repository: Repository,
+  manifest: ManifestRef,
+): Promise<Map<string, ContentRef>> {
+  const entries = await collect(repository.readManifest(manifest));
+  return new Map(entries.flatMap((entry) => (entry.content ? [[entry.path, entry.content] as const] : [])));
+}
+
+/** Ingests, flushes, commits. */
+export async function commitTree(
+  repository: Repository,
+  id: string,
+  files: Readonly<Record<string, Buffer>>,
+  near?: (path: string) => readonly ContentRef[],
+): Promise<Snapshot> {
+  const session = await repository.ingest({ label: id });
+  try {
+    const manifest = await storeTree(session, files, near);
+    await session.flush();
+    const snapshot = snapshotOf(id, manifest);
+    await repository.commitSnapshot(snapshot);
+    return snapshot;
+  } finally {
+    await session.close();
+  }
+}
+
+export function snapshotOf(id: string, manifest: ManifestRef, over: Partial<Snapshot> = {}): Snapshot {
+  return {
+    id,
+    server: 'web-1',
+    manifest,
+    startedAt: '2026-11-22T12:44:00.000Z',
+    endedAt: '2026-11-22T12:45:00.000Z',
+    consistency: 'crash',
+    reason: 'manual',
+    suspect: false,
+    pinned: false,
+    skipped: [],
+    skippedTotal: 0,
+    stats: { bytesReceived: 0, bytesSent: 0, bytesStored: 0, filesChanged: 0 },
+    ...over,
+  };
+}
+
+export const refOf = (bytes: Uint8Array) => contentRefOf([bytes]);

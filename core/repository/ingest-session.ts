@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import type { RandomReader } from '../contracts/delta-codec.ts';
+import type { IngestSession, NearHint } from '../contracts/repository.ts';
+import { CHUNK_LIMITS, chunkStream } from '../domain/chunker.ts';
+import { digestOf, isDigest } from '../domain/content-ref.ts';
+import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import { type BuiltPage, PageBuilder } from '../domain/page-builder.ts';
+import { OverdubError } from '../errors.ts';
+import type { ChunkIndex } from './chunk-index.ts';
+import type { ChunkReader } from './chunk-reader.ts';
+import { openContent } from './content-reader.ts';
+import type { BaseSource, DeltaSearch } from './delta-search.ts';
+import { sortEntries } from './entry-sorter.ts';
+import { NearTracker } from './near-tracker.ts';
+import { PackQueue } from './pack-queue.ts';
+import type { PortableStore } from './portable-store.ts';
+import { Recipe, sliceStream } from './recipe.ts';
+
+/** What sessions share. */
+export interface SessionParts {
+  readonly store: PortableStore;
+  readonly index: ChunkIndex;
+  readonly reader: ChunkReader;
+  readonly search: DeltaSearch;
+  readonly stateDir: string;
+  /** Bytes that all open sessions hold in memory, and the most they should. */
+  readonly memory: { held(): number; readonly limit: number };
+  readonly onClose: (session: Session) => void;
+}
+
+/**
+ * One caller's new data. Chunks gather in packs; others may count on a chunk only when its pack is durable, so
+ * a crash or an early close leaves garbage and never a reference to nothing. After a failed write the session
+ * is over: every later call rejects with the same error.
+ */
+export class Session implements IngestSession {
+  readonly id = randomBytes(8).toString('hex');
+  readonly #parts: SessionParts;
+  readonly #signal: AbortSignal | undefined;
+  readonly #packs: PackQueue;
+  readonly #running = new Map<Digest, Promise<void>>();
+  #closed = false;
+
+  constructor(parts: SessionParts, signal: AbortSignal | undefined) {
+    this.#parts = parts;
+    this.#signal = signal;
+    this.#packs = new PackQueue(parts.store, parts.index);
+  }
+
+  get storedBytes(): number {
+    return this.#packs.storedBytes;
+  }
+
+  /** Bytes held in memory. */
+  get heldBytes(): number {
+    return this.#packs.heldBytes;
+  }
+
+  async missing(digests: readonly Digest[]): Promise<boolean[]> {
+    this.#assertUsable();
+    return digests.map((digest) => !this.#knows(digest));
+  }
+
+  async addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void> {
+    this.#assertUsable();
+    if (!isDigest(digest) || bytes.length === 0 || bytes.length > CHUNK_LIMITS.max) {
+      throw badInput(`A chunk named ${JSON.stringify(digest)} of ${bytes.length} bytes cannot be stored`);
+    }
+    if (this.#knows(digest)) return;
+    if (digestOf(bytes) !== digest) throw badInput(`The bytes sent for chunk ${digest} have another digest`);
+    await this.#addVerified(digest, Uint8Array.prototype.slice.call(bytes), near);
+  }
+
+  async addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef> {
+    this.#assertUsable();
+    return this.#addChunks(chunkStream(source), near);
+  }
+
+  async addContent(
+    content: ContentRef,
+    source: AsyncIterable<Uint8Array>,
+    near?: Omit<NearHint, 'offset'>,
+  ): Promise<void> {
+    this.#assertUsable();
+    const lengths = content.chunks.map((chunk) => chunk.bytes);
+    if (!lengths.every((length) => length > 0 && length <= CHUNK_LIMITS.max)) {
+      throw badInput(`Content ${content.digest} lists a chunk of an impossible length`);
+    }
+    let next = 0;
+    const checked = async function* () {
+      for await (const chunk of sliceStream(source, lengths)) {
+        const expected = content.chunks[next++];
+        if (expected === undefined) throw badInput(`More bytes came for ${content.digest} than it has`);
+        if (expected.bytes !== chunk.length || digestOf(chunk) !== expected.digest) {
+          throw badInput(`The bytes sent for ${content.digest} do not match its chunk ${expected.digest}`);
+        }
+        yield chunk;
+      }
+    };
+    const made = await this.#addChunks(checked(), near);
+    if (next < lengths.length) throw badInput(`Fewer bytes came for ${content.digest} than it has`);
+    if (made.digest !== content.digest || made.bytes !== content.bytes) {
+      throw badInput(`The chunks of ${content.digest} do not add up to it`);
+    }
+  }
+
+  openContent(content: ContentRef): RandomReader {
+    return openContent(content, (digest) => this.#read(digest));
+  }
+
+  async writeManifest(entries: AsyncIterable<Entry> | Iterable<Entry>): Promise<ManifestRef> {
+    this.#assertUsable();
+    const builder = new PageBuilder();
+    for await (const entry of sortEntries(entries, join(this.#parts.stateDir, `sort-${this.id}.db`))) {
+      for (const page of builder.add(entry)) await this.#addPage(page);
+    }
+    const { pages, manifest } = builder.finish();
+    for (const page of pages) await this.#addPage(page);
+    return manifest;
+  }
+
+  async flush(): Promise<void> {
+    this.#assertUsable();
+    await Promise.all(this.#running.values());
+    await this.#packs.flush();
+  }
+
+  /** Does this session hold the chunk, not yet durable? */
+  holds(digest: Digest): boolean {
+    return this.#packs.find(digest) !== undefined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.allSettled(this.#running.values());
+    await this.#packs.drop();
+    this.#parts.onClose(this);
+  }
+
+  #knows(digest: Digest): boolean {
+    return this.holds(digest) || this.#parts.index.standing(digest) === 'stored';
+  }
+
+  #read(digest: Digest): Promise<Uint8Array> {
+    return this.#parts.reader.read(digest, this.#packs);
+  }
+
+  async #addChunks(
+    chunks: AsyncIterable<Uint8Array>,
+    near: Omit<NearHint, 'offset'> | undefined,
+  ): Promise<ContentRef> {
+    const tracker = new NearTracker(near?.contents ?? []);
+    const recipe = new Recipe();
+    for await (const chunk of chunks) {
+      const offset = recipe.bytes;
+      const digest = recipe.add(chunk);
+      tracker.saw(digest, offset);
+      await this.#addVerified(digest, chunk, near === undefined ? undefined : tracker.hint(offset));
+    }
+    return recipe.finish();
+  }
+
+  async #addPage({ digest, bytes }: BuiltPage): Promise<void> {
+    await this.#addVerified(digest, bytes, undefined);
+  }
+
+  /** `bytes` is ours from here on. Two offers of one digest at a time are one. */
+  async #addVerified(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
+    this.#assertUsable();
+    if (this.#knows(digest)) return;
+    const running = this.#running.get(digest);
+    if (running !== undefined) return running;
+    const work = this.#place(digest, bytes, near).finally(() => this.#running.delete(digest));
+    this.#running.set(digest, work);
+    await work;
+  }
+
+  async #place(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
+    // What replaces a damaged chunk must not hang on others, which may hang on the damaged one.
+    const healing = this.#parts.index.standing(digest) === 'suspect';
+    const form =
+      near === undefined || healing
+        ? undefined
+        : await this.#parts.search.find(digest, bytes, near, this.#bases(), this.#signal);
+    const delta = form?.delta;
+    this.#packs.append({
+      digest,
+      bytes: bytes.length,
+      payload: delta?.payload ?? bytes,
+      ...(delta === undefined ? {} : { delta: delta.form }),
+      ...(delta === undefined && form !== undefined ? { compressed: form.compressed } : {}),
+    });
+    const { memory } = this.#parts;
+    await this.#packs.relieve(memory.held() > memory.limit);
+  }
+
+  #bases(): BaseSource {
+    return {
+      facts: (digest) => this.#packs.find(digest) ?? this.#parts.index.find(digest),
+      read: (digest) => this.#read(digest),
+    };
+  }
+
+  #assertUsable(): void {
+    this.#signal?.throwIfAborted();
+    this.#packs.assertSound();
+    if (!this.#closed) return;
+    throw new OverdubError('CONFLICT', 'The ingest session is closed.', 'Open a new one.');
+  }
+}
+
+function badInput(what: string): OverdubError {
+  return new OverdubError(
+    'INPUT_INVALID',
+    `${what}.`,
+    'Send the content again, from a source that is not changing.',
+  );
+}

@@ -1,0 +1,58 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { BlobStore } from '../contracts/blob-store.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { DeltaCodec } from '../contracts/delta-codec.ts';
+import type { Log } from '../contracts/log.ts';
+import type { Repository } from '../contracts/repository.ts';
+import { ChunkReader } from './chunk-reader.ts';
+import { type DeltaChoice, DeltaSearch } from './delta-search.ts';
+import { openFormat } from './format.ts';
+import { PortableStore } from './portable-store.ts';
+import { openChunkIndex } from './reconcile.ts';
+import { RecordStore } from './records.ts';
+import { BlobRepository } from './repository.ts';
+
+export interface OpenRepositoryOptions {
+  /** Owned from here on: closed with the repository, also when opening fails. */
+  readonly store: BlobStore;
+  /** Tried for new chunks in this order; all are needed that stored chunks name. */
+  readonly codecs: readonly DeltaCodec[];
+  /** Overrules the choice among measured forms: a codec's name, or `whole`. */
+  readonly choose?: (request: DeltaChoice) => Promise<{ readonly codec: string } | undefined>;
+  /** A directory of its own for the chunk index, which may be lost: it is made again. */
+  readonly stateDir: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Opens the repository in a blob store; an empty store becomes one. STATE_LOCKED while another appliance uses
+ * it, CONFLICT when a newer Overdub wrote it, STATE_UNWRITABLE when the store or state directory cannot be written.
+ */
+export async function openRepository(options: OpenRepositoryOptions): Promise<Repository> {
+  const { codecs, choose, stateDir, clock, log } = options;
+  const store = new PortableStore(options.store, { clock, log });
+  try {
+    await store.lock(`the appliance on ${hostname()}, process ${process.pid}`);
+    const format = await openFormat(store, clock);
+    await prepareStateDir(stateDir);
+    const index = await openChunkIndex(join(stateDir, 'chunks.db'), format.id, store, log);
+    const reader = new ChunkReader({ store, index, codecs });
+    const search = new DeltaSearch({ codecs, clock, log, ...(choose === undefined ? {} : { choose }) });
+    const records = new RecordStore(store, log);
+    return new BlobRepository({ store, index, reader, search, records, stateDir });
+  } catch (error) {
+    await options.store.close();
+    throw error;
+  }
+}
+
+/** Makes it, and clears what a killed process left half-sorted. */
+async function prepareStateDir(stateDir: string): Promise<void> {
+  await mkdir(stateDir, { recursive: true });
+  for (const name of await readdir(stateDir)) {
+    if (name.startsWith('sort-')) await rm(join(stateDir, name), { force: true });
+  }
+}

@@ -1,0 +1,243 @@
+/** Pack files, byte by byte as docs/repository-format.md has them. Pure; decoding trusts nothing. */
+
+import { createHash } from 'node:crypto';
+import { CHUNK_LIMITS } from '../domain/chunker.ts';
+import type { Digest } from '../domain/manifest.ts';
+
+export const PACK_VERSION = 1;
+export const HEADER_BYTES = 16;
+export const FOOTER_BYTES = 56;
+/** At most this many deltas in a row, and bases of one. */
+export const MAX_DEPTH = 2;
+export const MAX_BASES = 16;
+
+const HEADER_MAGIC = Buffer.from('OVDPACK\n', 'latin1');
+const FOOTER_MAGIC = Buffer.from('OVDINDX\n', 'latin1');
+/** No frame is larger: one chunk, or a group of small ones. */
+const MAX_FRAME_BYTES = 2 * CHUNK_LIMITS.max;
+const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+
+/** How a chunk is made from others: `codec` applied to its bases, joined in order. */
+export interface DeltaForm {
+  readonly codec: string;
+  readonly formatVersion: number;
+  /** Deltas in a row, this one included. */
+  readonly depth: number;
+  readonly bases: readonly Digest[];
+}
+
+/** A chunk inside a frame: `payloadBytes` bytes at `at` of the frame's raw bytes. */
+export interface PackedChunk {
+  readonly digest: Digest;
+  /** Length of the chunk itself. */
+  readonly bytes: number;
+  readonly at: number;
+  readonly payloadBytes: number;
+  /** Absent: the payload is the chunk. */
+  readonly delta?: DeltaForm;
+}
+
+/** A run of stored bytes that is read and decompressed as one. */
+export interface FramePlace {
+  readonly offset: number;
+  readonly storedBytes: number;
+  readonly rawBytes: number;
+  readonly encoding: 'raw' | 'zstd';
+}
+
+export interface PackedFrame extends FramePlace {
+  readonly chunks: readonly PackedChunk[];
+}
+
+export function encodeHeader(): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  HEADER_MAGIC.copy(header);
+  header.writeUInt32LE(PACK_VERSION, 8);
+  return header;
+}
+
+/** The pack's tail: index and footer. Frames must lie one behind another from {@link HEADER_BYTES} on. */
+export function encodeTail(frames: readonly PackedFrame[]): Buffer {
+  const codecs = [...new Set(frames.flatMap((frame) => frame.chunks.flatMap(codecKey)))];
+  const parts: Buffer[] = [u32(codecs.length)];
+  for (const key of codecs) {
+    const [name, version] = key.split('\0') as [string, string];
+    parts.push(u8(Buffer.byteLength(name)), Buffer.from(name, 'utf8'), u32(Number(version)));
+  }
+  parts.push(u32(frames.length));
+  for (const frame of frames) {
+    parts.push(u32(frame.storedBytes), u32(frame.rawBytes), u8(frame.encoding === 'zstd' ? 1 : 0));
+    parts.push(u32(frame.chunks.length));
+    for (const chunk of frame.chunks) parts.push(encodeChunk(chunk, codecs));
+  }
+  const index = Buffer.concat(parts);
+  const last = frames.at(-1);
+  return Buffer.concat([index, encodeFooter(last ? last.offset + last.storedBytes : HEADER_BYTES, index)]);
+}
+
+function codecKey(chunk: PackedChunk): string[] {
+  return chunk.delta === undefined ? [] : [`${chunk.delta.codec}\0${chunk.delta.formatVersion}`];
+}
+
+function encodeChunk(chunk: PackedChunk, codecs: readonly string[]): Buffer {
+  const head = [Buffer.from(chunk.digest, 'hex'), u32(chunk.bytes), u32(chunk.payloadBytes)];
+  if (chunk.delta === undefined) return Buffer.concat([...head, u8(0)]);
+  const codec = codecs.indexOf(codecKey(chunk)[0] as string);
+  const { depth, bases } = chunk.delta;
+  const digests = bases.map((base) => Buffer.from(base, 'hex'));
+  return Buffer.concat([...head, u8(1), u8(codec), u8(depth), u8(bases.length), ...digests]);
+}
+
+function encodeFooter(indexOffset: number, index: Buffer): Buffer {
+  const footer = Buffer.alloc(FOOTER_BYTES);
+  footer.writeBigUInt64LE(BigInt(indexOffset), 0);
+  footer.writeUInt32LE(index.length, 8);
+  footer.writeUInt32LE(PACK_VERSION, 12);
+  createHash('sha256').update(index).digest().copy(footer, 16);
+  FOOTER_MAGIC.copy(footer, 48);
+  return footer;
+}
+
+/** Where a pack's index lies. */
+export interface PackFooter {
+  readonly indexOffset: number;
+  readonly indexBytes: number;
+  readonly indexDigest: Digest;
+}
+
+/** Reads the last {@link FOOTER_BYTES} of a pack of `packBytes`. Throws on anything that is no such footer. */
+export function decodeFooter(footer: Uint8Array, packBytes: number): PackFooter {
+  const bytes = asBuffer(footer);
+  if (bytes.length !== FOOTER_BYTES || !bytes.subarray(48).equals(FOOTER_MAGIC)) {
+    throw new Error('it does not end in a footer, so it is truncated or no pack');
+  }
+  const version = bytes.readUInt32LE(12);
+  if (version !== PACK_VERSION) throw new Error(`it has format version ${version}`);
+  const indexOffset = Number(bytes.readBigUInt64LE(0));
+  const indexBytes = bytes.readUInt32LE(8);
+  if (indexBytes > MAX_INDEX_BYTES || indexOffset + indexBytes + FOOTER_BYTES !== packBytes) {
+    throw new Error('its footer does not fit its length');
+  }
+  return { indexOffset, indexBytes, indexDigest: bytes.toString('hex', 16, 48) };
+}
+
+/** The frames of a pack, checked against the footer. Throws on anything malformed. */
+export function decodeIndex(index: Uint8Array, footer: PackFooter): PackedFrame[] {
+  const bytes = asBuffer(index);
+  if (createHash('sha256').update(bytes).digest('hex') !== footer.indexDigest) {
+    throw new Error('its index does not match its digest');
+  }
+  const cursor = new Cursor(bytes);
+  const codecs = cursor.repeat(cursor.u32(), () => {
+    const name = cursor.text(cursor.u8());
+    return { name, version: cursor.u32() };
+  });
+  let offset = HEADER_BYTES;
+  const frames = cursor.repeat(cursor.u32(), () => {
+    const frame = decodeFrame(cursor, offset, codecs);
+    offset += frame.storedBytes;
+    return frame;
+  });
+  if (offset !== footer.indexOffset || !cursor.atEnd) throw new Error('its index does not fit its frames');
+  return frames;
+}
+
+interface CodecName {
+  readonly name: string;
+  readonly version: number;
+}
+
+function decodeFrame(cursor: Cursor, offset: number, codecs: readonly CodecName[]): PackedFrame {
+  const [storedBytes, rawBytes, encoding] = [cursor.u32(), cursor.u32(), cursor.u8()];
+  if (rawBytes > MAX_FRAME_BYTES || storedBytes > MAX_FRAME_BYTES || encoding > 1) {
+    throw new Error('its index lists a frame out of bounds');
+  }
+  let at = 0;
+  const chunks = cursor.repeat(cursor.u32(), () => {
+    const chunk = decodeChunk(cursor, at, codecs);
+    at += chunk.payloadBytes;
+    return chunk;
+  });
+  if (at !== rawBytes) throw new Error('its index lists a frame that its chunks do not fill');
+  return { offset, storedBytes, rawBytes, encoding: encoding === 1 ? 'zstd' : 'raw', chunks };
+}
+
+function decodeChunk(cursor: Cursor, at: number, codecs: readonly CodecName[]): PackedChunk {
+  const digest = cursor.digest();
+  const [bytes, payloadBytes, form] = [cursor.u32(), cursor.u32(), cursor.u8()];
+  if (bytes > CHUNK_LIMITS.max || form > 1) throw new Error('its index lists a chunk out of bounds');
+  if (form === 0) {
+    if (bytes !== payloadBytes) throw new Error('its index lists a whole chunk of two lengths');
+    return { digest, bytes, at, payloadBytes };
+  }
+  const codec = codecs[cursor.u8()];
+  const depth = cursor.u8();
+  const count = cursor.u8();
+  if (codec === undefined || depth < 1 || depth > MAX_DEPTH || count < 1 || count > MAX_BASES) {
+    throw new Error('its index lists a delta out of bounds');
+  }
+  const bases = cursor.repeat(count, () => cursor.digest());
+  const delta = { codec: codec.name, formatVersion: codec.version, depth, bases };
+  return { digest, bytes, at, payloadBytes, delta };
+}
+
+/** Reads forward; every read past the end throws. */
+class Cursor {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  u8(): number {
+    return this.#bytes.readUInt8(this.#step(1));
+  }
+
+  u32(): number {
+    return this.#bytes.readUInt32LE(this.#step(4));
+  }
+
+  text(length: number): string {
+    const start = this.#step(length);
+    return this.#bytes.toString('utf8', start, start + length);
+  }
+
+  digest(): Digest {
+    const start = this.#step(32);
+    return this.#bytes.toString('hex', start, start + 32);
+  }
+
+  /** `count` items; a count that the rest cannot hold is refused before anything is allocated. */
+  repeat<T>(count: number, read: () => T): T[] {
+    if (count > this.#bytes.length - this.#at) throw new Error('its index counts more than it holds');
+    const items: T[] = [];
+    for (let at = 0; at < count; at++) items.push(read());
+    return items;
+  }
+
+  #step(length: number): number {
+    const start = this.#at;
+    if (start + length > this.#bytes.length) throw new Error('its index is cut off');
+    this.#at += length;
+    return start;
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function u8(value: number): Buffer {
+  return Buffer.of(value);
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}

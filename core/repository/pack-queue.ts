@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import type { Digest } from '../domain/manifest.ts';
+import type { ChunkIndex } from './chunk-index.ts';
+import type { PendingChunks } from './chunk-reader.ts';
+import { type NewChunk, PackWriter, type PendingChunk } from './pack-writer.ts';
+import type { PortableStore } from './portable-store.ts';
+import { PACK_PREFIX } from './reconcile.ts';
+
+/** A pack is closed at about this length: large enough for any store, small enough to hold in memory. */
+const PACK_BYTES = 16 * 1024 * 1024;
+/** When memory is short, packs of at least this length are closed early. */
+const EARLY_PACK_BYTES = 1024 * 1024;
+
+/**
+ * The packs of one session: one being filled, others on their way into the store, one after another. A delta's
+ * base is never stored later than the delta, because packs become durable in the order they were filled.
+ */
+export class PackQueue implements PendingChunks {
+  readonly #store: PortableStore;
+  readonly #index: ChunkIndex;
+  #writer = new PackWriter();
+  readonly #leaving = new Set<PackWriter>();
+  #tail: Promise<void> = Promise.resolve();
+  #stored = 0;
+  #failure: { readonly error: unknown } | undefined;
+  #dropped = false;
+
+  constructor(store: PortableStore, index: ChunkIndex) {
+    this.#store = store;
+    this.#index = index;
+  }
+
+  /** Bytes of durable packs, and about what is still held. */
+  get storedBytes(): number {
+    return this.#stored + this.heldBytes;
+  }
+
+  get heldBytes(): number {
+    let held = this.#writer.heldBytes;
+    for (const writer of this.#leaving) held += writer.heldBytes;
+    return held;
+  }
+
+  append(chunk: NewChunk): void {
+    this.assertSound();
+    this.#writer.append(chunk);
+  }
+
+  find(digest: Digest): PendingChunk | undefined {
+    const found = this.#writer.find(digest);
+    if (found !== undefined) return found;
+    for (const writer of this.#leaving) {
+      const leaving = writer.find(digest);
+      if (leaving !== undefined) return leaving;
+    }
+    return undefined;
+  }
+
+  /** Sends a full pack off and waits for it; with `memoryIsShort` also a smaller one. */
+  async relieve(memoryIsShort: boolean): Promise<void> {
+    await this.#writer.settle();
+    const limit = memoryIsShort ? EARLY_PACK_BYTES : PACK_BYTES;
+    if (this.#writer.heldBytes >= limit) await this.flush();
+  }
+
+  /** Resolves when everything appended so far is durable and known to others. */
+  async flush(): Promise<void> {
+    const writer = this.#writer;
+    if (!writer.isEmpty) {
+      this.#writer = new PackWriter();
+      this.#leaving.add(writer);
+      this.#tail = this.#tail.then(() => this.#send(writer));
+      this.#tail.catch((error: unknown) => {
+        this.#failure ??= { error };
+      });
+    }
+    await this.#tail;
+    this.assertSound();
+  }
+
+  /** Throws what made an earlier pack fail: its chunks are lost, and others may hang on them. */
+  assertSound(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Forgets what is not durable, once what is on its way has arrived. */
+  async drop(): Promise<void> {
+    this.#dropped = true;
+    await this.#tail.catch(() => undefined);
+    this.#writer = new PackWriter();
+    this.#leaving.clear();
+  }
+
+  async #send(writer: PackWriter): Promise<void> {
+    if (this.#dropped) return;
+    const { pieces, bytes, frames } = await writer.finish();
+    const id = randomBytes(16).toString('hex');
+    const name = `${PACK_PREFIX}${id.slice(0, 2)}/${id}.pack`;
+    await this.#store.write(name, pieces);
+    this.#index.addPack(name, bytes, frames);
+    this.#stored += bytes;
+    this.#leaving.delete(writer);
+  }
+}

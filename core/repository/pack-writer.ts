@@ -1,0 +1,169 @@
+import type { Digest } from '../domain/manifest.ts';
+import {
+  type DeltaForm,
+  encodeHeader,
+  encodeTail,
+  HEADER_BYTES,
+  type PackedChunk,
+  type PackedFrame,
+} from './pack-format.ts';
+import { decompress, pack } from './zstd.ts';
+
+/** Small payloads are compressed together until their group has this many raw bytes. */
+const GROUP_BYTES = 512 * 1024;
+/** A payload this large gets a frame of its own. */
+const LONE_BYTES = 128 * 1024;
+/** Frames being compressed at a time, so that raw bytes do not pile up. */
+const MAX_COMPRESSING = 4;
+
+/** A chunk on its way into a pack. */
+export interface NewChunk {
+  readonly digest: Digest;
+  readonly bytes: number;
+  /** The chunk, or the delta that makes it. Kept: the caller must not change it. */
+  readonly payload: Uint8Array;
+  readonly delta?: DeltaForm;
+  /** The payload compressed, where that was done already. */
+  readonly compressed?: Uint8Array;
+}
+
+/** A chunk that is in memory only. */
+export interface PendingChunk {
+  readonly bytes: number;
+  readonly payloadBytes: number;
+  readonly delta?: DeltaForm;
+  payload(): Promise<Uint8Array>;
+}
+
+/** A finished pack: the joined pieces are the file. */
+export interface FinishedPack {
+  readonly pieces: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly frames: readonly PackedFrame[];
+}
+
+interface Draft {
+  parts: Uint8Array[];
+  rawBytes: number;
+  readonly chunks: PackedChunk[];
+  /** Set when the frame is closed. */
+  packed?: Promise<{ encoding: 'raw' | 'zstd'; stored: Uint8Array }>;
+  /** Set when it is packed; then `parts` is empty. */
+  result?: { encoding: 'raw' | 'zstd'; stored: Uint8Array };
+}
+
+/** One pack in the making, in memory: in the order of appending, which is the order of restoring. */
+export class PackWriter {
+  readonly #drafts: Draft[] = [];
+  readonly #chunks = new Map<Digest, { readonly draft: Draft; readonly chunk: PackedChunk }>();
+  #group: Draft | undefined;
+  #held = 0;
+  #compressing = new Set<Promise<unknown>>();
+
+  /** About what the pack holds in memory now, bytes. */
+  get heldBytes(): number {
+    return this.#held;
+  }
+
+  get isEmpty(): boolean {
+    return this.#chunks.size === 0;
+  }
+
+  append(chunk: NewChunk): void {
+    if (chunk.payload.length >= LONE_BYTES) {
+      const draft = this.#newDraft();
+      this.#place(draft, chunk);
+      this.#seal(draft, chunk.compressed);
+      return;
+    }
+    this.#group ??= this.#newDraft();
+    const group = this.#group;
+    this.#place(group, chunk);
+    if (group.rawBytes >= GROUP_BYTES) this.#sealGroup();
+  }
+
+  /** Resolves when few enough frames are being compressed: await it between appends. */
+  async settle(): Promise<void> {
+    while (this.#compressing.size >= MAX_COMPRESSING) await Promise.race(this.#compressing);
+  }
+
+  find(digest: Digest): PendingChunk | undefined {
+    const found = this.#chunks.get(digest);
+    if (found === undefined) return undefined;
+    const { draft, chunk } = found;
+    return {
+      bytes: chunk.bytes,
+      payloadBytes: chunk.payloadBytes,
+      ...(chunk.delta === undefined ? {} : { delta: chunk.delta }),
+      payload: async () => {
+        const raw = await rawOf(draft);
+        return raw.subarray(chunk.at, chunk.at + chunk.payloadBytes);
+      },
+    };
+  }
+
+  /** Closes the last frame and writes index and footer. Append nothing afterwards. */
+  async finish(): Promise<FinishedPack> {
+    this.#sealGroup();
+    const pieces: Uint8Array[] = [encodeHeader()];
+    const frames: PackedFrame[] = [];
+    let offset = HEADER_BYTES;
+    for (const draft of this.#drafts) {
+      const { encoding, stored } = await (draft.packed as NonNullable<Draft['packed']>);
+      pieces.push(stored);
+      const { rawBytes, chunks } = draft;
+      frames.push({ offset, storedBytes: stored.length, rawBytes, encoding, chunks });
+      offset += stored.length;
+    }
+    const tail = encodeTail(frames);
+    pieces.push(tail);
+    return { pieces, bytes: offset + tail.length, frames };
+  }
+
+  #newDraft(): Draft {
+    const draft: Draft = { parts: [], rawBytes: 0, chunks: [] };
+    this.#drafts.push(draft);
+    return draft;
+  }
+
+  #place(draft: Draft, { digest, bytes, payload, delta }: NewChunk): void {
+    const chunk = {
+      digest,
+      bytes,
+      at: draft.rawBytes,
+      payloadBytes: payload.length,
+      ...(delta === undefined ? {} : { delta }),
+    };
+    draft.parts.push(payload);
+    draft.rawBytes += payload.length;
+    draft.chunks.push(chunk);
+    this.#chunks.set(digest, { draft, chunk });
+    this.#held += payload.length;
+  }
+
+  #sealGroup(): void {
+    if (this.#group !== undefined) this.#seal(this.#group);
+    this.#group = undefined;
+  }
+
+  #seal(draft: Draft, compressed?: Uint8Array): void {
+    const raw = draft.parts.length === 1 ? (draft.parts[0] as Uint8Array) : Buffer.concat(draft.parts);
+    draft.parts = [raw];
+    const packed = pack(raw, compressed).then((result) => {
+      draft.result = result;
+      draft.parts = [];
+      this.#held += result.stored.length - raw.length;
+      return result;
+    });
+    draft.packed = packed;
+    const done = packed.catch(() => undefined).finally(() => this.#compressing.delete(done));
+    this.#compressing.add(done);
+  }
+}
+
+async function rawOf(draft: Draft): Promise<Uint8Array> {
+  if (draft.result === undefined) {
+    return draft.parts.length === 1 ? (draft.parts[0] as Uint8Array) : Buffer.concat(draft.parts);
+  }
+  return decompress(draft.result.stored, { encoding: draft.result.encoding, rawBytes: draft.rawBytes });
+}

@@ -1,0 +1,168 @@
+import type { RandomReader } from '../contracts/delta-codec.ts';
+import type {
+  IngestSession,
+  ReadManifestOptions,
+  Repository,
+  RepositoryStats,
+} from '../contracts/repository.ts';
+import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import type { Master } from '../domain/master.ts';
+import { walkEntries, walkPages } from '../domain/page-walk.ts';
+import type { Snapshot } from '../domain/snapshot.ts';
+import { OverdubError } from '../errors.ts';
+import type { ChunkIndex } from './chunk-index.ts';
+import type { ChunkReader } from './chunk-reader.ts';
+import { assertStored } from './commit-check.ts';
+import { openContent, readContent } from './content-reader.ts';
+import { damaged } from './damage.ts';
+import { Session, type SessionParts } from './ingest-session.ts';
+import type { PortableStore } from './portable-store.ts';
+import type { RecordStore } from './records.ts';
+
+/** What all sessions may hold in memory together, bytes. */
+const SESSION_MEMORY_BYTES = 64 * 1024 * 1024;
+
+export interface RepositoryParts
+  extends Pick<SessionParts, 'store' | 'index' | 'reader' | 'search' | 'stateDir'> {
+  readonly store: PortableStore;
+  readonly index: ChunkIndex;
+  readonly reader: ChunkReader;
+  readonly records: RecordStore;
+}
+
+/** The repository over any blob store; see the contract for what each method promises. */
+export class BlobRepository implements Repository {
+  readonly #parts: RepositoryParts;
+  readonly #sessions = new Set<Session>();
+
+  constructor(parts: RepositoryParts) {
+    this.#parts = parts;
+  }
+
+  async ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession> {
+    options.signal?.throwIfAborted();
+    const sessions = this.#sessions;
+    const memory = {
+      limit: SESSION_MEMORY_BYTES,
+      held: () => [...sessions].reduce((sum, session) => sum + session.heldBytes, 0),
+    };
+    const onClose = (session: Session) => sessions.delete(session);
+    const session = new Session({ ...this.#parts, memory, onClose }, options.signal);
+    sessions.add(session);
+    return session;
+  }
+
+  readChunk(digest: Digest): Promise<Uint8Array> {
+    return this.#parts.reader.read(digest);
+  }
+
+  async hasChunks(digests: readonly Digest[]): Promise<boolean[]> {
+    return digests.map((digest) => this.#parts.index.standing(digest) === 'stored');
+  }
+
+  readManifest(manifest: ManifestRef, options: ReadManifestOptions = {}): AsyncIterable<Entry> {
+    return walkEntries(manifest, this.#readReferred, options);
+  }
+
+  readManifestPages(manifest: ManifestRef): AsyncIterable<Uint8Array> {
+    return walkPages(manifest, this.#readReferred);
+  }
+
+  readContent(content: ContentRef): AsyncIterable<Uint8Array> {
+    return readContent(content, this.#readReferred);
+  }
+
+  openContent(content: ContentRef): RandomReader {
+    return openContent(content, this.#readReferred);
+  }
+
+  async commitSnapshot(snapshot: Snapshot): Promise<void> {
+    const { server, id, parent, master } = snapshot;
+    const former = await this.getSnapshot(server, id);
+    if (former?.manifest.root !== snapshot.manifest.root) {
+      const older = parent === undefined ? undefined : await this.getSnapshot(server, parent);
+      const base = master === undefined ? undefined : await this.#getMaster(master.name, master.version);
+      await this.#assertDurable(snapshot.manifest, [older?.manifest, base?.manifest]);
+    }
+    await this.#parts.records.put(['snapshots', server, id], snapshot);
+  }
+
+  async listSnapshots(server: string): Promise<Snapshot[]> {
+    const records = await this.#parts.records.list(['snapshots', server]);
+    return records.map((record) => record.value as Snapshot);
+  }
+
+  async getSnapshot(server: string, id: string): Promise<Snapshot | undefined> {
+    return (await this.#parts.records.get(['snapshots', server, id])) as Snapshot | undefined;
+  }
+
+  async removeSnapshot(server: string, id: string): Promise<void> {
+    await this.#parts.records.remove(['snapshots', server, id]);
+  }
+
+  async commitMaster(master: Master): Promise<void> {
+    const before = await this.#getMaster(master.name, master.version - 1);
+    await this.#assertDurable(master.manifest, [before?.manifest]);
+    await this.#parts.records.put(['masters', master.name, `${master.version}`], master);
+  }
+
+  async listMasters(): Promise<Master[]> {
+    const masters = (await this.#parts.records.list(['masters'])).map((record) => record.value as Master);
+    return masters.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.version - b.version));
+  }
+
+  async removeMaster(name: string, version: number): Promise<void> {
+    await this.#parts.records.remove(['masters', name, `${version}`]);
+  }
+
+  async putRecord(kind: string, id: string, value: unknown): Promise<void> {
+    await this.#parts.records.put(['records', kind, id], value);
+  }
+
+  async getRecord(kind: string, id: string): Promise<unknown | undefined> {
+    return this.#parts.records.get(['records', kind, id]);
+  }
+
+  async listRecords(kind: string): Promise<{ id: string; value: unknown }[]> {
+    const records = await this.#parts.records.list(['records', kind]);
+    const prefix = `records/${kind}/`.length;
+    return records.map(({ name, value }) => ({ id: name.slice(prefix, -'.json'.length), value }));
+  }
+
+  async removeRecord(kind: string, id: string): Promise<void> {
+    await this.#parts.records.remove(['records', kind, id]);
+  }
+
+  async stats(): Promise<RepositoryStats> {
+    return this.#parts.index.stats();
+  }
+
+  async close(): Promise<void> {
+    for (const session of [...this.#sessions]) await session.close();
+    this.#parts.index.close();
+    await this.#parts.store.close();
+  }
+
+  async #getMaster(name: string, version: number): Promise<Master | undefined> {
+    return (await this.#parts.records.get(['masters', name, `${version}`])) as Master | undefined;
+  }
+
+  async #assertDurable(
+    manifest: ManifestRef,
+    committed: readonly (ManifestRef | undefined)[],
+  ): Promise<void> {
+    for (const session of this.#sessions) if (session.holds(manifest.root)) await session.flush();
+    const older = committed.filter((one) => one !== undefined);
+    await assertStored(manifest, older, this.#parts.index, this.#readReferred);
+  }
+
+  /** What a committed image refers to must be there: a missing chunk is damage, not a wrong question. */
+  readonly #readReferred = async (digest: Digest): Promise<Uint8Array> => {
+    try {
+      return await this.#parts.reader.read(digest);
+    } catch (error) {
+      if (!(error instanceof OverdubError) || error.code !== 'NOT_FOUND') throw error;
+      throw damaged(`Chunk ${digest}, which an image refers to, is not in the repository.`, error);
+    }
+  };
+}
