@@ -89,9 +89,9 @@ async function startAppliance(work: string): Promise<RunningAppliance> {
   );
   for await (const line of createInterface({ input: child.stdout })) {
     if (!line.startsWith('{')) continue;
-    const hello = JSON.parse(line) as { url?: string; token?: string };
-    if (hello.url !== undefined && hello.token !== undefined)
-      return { child, url: hello.url, token: hello.token };
+    const hello = JSON.parse(line) as { url?: string; firstToken?: string };
+    if (hello.url !== undefined && hello.firstToken !== undefined)
+      return { child, url: hello.url, token: hello.firstToken };
   }
   throw new Error('the appliance ended before it was up; its message is above');
 }

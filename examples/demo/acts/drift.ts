@@ -48,7 +48,7 @@ export async function snapshots(scene: Scene, stage: Stage): Promise<GoodState> 
   const good = await nextSnapshot(scene, Date.parse(first.endedAt), Date.now());
   const historyAfter = await history(scene);
   describe(stage, good);
-  await scene.overdub.json(stage.say, 'server', 'set', SERVER, '--every', 'off');
+  await scene.overdub.json(stage.say, 'server', 'set', SERVER, '--no-schedule');
   stage.check(
     'taken by the agent on its schedule',
     first.reason === 'schedule' && good.reason === 'schedule',
