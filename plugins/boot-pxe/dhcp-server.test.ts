@@ -319,6 +319,14 @@ describe('booting', () => {
     expect([...(ipxeOptions(offer)?.get(176) ?? [])]).toEqual([1]);
   });
 
+  test('iPXE that is to boot its disk need not wait for a proxy either', async () => {
+    const desk = testDesk();
+    desk.netboot.plan = { kind: 'local' };
+    const offer = await ask(desk, discover(CLIENT.ipxe));
+    expect([...(ipxeOptions(offer)?.get(176) ?? [])]).toEqual([1]);
+    expect(offer.options.has(OPTION.bootFile)).toBe(false);
+  });
+
   test('an operating system’s client gets a plain lease, and the core is not asked', async () => {
     const desk = testDesk();
     const offer = await ask(desk, discover());

@@ -17,7 +17,7 @@ import { type AddressPlan, type Claims, chooseAddress, isUsable, mayHave } from 
 import { type Caller, callerOf } from './caller.ts';
 import { type BootDecision, type Desk, decideBoot } from './desk.ts';
 import type { Lease, LeaseBook } from './lease-book.ts';
-import { bootOptions, destinationOf, makeReply, type Reply } from './reply.ts';
+import { bootOptions, destinationOf, IPXE_NO_PXEDHCP, makeReply, type Reply } from './reply.ts';
 
 const UNSET = '0.0.0.0';
 
@@ -235,6 +235,7 @@ function leaseReply(turn: Turn, type: MessageType, address: string, boot: BootDe
       [OPTION.leaseTime, uint32Option(seconds)],
       [OPTION.subnetMask, ipv4Bytes(desk.plan.netmask)],
       ...booting,
+      ...(caller.client === 'ipxe' ? ([[OPTION.ipxe, IPXE_NO_PXEDHCP]] as const) : []),
       ...networkOptions(turn),
       [OPTION.renewalTime, uint32Option(seconds / 2)],
       [OPTION.rebindingTime, uint32Option((seconds * 7) / 8)],

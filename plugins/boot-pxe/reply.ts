@@ -19,7 +19,7 @@ const UNSET = '0.0.0.0';
 const USE_OFFERED_FILE = Uint8Array.of(8);
 const PXE_DISCOVERY_CONTROL = 6;
 /** iPXE: do not wait for a proxyDHCP offer; saves seconds where we are the only server. */
-const IPXE_NO_PXEDHCP = encodeSubOptions([[176, Uint8Array.of(1)]], { end: false });
+export const IPXE_NO_PXEDHCP = encodeSubOptions([[176, Uint8Array.of(1)]], { end: false });
 
 type Option = readonly [number, Uint8Array];
 
@@ -121,6 +121,5 @@ export function bootOptions(
     [OPTION.bootFile, nulTerminated(bootFile)],
     [OPTION.tftpServerName, nulTerminated(site.address)],
   );
-  if (!firmware && mode === 'server') options.push([OPTION.ipxe, IPXE_NO_PXEDHCP]);
   return options;
 }
