@@ -2,8 +2,8 @@
 
 import { FILTER_MULTIPLIER, type SumFilter } from './weak-sum.ts';
 
-/** Blocks of one sum, or neighbours in the table, past which a hostile signature is no longer followed. */
-const MAX_PROBES = 48;
+/** Neighbours in the table, past which a hostile signature is no longer followed; honest ones stay below. */
+const MAX_PROBES = 256;
 const LOAD = 0.72;
 const GROWTH = 1.25;
 const MIN_FILTER_BITS = 10;
@@ -103,6 +103,8 @@ function filterBit(sum: number, shift: number): number {
 }
 
 function firstSlot(sum: number, slots: number): number {
-  const mixed = Math.imul(sum ^ (sum >>> 15), 0x85ebca6b);
-  return Math.floor(((mixed ^ (mixed >>> 13)) >>> 0) * (slots / 4294967296));
+  // MurmurHash3's finaliser: neighbouring sums must not become neighbouring slots.
+  let mixed = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return Math.floor(((mixed ^ (mixed >>> 16)) >>> 0) * (slots / 4294967296));
 }

@@ -8,18 +8,25 @@ import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type FileFeature, OverdubError } from '@overdub/core/agent';
 import { assertRoom, fileReader, writeAtomically } from './atomic-file.ts';
 import { invalid, readFrame } from './frame.ts';
-import { compressSettings, decompressSettings, LEVELS } from './settings.ts';
+import {
+  compressMemory,
+  compressSettings,
+  decompressMemory,
+  decompressSettings,
+  LEVELS,
+} from './settings.ts';
 
 /** zstd's own limit for --patch-from (zstd#2173, #3852). */
 const MAX_FILE_BYTES = 2 ** 31 - 1;
 const READ_BYTES = 1024 * 1024;
 
-/** {@link FileFeature} for zstd. Memory: up to four times the base, which must be a prefix in one piece. */
+/** {@link FileFeature} for zstd. The base is a prefix in one piece, so memory grows with it (see the README). */
 export const zstdFiles: FileFeature = {
   async delta(basePath, targetPath, deltaPath, signal) {
     signal?.throwIfAborted();
-    await assertWithinLimit(basePath);
+    const baseBytes = await assertWithinLimit(basePath);
     const targetBytes = await assertWithinLimit(targetPath);
+    assertMemory(compressMemory(baseBytes, targetBytes));
     const base = await readFile(basePath, signal === undefined ? {} : { signal });
     const compressor = createZstdCompress(compressSettings(base, targetBytes, LEVELS.fast));
     await writeAtomically(deltaPath, through(targetPath, compressor, signal));
@@ -27,9 +34,10 @@ export const zstdFiles: FileFeature = {
 
   async patch(basePath, deltaPath, targetPath, signal) {
     signal?.throwIfAborted();
-    await assertWithinLimit(basePath);
+    const baseBytes = await assertWithinLimit(basePath);
     await using deltaFile = await open(deltaPath, 'r');
     const { contentBytes, windowBytes } = await frameOf(deltaFile);
+    assertMemory(decompressMemory(baseBytes, windowBytes));
     await assertRoom(targetPath, contentBytes ?? 0);
     const base = await readFile(basePath, signal === undefined ? {} : { signal });
     const decompressor = createZstdDecompress(decompressSettings(base, windowBytes));
@@ -80,10 +88,15 @@ async function assertWithinLimit(path: string): Promise<number> {
   return size;
 }
 
+function assertMemory(bytes: number): void {
+  const free = process.availableMemory();
+  if (bytes > free) throw tooLarge(`This takes ${bytes} bytes of memory and ${free} are free`);
+}
+
 function tooLarge(what: string): OverdubError {
   return new OverdubError(
     'DELTA_TOO_LARGE',
-    `${what}; zstd --patch-from takes less than 2 GiB.`,
+    `${what}; zstd deltas hold the whole base in memory and take less than 2 GiB.`,
     'Use the codec rsync or xdelta for this file.',
   );
 }

@@ -4,9 +4,12 @@ import { constants, type ZstdOptions, zstdCompressSync } from 'node:zlib';
 
 const MIN_WINDOW_LOG = 10;
 const MAX_WINDOW_LOG = 31;
-/** Up to this base, the level's own hash table finds everything; beyond, it must grow with the base. */
-const LEVEL_TABLE_BASE = 16 * 1024 * 1024;
-const MAX_HASH_LOG = 29;
+/** Bases up to this length get a table slot for each of their bytes; larger ones half of that. */
+const FULL_TABLE_BASE = 16 * 1024 * 1024;
+const MIN_HASH_LOG = 17;
+const MAX_HASH_LOG = 28;
+/** Bytes of libzstd's tables for each slot. */
+const SLOT_BYTES = 6;
 /** ZSTD_MAGIC_DICTIONARY, little-endian: a base that begins so would be taken for a trained dictionary. */
 const DICTIONARY_MAGIC = Uint8Array.of(0x37, 0xa4, 0x30, 0xec);
 
@@ -20,11 +23,19 @@ export function compressSettings(base: Uint8Array, targetBytes: number, level: n
     [constants.ZSTD_c_checksumFlag]: 1,
     [constants.ZSTD_c_contentSizeFlag]: 1,
     [constants.ZSTD_c_windowLog]: windowLog(base.length + targetBytes),
+    [constants.ZSTD_c_hashLog]: hashLog(base.length),
   };
-  if (base.length > LEVEL_TABLE_BASE) {
-    params[constants.ZSTD_c_hashLog] = Math.min(MAX_HASH_LOG, log2(base.length) - 2);
-  }
   return { params, pledgedSrcSize: targetBytes, ...prefix(base) };
+}
+
+/** Memory that {@link compressSettings} leads to: the base, libzstd's copy of it, its tables, the window. */
+export function compressMemory(baseBytes: number, targetBytes: number): number {
+  return 2 * baseBytes + SLOT_BYTES * 2 ** hashLog(baseBytes) + targetBytes;
+}
+
+/** Memory that {@link decompressSettings} leads to. */
+export function decompressMemory(baseBytes: number, windowBytes: number): number {
+  return 2 * baseBytes + windowBytes;
 }
 
 /** Settings to decompress a frame whose header was checked. */
@@ -47,6 +58,12 @@ function prefix(base: Uint8Array): ZstdOptions {
   if (base.length === 0) return {};
   const trained = DICTIONARY_MAGIC.every((byte, i) => base[i] === byte);
   return { dictionary: trained ? base.subarray(1) : base };
+}
+
+/** The level's own table is too small for all but tiny bases, and forgets their first part. */
+function hashLog(baseBytes: number): number {
+  const wanted = log2(baseBytes) - (baseBytes > FULL_TABLE_BASE ? 1 : 0);
+  return Math.max(MIN_HASH_LOG, Math.min(MAX_HASH_LOG, wanted));
 }
 
 function windowLog(bytes: number): number {
