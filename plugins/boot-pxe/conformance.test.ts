@@ -27,7 +27,6 @@ describe('options', () => {
     ['an unknown key', { interfaces: 'eth0' }],
     ['an unknown mode', { mode: 'relay' }],
     ['a path as interface', { interface: '../eth0' }],
-    ['a quirk for no MAC', { quirks: { all: {} } }],
     ['an unknown quirk', { quirks: { '52:54:00:12:34:56': { option66: false } } }],
     ['a port out of range', { tftp: { port: 70_000 } }],
   ])('%s is refused', (_, options) => expect(Check(PxeOptions, options)).toBe(false));
@@ -35,6 +34,7 @@ describe('options', () => {
   test.each<[string, PxeOptions, RegExp]>([
     ['server mode without a pool', { mode: 'server' }, /needs a pool/],
     ['a pool in proxy mode', { pool: { from: '10.0.0.1', to: '10.0.0.2' } }, /pool belong to mode 'server'/],
+    ['a quirk for no MAC', { quirks: { all: {} } }, /"all" is none/],
     ['a pool backwards', { mode: 'server', pool: { from: '10.0.0.9', to: '10.0.0.1' } }, /ends .* before/],
     [
       'a pool of half the Internet',

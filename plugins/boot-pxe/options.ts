@@ -1,6 +1,6 @@
 /** What boot-pxe can be told. */
 
-import { OverdubError } from '@overdub/core/agent';
+import { normalizeMac, OverdubError } from '@overdub/core/agent';
 import { isNetmask, parseIpv4, sameNetwork } from '@overdub/lib-netboot';
 import { type Static, Type } from 'typebox';
 
@@ -67,7 +67,7 @@ export const PxeOptions = Type.Object(
     ),
     quirks: Type.Optional(
       Type.Record(
-        Type.String({ pattern: '^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$' }),
+        Type.String(),
         Type.Object(
           {
             option43: Type.Optional(Type.Boolean()),
@@ -76,7 +76,6 @@ export const PxeOptions = Type.Object(
           { additionalProperties: false },
         ),
         {
-          additionalProperties: false,
           description:
             'By MAC address: `option43: false` leaves out the PXE discovery control, `vendorClass: false` leaves out option 60.',
         },
@@ -123,6 +122,10 @@ export function checkOptions(options: PxeOptions): void {
   }
   if (options.netmask !== undefined && !isNetmask(options.netmask)) {
     throw wrong(`netmask ${options.netmask} is not ones followed by zeros.`);
+  }
+  for (const mac of Object.keys(options.quirks ?? {})) {
+    if (normalizeMac(mac) === undefined)
+      throw wrong(`quirks are by MAC address, and ${JSON.stringify(mac)} is none.`);
   }
   if (options.mode !== 'server') {
     const only = (['pool', 'netmask', 'router', 'dns', 'leaseSeconds', 'probeSeconds'] as const).filter(
