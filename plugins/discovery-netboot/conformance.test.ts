@@ -101,6 +101,10 @@ describe('identify', () => {
     expect(await applied({}, both).taps.identify(sighting({ mac: C, uuid: UUID }))).toBeUndefined();
   });
 
+  test('an agent is left to the core, which compares its nonce with its hardware', async () => {
+    expect(await applied({}, [machine({})]).taps.identify(sighting({ via: 'agent' }))).toBeUndefined();
+  });
+
   test('a new machine is nobody yet', async () => {
     expect(await applied({}, []).taps.identify(sighting())).toBeUndefined();
   });

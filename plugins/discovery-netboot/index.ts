@@ -18,6 +18,8 @@ export default definePlugin({
   options: DiscoveryOptions,
   apply(ctx, options) {
     ctx.hooks.discovery.identify.tap(async (sighting) => {
+      // An agent proves who it is by its boot nonce, which only the core can compare with what it reports.
+      if (sighting.via === 'agent') return undefined;
       const machine =
         (await byMac(ctx, sighting.mac)) ?? knownMachine(sighting, await sharers(ctx, sighting.uuid));
       return machine && { machineId: machine.id };

@@ -1,6 +1,6 @@
 /** Machines that the configuration names: known and admitted before they are first seen. */
 
-import { type Admission, definePlugin, type Machine, OverdubError, type PluginContext } from '@overdub/core';
+import { type Admission, definePlugin } from '@overdub/core';
 import { type DeclaredMachine, declaredMachines, StaticOptions } from './options.ts';
 
 const ADMISSIONS: Readonly<Record<DeclaredMachine['admission'], Admission>> = {
@@ -16,11 +16,11 @@ export default definePlugin({
   options: StaticOptions,
   apply(ctx, options) {
     const declared = declaredMachines(options);
-    ctx.hooks.discovery.identify.tap(async ({ mac }) => {
+    // Declared whether seen before or not: the core finds a record under any of the addresses, and still checks
+    // that an agent comes with the boot nonce of the machine it claims to be.
+    ctx.hooks.discovery.identify.tap(({ mac }) => {
       const machine = declared.get(mac);
       if (machine === undefined) return undefined;
-      const known = await firstKnown(ctx, [mac, ...machine.macs]);
-      if (known !== undefined) return { machineId: known.id };
       const { name, macs, labels } = machine;
       return { declare: { name, macs, labels } };
     });
@@ -36,15 +36,3 @@ export default definePlugin({
     return undefined;
   },
 });
-
-/** A record made earlier, under any of the machine's addresses, is that machine. */
-async function firstKnown(ctx: PluginContext, macs: readonly string[]): Promise<Machine | undefined> {
-  for (const mac of macs) {
-    try {
-      return await ctx.control.getMachine(mac);
-    } catch (error) {
-      if (!(error instanceof OverdubError && error.code === 'NOT_FOUND')) throw error;
-    }
-  }
-  return undefined;
-}
