@@ -16,6 +16,7 @@ export default defineConfig({
             'examples/**/*.test.ts',
             'test/structure/**/*.test.ts',
             'test/interop/**/*.test.ts',
+            'test/faults/**/*.test.ts',
           ],
           testTimeout: 120_000,
           hookTimeout: 120_000,

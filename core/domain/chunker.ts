@@ -107,22 +107,44 @@ export class CutScanner {
 export async function* chunkStream(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
+  for await (const view of chunkViews(source)) yield Uint8Array.prototype.slice.call(view);
+}
+
+/**
+ * Like {@link chunkStream}, but what is yielded is good only until the next chunk is asked for: nothing is
+ * allocated for chunks that turn out to be known. Pieces of `source` must stay as they are as long.
+ */
+export async function* chunkViews(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   const scanner = new CutScanner();
-  let parts: Uint8Array[] = [];
+  let assembly: Uint8Array = new Uint8Array(0);
+  let held = 0;
   for await (const piece of source) {
     let from = 0;
     while (from < piece.length) {
       const cut = scanner.scan(piece, from);
-      parts.push(Uint8Array.prototype.slice.call(piece, from, cut === -1 ? piece.length : cut));
-      if (cut === -1) break;
-      yield join(parts);
-      parts = [];
-      from = cut;
+      const part = piece.subarray(from, cut === -1 ? piece.length : cut);
+      from += part.length;
+      if (cut !== -1 && held === 0) {
+        yield part;
+        continue;
+      }
+      assembly = roomFor(assembly, held, part.length);
+      assembly.set(part, held);
+      held += part.length;
+      if (cut === -1) continue;
+      yield assembly.subarray(0, held);
+      held = 0;
     }
   }
-  if (parts.length > 0) yield join(parts);
+  if (held > 0) yield assembly.subarray(0, held);
 }
 
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+/** `buffer`, or a larger one with the same first `held` bytes; it doubles, up to the largest chunk. */
+function roomFor(buffer: Uint8Array, held: number, more: number): Uint8Array {
+  if (held + more <= buffer.length) return buffer;
+  const larger = Buffer.allocUnsafeSlow(Math.min(CHUNK_LIMITS.max, Math.max(held + more, 2 * buffer.length)));
+  larger.set(buffer.subarray(0, held));
+  return larger;
 }

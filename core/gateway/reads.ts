@@ -7,7 +7,6 @@ import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts'
 import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
-import { Pieces } from '../domain/pieces.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
@@ -66,11 +65,12 @@ export class Reads {
     const frames = readBody(body);
     const grant = await this.#grant(session, frames);
     const target: Digest[] = [];
-    for (let frame = await next(frames); frame.type === FRAME.digests; frame = await next(frames)) {
+    let frame = await next(frames);
+    for (; frame.type === FRAME.digests; frame = await next(frames)) {
       target.push(...this.#permitted(grant, digestsOf(frame)));
       if (target.length > DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
     }
-    const { signature, baseBytes } = await readSignature(frames);
+    const { signature, baseBytes } = await readSignature(frame, frames);
     const feature = (await this.#options.codecs()).find(
       (codec) => grant.head.codecs?.includes(codec.name) && codec.signatures,
     )?.signatures;
@@ -202,18 +202,18 @@ async function next(frames: AsyncGenerator<Frame>): Promise<Frame> {
   return frame.value;
 }
 
-/** The signature behind a delta head that tells its base's length; whole in memory, bounded. */
-async function readSignature(frames: AsyncGenerator<Frame>): Promise<SignedBase> {
-  const pieces = new Pieces(frames);
+/** A signature in pieces and the length of its base behind it; whole in memory, bounded. */
+async function readSignature(first: Frame, frames: AsyncGenerator<Frame>): Promise<SignedBase> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of pieces) {
-    bytes += piece.length;
+  let frame = first;
+  for (; frame.type === FRAME.piece; frame = await next(frames)) {
+    bytes += frame.payload.length;
     if (bytes > MAX_SIGNATURE_BYTES) throw badFrame('its signature is too long');
-    parts.push(piece);
+    parts.push(frame.payload);
   }
-  const trailer = frameJson<{ baseBytes?: unknown }>(await next(frames));
-  const { baseBytes } = trailer;
+  if (frame.type !== FRAME.piecesEnd) throw badFrame('a signature is interrupted by another frame');
+  const { baseBytes } = frameJson<{ baseBytes?: unknown }>(await next(frames));
   if (!Number.isSafeInteger(baseBytes) || (baseBytes as number) < 0) throw badFrame('its base has no length');
   return { signature: Buffer.concat(parts), baseBytes: baseBytes as number };
 }

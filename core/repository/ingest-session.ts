@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { IngestSession, NearHint } from '../contracts/repository.ts';
-import { CHUNK_LIMITS, chunkStream } from '../domain/chunker.ts';
+import { CHUNK_LIMITS, chunkViews } from '../domain/chunker.ts';
 import { digestOf, isDigest } from '../domain/content-ref.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import { type BuiltPage, PageBuilder } from '../domain/page-builder.ts';
@@ -69,12 +69,12 @@ export class Session implements IngestSession {
     }
     if (this.#knows(digest)) return;
     if (digestOf(bytes) !== digest) throw badInput(`The bytes sent for chunk ${digest} have another digest`);
-    await this.#addVerified(digest, Uint8Array.prototype.slice.call(bytes), near);
+    await this.#addVerified(digest, bytes, near);
   }
 
   async addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef> {
     this.#assertUsable();
-    return this.#addChunks(chunkStream(source), near);
+    return this.#addChunks(chunkViews(source), near);
   }
 
   async addContent(
@@ -166,13 +166,14 @@ export class Session implements IngestSession {
     await this.#addVerified(digest, bytes, undefined);
   }
 
-  /** `bytes` is ours from here on. Two offers of one digest at a time are one. */
+  /** Copies what it keeps. Two offers of one digest at a time are one. */
   async #addVerified(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
     this.#assertUsable();
     if (this.#knows(digest)) return;
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
-    const work = this.#place(digest, bytes, near).finally(() => this.#running.delete(digest));
+    const owned = Uint8Array.prototype.slice.call(bytes);
+    const work = this.#place(digest, owned, near).finally(() => this.#running.delete(digest));
     this.#running.set(digest, work);
     await work;
   }

@@ -14,7 +14,7 @@ const GROUP_BYTES = 512 * 1024;
 /** A payload this large gets a frame of its own. */
 const LONE_BYTES = 128 * 1024;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
-const MAX_COMPRESSING = 4;
+const MAX_COMPRESSING = 3;
 
 /** A chunk on its way into a pack. */
 export interface NewChunk {

@@ -31,7 +31,10 @@ export class Recipe {
   }
 }
 
-/** Slices a stream into pieces of the given lengths. Ends early with a short piece, or with one piece too many. */
+/**
+ * Slices a stream into pieces of the given lengths, each good until the next is asked for. Ends early with a
+ * short piece, or with one piece too many.
+ */
 export async function* sliceStream(
   source: AsyncIterable<Uint8Array>,
   lengths: readonly number[],
@@ -43,8 +46,9 @@ export async function* sliceStream(
     for (let from = 0; from < piece.length; ) {
       const wanted = lengths[slice];
       if (wanted === undefined) return yield piece.subarray(from);
-      const part = Uint8Array.prototype.slice.call(piece, from, Math.min(piece.length, from + wanted - held));
-      parts.push(part);
+      const part = piece.subarray(from, from + wanted - held);
+      // Kept over the next piece of the source, whose owner may reuse its buffer.
+      parts.push(held + part.length === wanted ? part : Uint8Array.prototype.slice.call(part));
       held += part.length;
       from += part.length;
       if (held < wanted) continue;

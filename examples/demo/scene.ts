@@ -12,6 +12,8 @@ export interface StageMachine {
   powerOff(): Promise<void>;
   /** A fresh, empty disk takes the place of the old one. */
   replaceDisk(): Promise<void>;
+  /** First match on its serial console since it was switched on. */
+  waitForConsole(pattern: RegExp, options: { readonly signal: AbortSignal }): Promise<RegExpExecArray>;
 }
 
 export interface Scene {

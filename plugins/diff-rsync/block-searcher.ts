@@ -98,6 +98,7 @@ export class BlockSearcher implements DeltaSink {
   #lookUp(): number {
     const { table, blockBytes } = this.#group;
     const sum = this.#roller.sum;
+    if (!table.has(sum)) return -1;
     let strong: Uint8Array | undefined;
     const matches = (block: number): boolean => {
       strong ??= this.#strongAt(this.#position, blockBytes);

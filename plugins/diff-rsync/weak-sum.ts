@@ -15,14 +15,28 @@ export interface Roller {
   next(bytes: Uint8Array, position: number, last: number, filter: SumFilter): number;
 }
 
-/** One bit for each of 2^(32 - shift) classes of sums: cheap proof that a sum is unknown. */
+/** A Bloom filter of 2^(32 - shift) bits, two for each known sum: cheap proof that a sum is unknown. */
 export interface SumFilter {
   readonly bits: Uint8Array;
   readonly shift: number;
 }
 
-/** Spreads sums whose low bits say little over the whole word; {@link SumFilter} takes its top bits. */
-export const FILTER_MULTIPLIER = 0x9e3779b1;
+/** They spread sums whose low bits say little over the whole word; {@link SumFilter} takes the top bits. */
+const FIRST_MULTIPLIER = 0x9e3779b1;
+const SECOND_MULTIPLIER = 0xc2b2ae3d;
+
+/** The two bits of a sum. */
+export function filterBits(sum: number, shift: number): readonly [number, number] {
+  return [Math.imul(sum, FIRST_MULTIPLIER) >>> shift, Math.imul(sum, SECOND_MULTIPLIER) >>> shift];
+}
+
+/** False: certainly unknown. Small enough to be inlined in the loops below, which run once a byte. */
+function passes(bits: Uint8Array, shift: number, sum: number): boolean {
+  const first = Math.imul(sum, FIRST_MULTIPLIER) >>> shift;
+  if (((bits[first >>> 3] as number) & (1 << (first & 7))) === 0) return false;
+  const second = Math.imul(sum, SECOND_MULTIPLIER) >>> shift;
+  return ((bits[second >>> 3] as number) & (1 << (second & 7))) !== 0;
+}
 
 const RABINKARP_SEED = 1;
 const RABINKARP_MULT = 0x08104225;
@@ -84,9 +98,7 @@ class RabinKarpRoller implements Roller {
       const leaving = Math.imul(power, byte(bytes, at) + RABINKARP_ADJUST);
       hash = (Math.imul(hash, RABINKARP_MULT) + byte(bytes, at + window) - leaving) | 0;
       at++;
-      const bit = Math.imul(hash, FILTER_MULTIPLIER) >>> shift;
-      if (((bits[bit >>> 3] as number) & (1 << (bit & 7))) !== 0) break;
-    } while (at < last);
+    } while (at < last && !passes(bits, shift, hash));
     this.#hash = hash;
     return at;
   }
@@ -122,9 +134,7 @@ class RollsumRoller implements Roller {
       s1 = (s1 + byte(bytes, at + window) - out) & 0xffff;
       s2 = (s2 + s1 - Math.imul(window, out + ROLLSUM_OFFSET)) & 0xffff;
       at++;
-      const bit = Math.imul((s2 << 16) | s1, FILTER_MULTIPLIER) >>> shift;
-      if (((bits[bit >>> 3] as number) & (1 << (bit & 7))) !== 0) break;
-    } while (at < last);
+    } while (at < last && !passes(bits, shift, (s2 << 16) | s1));
     this.#s1 = s1;
     this.#s2 = s2;
     return at;

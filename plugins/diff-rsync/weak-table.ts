@@ -1,6 +1,6 @@
-/** Weak sum → block number, in typed arrays: about 6 bytes a block besides the sums. */
+/** Weak sum → block number, in typed arrays: about 8 bytes a block besides the sums. */
 
-import { FILTER_MULTIPLIER, type SumFilter } from './weak-sum.ts';
+import { filterBits, type SumFilter } from './weak-sum.ts';
 
 /** Neighbours in the table, past which a hostile signature is no longer followed; honest ones stay below. */
 const MAX_PROBES = 256;
@@ -52,7 +52,7 @@ export class WeakTable {
     sums.set(this.#sums.subarray(0, this.#count));
     this.#sums = sums;
     this.#slots = new Uint32Array(Math.ceil(capacity / LOAD) + 1);
-    const bits = Math.max(MIN_FILTER_BITS, Math.min(31, Math.ceil(Math.log2(capacity * 6))));
+    const bits = Math.max(MIN_FILTER_BITS, Math.min(31, Math.ceil(Math.log2(capacity * 12))));
     this.#filter = new Uint8Array(2 ** (bits - 3));
     this.#shift = 32 - bits;
     for (let block = 0; block < this.#count; block++) this.#insert(block);
@@ -65,10 +65,13 @@ export class WeakTable {
     this.#insert(this.#count++);
   }
 
+  /** Whether any block of this sum can be found. */
+  has(sum: number): boolean {
+    return this.find(sum, anyBlock) >= 0;
+  }
+
   /** First block of this sum that `matches` accepts, or -1. */
   find(sum: number, matches: (block: number) => boolean): number {
-    const bit = filterBit(sum, this.#shift);
-    if (((this.#filter[bit >>> 3] as number) & (1 << (bit & 7))) === 0) return -1;
     const slots = this.#slots;
     let slot = firstSlot(sum, slots.length);
     for (let probe = 0; probe < MAX_PROBES; probe++) {
@@ -88,8 +91,9 @@ export class WeakTable {
       const held = slots[slot] as number;
       if (held === 0) {
         slots[slot] = block + 1;
-        const bit = filterBit(sum, this.#shift);
-        this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] as number) | (1 << (bit & 7));
+        for (const bit of filterBits(sum, this.#shift)) {
+          this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] as number) | (1 << (bit & 7));
+        }
         return;
       }
       if (this.#sums[held - 1] === sum && this.#same(held - 1, block)) return;
@@ -98,8 +102,8 @@ export class WeakTable {
   }
 }
 
-function filterBit(sum: number, shift: number): number {
-  return Math.imul(sum, FILTER_MULTIPLIER) >>> shift;
+function anyBlock(): boolean {
+  return true;
 }
 
 function firstSlot(sum: number, slots: number): number {

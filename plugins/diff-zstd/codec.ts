@@ -5,7 +5,7 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { type DeltaCodec, OverdubError } from '@overdub/core/agent';
 import { zstdFiles } from './files.ts';
 import { invalid, readFrame } from './frame.ts';
-import { compressSettings, decompressSettings, LEVELS } from './settings.ts';
+import { compressSettings, decompressSettings } from './settings.ts';
 
 const MAX_BYTES = 64 * 1024 * 1024;
 const FORMAT_VERSION = 1;
@@ -28,8 +28,7 @@ export function zstdCodec(): DeltaCodec {
       options.signal?.throwIfAborted();
       assertWithinLimits('base', base.length);
       assertWithinLimits('target', target.length);
-      const level = LEVELS[options.effort ?? 'fast'];
-      const delta = await compress(target, compressSettings(base, target.length, level));
+      const delta = await compress(target, compressSettings(base, target.length, options.effort ?? 'fast'));
       options.signal?.throwIfAborted();
       return plain(delta);
     },

@@ -8,16 +8,11 @@ import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type FileFeature, OverdubError } from '@overdub/core/agent';
 import { assertRoom, fileReader, writeAtomically } from './atomic-file.ts';
 import { invalid, readFrame } from './frame.ts';
-import {
-  compressMemory,
-  compressSettings,
-  decompressMemory,
-  decompressSettings,
-  LEVELS,
-} from './settings.ts';
+import { compressMemory, compressSettings, decompressMemory, decompressSettings } from './settings.ts';
 
 /** zstd's own limit for --patch-from (zstd#2173, #3852). */
 const MAX_FILE_BYTES = 2 ** 31 - 1;
+const EFFORT = 'fast';
 const READ_BYTES = 1024 * 1024;
 
 /** {@link FileFeature} for zstd. The base is a prefix in one piece, so memory grows with it (see the README). */
@@ -26,9 +21,9 @@ export const zstdFiles: FileFeature = {
     signal?.throwIfAborted();
     const baseBytes = await assertWithinLimit(basePath);
     const targetBytes = await assertWithinLimit(targetPath);
-    assertMemory(compressMemory(baseBytes, targetBytes));
+    assertMemory(compressMemory(baseBytes, targetBytes, EFFORT));
     const base = await readFile(basePath, signal === undefined ? {} : { signal });
-    const compressor = createZstdCompress(compressSettings(base, targetBytes, LEVELS.fast));
+    const compressor = createZstdCompress(compressSettings(base, targetBytes, EFFORT));
     await writeAtomically(deltaPath, through(targetPath, compressor, signal));
   },
 

@@ -4,8 +4,6 @@ import { constants, type ZstdOptions, zstdCompressSync } from 'node:zlib';
 
 const MIN_WINDOW_LOG = 10;
 const MAX_WINDOW_LOG = 31;
-/** Bases up to this length get a table slot for each of their bytes; larger ones half of that. */
-const FULL_TABLE_BASE = 16 * 1024 * 1024;
 const MIN_HASH_LOG = 17;
 const MAX_HASH_LOG = 28;
 /** Bytes of libzstd's tables for each slot. */
@@ -14,23 +12,25 @@ const SLOT_BYTES = 6;
 const DICTIONARY_MAGIC = Uint8Array.of(0x37, 0xa4, 0x30, 0xec);
 
 /** Below level 9 libzstd looks at too few places of a dictionary: deltas become hundreds of times larger. */
-export const LEVELS = { fast: 9, small: 12 } as const;
+const LEVELS = { fast: 9, small: 12 } as const;
+
+export type Effort = keyof typeof LEVELS;
 
 /** Settings to compress a target of `targetBytes` against `base`. Never sets nbWorkers: Node's output then breaks. */
-export function compressSettings(base: Uint8Array, targetBytes: number, level: number): ZstdOptions {
+export function compressSettings(base: Uint8Array, targetBytes: number, effort: Effort): ZstdOptions {
   const params: Record<number, number> = {
-    [constants.ZSTD_c_compressionLevel]: level,
+    [constants.ZSTD_c_compressionLevel]: LEVELS[effort],
     [constants.ZSTD_c_checksumFlag]: 1,
     [constants.ZSTD_c_contentSizeFlag]: 1,
     [constants.ZSTD_c_windowLog]: windowLog(base.length + targetBytes),
-    [constants.ZSTD_c_hashLog]: hashLog(base.length),
+    [constants.ZSTD_c_hashLog]: hashLog(base.length, effort),
   };
   return { params, pledgedSrcSize: targetBytes, ...prefix(base) };
 }
 
 /** Memory that {@link compressSettings} leads to: the base, libzstd's copy of it, its tables, the window. */
-export function compressMemory(baseBytes: number, targetBytes: number): number {
-  return 2 * baseBytes + SLOT_BYTES * 2 ** hashLog(baseBytes) + targetBytes;
+export function compressMemory(baseBytes: number, targetBytes: number, effort: Effort): number {
+  return 2 * baseBytes + SLOT_BYTES * 2 ** hashLog(baseBytes, effort) + targetBytes;
 }
 
 /** Memory that {@link decompressSettings} leads to. */
@@ -48,7 +48,6 @@ export function decompressSettings(base: Uint8Array, windowBytes: number): ZstdO
  * read, frames without any base.
  */
 export function knowsDictionaries(): boolean {
-  if (zstdCompressSync === undefined) return false;
   const text = Buffer.from(Array.from({ length: 512 }, (_, i) => (i * 167 + (i >> 3) * 31) & 255));
   return zstdCompressSync(text, { dictionary: text }).length < text.length / 2;
 }
@@ -60,9 +59,12 @@ function prefix(base: Uint8Array): ZstdOptions {
   return { dictionary: trained ? base.subarray(1) : base };
 }
 
-/** The level's own table is too small for all but tiny bases, and forgets their first part. */
-function hashLog(baseBytes: number): number {
-  const wanted = log2(baseBytes) - (baseBytes > FULL_TABLE_BASE ? 1 : 0);
+/**
+ * The level's own table forgets the first half of an incompressible 8 MiB base. With a slot for half its bytes
+ * nearly all is found, with a slot for each everything, at twice the time.
+ */
+function hashLog(baseBytes: number, effort: Effort): number {
+  const wanted = log2(baseBytes) - (effort === 'fast' ? 1 : 0);
   return Math.max(MIN_HASH_LOG, Math.min(MAX_HASH_LOG, wanted));
 }
 

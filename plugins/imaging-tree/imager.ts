@@ -1,6 +1,7 @@
 /** The tree imager: scans and restores Linux root filesystems, file by file. */
 
 import type { Imager } from '@overdub/core/agent';
+import { diskFeature } from './disk/feature.ts';
 import { applyTree } from './tree/apply.ts';
 import { openFile } from './tree/open.ts';
 import { scanTree } from './tree/scan.ts';
@@ -11,4 +12,5 @@ export const treeImager: Imager = {
   scan: (root, options) => scanTree(root, options),
   open: openFile,
   apply: applyTree,
+  disks: diskFeature,
 };

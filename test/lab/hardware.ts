@@ -11,16 +11,18 @@ export interface DiskSpec {
   readonly sectorBytes?: 512 | 4096;
 }
 
-/** A disk after the network in the boot order. `cache=unsafe`: the emulated power never fails for real. */
-export function diskArguments(disk: DiskSpec, image: string): string[] {
-  const drive = ['-drive', `if=none,id=disk0,file=${image},format=raw,cache=unsafe,discard=unmap`];
+/** Disk number `index`, after the network in the boot order. `cache=unsafe`: the emulated power never fails for real. */
+export function diskArguments(disk: DiskSpec, image: string, index = 0): string[] {
+  const id = `disk${index}`;
+  const drive = ['-drive', `if=none,id=${id},file=${image},format=raw,cache=unsafe,discard=unmap`];
   const sector = disk.sectorBytes ?? 512;
-  const common = `drive=disk0,serial=${disk.serial},bootindex=2,logical_block_size=${sector},physical_block_size=${sector}`;
+  const sectors = `logical_block_size=${sector},physical_block_size=${sector}`;
+  const common = `drive=${id},serial=${disk.serial},bootindex=${index + 2},${sectors}`;
   const devices = {
     virtio: ['-device', `virtio-blk-pci,${common}`],
-    sata: ['-device', 'ahci,id=sata0', '-device', `ide-hd,bus=sata0.0,${common}`],
+    sata: ['-device', `ahci,id=sata${index}`, '-device', `ide-hd,bus=sata${index}.0,${common}`],
     nvme: ['-device', `nvme,${common}`],
-    scsi: ['-device', 'virtio-scsi-pci,id=scsi0', '-device', `scsi-hd,bus=scsi0.0,${common}`],
+    scsi: ['-device', `virtio-scsi-pci,id=scsi${index}`, '-device', `scsi-hd,bus=scsi${index}.0,${common}`],
   } as const;
   return [...drive, ...devices[disk.kind]];
 }

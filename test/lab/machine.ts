@@ -1,4 +1,4 @@
-import { closeSync, existsSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { acceleration } from './acceleration.ts';
 import { SerialConsole } from './console.ts';
@@ -13,6 +13,8 @@ export interface MachineSpec {
   readonly firmware: 'bios' | 'uefi';
   /** Absent: a machine without a disk. */
   readonly disk?: DiskSpec;
+  /** Further disks, behind it in the boot order. */
+  readonly otherDisks?: readonly DiskSpec[];
   /** Default 1024. */
   readonly memoryMiB?: number;
   /** Default 2. */
@@ -46,7 +48,9 @@ export class LabMachine {
     this.spec = spec;
     this.#site = site;
     this.console = new SerialConsole(join(site.dir, 'console.log'));
-    if (spec.disk !== undefined && !existsSync(this.diskImage)) this.replaceDiskNow();
+    this.#disks.forEach((_disk, index) => {
+      this.#emptyDisk(index);
+    });
   }
 
   get name(): string {
@@ -61,9 +65,17 @@ export class LabMachine {
     return this.#qemu?.running ?? false;
   }
 
-  /** Raw image of the disk; sparse. */
+  /** Raw image of the first disk; sparse. */
   get diskImage(): string {
-    return join(this.#site.dir, 'disk.img');
+    return this.#image(0);
+  }
+
+  #image(index: number): string {
+    return join(this.#site.dir, `disk${index}.img`);
+  }
+
+  get #disks(): readonly DiskSpec[] {
+    return [...(this.spec.disk ? [this.spec.disk] : []), ...(this.spec.otherDisks ?? [])];
   }
 
   /** Switches it on. A machine that is on stays on. */
@@ -93,7 +105,7 @@ export class LabMachine {
       ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci'],
       ...['-chardev', `file,id=console,path=${this.console.file},append=on`, '-serial', 'chardev:console'],
       ...['-qmp', `unix:${join(dir, 'qmp')},server=on,wait=off`],
-      ...(spec.disk === undefined ? [] : diskArguments(spec.disk, this.diskImage)),
+      ...this.#disks.flatMap((disk, index) => diskArguments(disk, this.#image(index), index)),
       ...nics,
     ];
   }
@@ -130,16 +142,16 @@ export class LabMachine {
     return this.console.waitFor(pattern, { signal: options.signal, ended: () => !this.running });
   }
 
-  /** An empty disk takes the place of the present one. The machine must be off. */
+  /** An empty disk takes the place of the first one. The machine must be off. */
   async replaceDisk(): Promise<void> {
     if (this.running) throw new Error(`${this.name} is on; switch it off before its disk is replaced`);
-    this.replaceDiskNow();
+    this.#emptyDisk(0);
   }
 
-  private replaceDiskNow(): void {
-    rmSync(this.diskImage, { force: true });
-    const file = openSync(this.diskImage, 'wx');
-    ftruncateSync(file, this.spec.disk?.bytes ?? 0);
+  #emptyDisk(index: number): void {
+    rmSync(this.#image(index), { force: true });
+    const file = openSync(this.#image(index), 'wx');
+    ftruncateSync(file, this.#disks[index]?.bytes ?? 0);
     closeSync(file);
   }
 }

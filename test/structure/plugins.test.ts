@@ -62,5 +62,8 @@ describe.each(PLUGINS)('the plugin %s', (name) => {
 /** First-column names of the table whose head begins with `option`; `machines[].name` counts as `machines`. */
 function optionsOf(readme: string): ReadonlySet<string> {
   const table = /^\| option \|.*\n\|[-| ]+\|\n((?:\|.*\n)*)/m.exec(readme)?.[1] ?? '';
-  return new Set([...table.matchAll(/^\| `([A-Za-z]+)/gm)].map((match) => match[1] as string));
+  const cells = table.split('\n').map((row) => row.split('|')[1] ?? '');
+  return new Set(
+    cells.flatMap((cell) => [...cell.matchAll(/`([A-Za-z]+)/g)].map((match) => match[1] as string)),
+  );
 }

@@ -43,8 +43,12 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Moves time on, waking sleepers in their order; lets what they started run before the next one wakes. */
+  /**
+   * Moves time on, waking sleepers in their order. What is under way goes on until it sleeps or waits for something
+   * else, first before time moves, then after each one that woke.
+   */
   async advance(ms: number): Promise<void> {
+    await settle();
     const end = this.#now + ms;
     for (let next = this.#nextBy(end); next !== undefined; next = this.#nextBy(end)) {
       this.#now = Math.max(this.#now, next.at);
@@ -67,5 +71,5 @@ export class ManualClock implements Clock {
 
 /** Lets promise chains and a few turns of the event loop run. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

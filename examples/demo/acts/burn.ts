@@ -1,6 +1,6 @@
 /** Act four: the machine burns; the server returns on the other one. The dead box, switched on again, is held. */
 
-import type { Machine, Operation } from '@overdub/core';
+import type { Machine, Operation, Server } from '@overdub/core';
 import { SERVER, SERVER_ADDRESS } from '../cast.ts';
 import { movedBytes } from '../overdub.ts';
 import type { Stage } from '../report.ts';
@@ -33,19 +33,16 @@ export async function burnAndMove(scene: Scene, stage: Stage, good: GoodState): 
 
 export async function deadBoxReturns(scene: Scene, stage: Stage): Promise<void> {
   const [first] = scene.machines;
-  const before = await find(scene, first.mac);
   await first.powerOn();
   stage.say(`${first.name} is switched on again`);
-  const back = await scene.guest.eventually(`${first.name} in the ramdisk`, async () => {
-    const machine = await find(scene, first.mac);
-    if (Date.parse(machine.lastSeenAt) <= Date.parse(before.lastSeenAt)) throw new Error('not seen yet');
-    if (machine.admission !== 'held') throw new Error(`its admission is ${machine.admission}`);
-    return machine;
-  });
+  const [line] = await first.waitForConsole(/^.*\bheld\b.*$/m, { signal: AbortSignal.timeout(900_000) });
+  const machine = await scene.overdub.quiet<Machine>('machine', 'show', first.name);
+  const server = await scene.overdub.quiet<Server>('server', 'show', SERVER);
+  stage.check('it is held', line !== '', line.trim());
   stage.check(
-    'it is held',
-    back.admission === 'held' && back.serverName === undefined,
-    back.admissionReason ?? '',
+    'its assignment has passed on',
+    machine.id !== server.machineId && (machine.generation ?? 0) < server.generation,
+    `${machine.generation ?? 0} < ${server.generation}`,
   );
   stage.check('the server is unharmed', (await scene.guest.page()).includes('version 2'));
   await first.powerOff();
@@ -60,12 +57,4 @@ export async function applianceOff(scene: Scene, stage: Stage): Promise<void> {
   stage.say(`the appliance is switched off, ${second.name} is power-cycled`);
   const page = await scene.guest.eventually('nginx', () => scene.guest.page(), 900_000);
   stage.check('the server boots without the appliance', page.includes('version 2'));
-}
-
-async function find(scene: Scene, mac: string): Promise<Machine> {
-  const machine = (await scene.overdub.quiet<Machine[]>('machine', 'list')).find((candidate) =>
-    candidate.macs.includes(mac),
-  );
-  if (machine === undefined) throw new Error(`the appliance does not know ${mac}`);
-  return machine;
 }

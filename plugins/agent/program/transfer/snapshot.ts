@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import {
   type Consistency,
+  comparePaths,
   type DeltaCodec,
   type Imager,
   isUnder,
@@ -249,7 +250,7 @@ class SnapshotWork {
 
   async *#put(puts: readonly Extract<Directive, { kind: 'put' }>[]): AsyncGenerator<RecordLine> {
     const { signal } = this.#context;
-    for (const put of [...puts].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    for (const put of [...puts].sort((a, b) => comparePaths(a.path, b.path))) {
       const source = await openPlain(put.file);
       try {
         const { path, content } = await this.#copies.take(source, signal);
