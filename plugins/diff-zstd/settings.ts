@@ -28,9 +28,9 @@ export function compressSettings(base: Uint8Array, targetBytes: number, effort: 
   return { params, pledgedSrcSize: targetBytes, ...prefix(base) };
 }
 
-/** Memory that {@link compressSettings} leads to: the base, libzstd's copy of it, its tables, the window. */
+/** Memory that {@link compressSettings} leads to, as measured: the base and its copies, libzstd's tables, the window. */
 export function compressMemory(baseBytes: number, targetBytes: number, effort: Effort): number {
-  return 2 * baseBytes + SLOT_BYTES * 2 ** hashLog(baseBytes, effort) + targetBytes;
+  return 3 * baseBytes + SLOT_BYTES * 2 ** hashLog(baseBytes, effort) + targetBytes;
 }
 
 /** Memory that {@link decompressSettings} leads to. */
