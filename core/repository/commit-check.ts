@@ -1,5 +1,5 @@
 import type { Digest, ManifestRef } from '../domain/manifest.ts';
-import { decodeIndex } from '../domain/page-index.ts';
+import { decodeIndex, type PageIndex } from '../domain/page-index.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { assertFollows, decodePage } from '../domain/pages.ts';
 import { OverdubError } from '../errors.ts';
@@ -39,18 +39,29 @@ export async function assertStored(
 async function collectPages(
   manifest: ManifestRef,
   known: Set<Digest>,
-  index: ChunkIndex,
+  chunks: ChunkIndex,
   read: ReadPage,
 ): Promise<void> {
   const waiting: Digest[] = [manifest.root];
   for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
-    if (known.has(digest) || index.standing(digest) !== 'stored') continue;
+    if (known.has(digest) || chunks.standing(digest) !== 'stored') continue;
+    const index = await readIndex(digest, read);
+    if (index === undefined) continue;
     known.add(digest);
-    const { level, pages } = decodeIndex(await read(digest));
-    for (const page of pages) {
-      if (level > 1) waiting.push(page.digest);
-      else if (index.standing(page.digest) === 'stored') known.add(page.digest);
+    for (const page of index.pages) {
+      if (index.level > 1) waiting.push(page.digest);
+      else if (chunks.standing(page.digest) === 'stored') known.add(page.digest);
     }
+  }
+}
+
+/** An index page of an older manifest; a damaged one only means that what is below it is looked at again. */
+async function readIndex(digest: Digest, read: ReadPage): Promise<PageIndex | undefined> {
+  try {
+    return decodeIndex(await read(digest));
+  } catch (error) {
+    if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED') return undefined;
+    throw error;
   }
 }
 

@@ -15,6 +15,8 @@ import {
   noise,
   prose,
   readTree,
+  snapshotOf,
+  storeTree,
   type World,
 } from './fixture.ts';
 
@@ -138,6 +140,26 @@ describe('damage', () => {
     await expect(refused).rejects.toThrow(name);
     expect(await repository.listSnapshots('web-1')).toEqual([other]);
   });
+});
+
+describe('a damaged parent', () => {
+  it.each(['record', 'pack'])(
+    '(its %s) does not keep the next snapshot from being committed',
+    async (what) => {
+      await stored();
+      const name = what === 'record' ? 'snapshots/web-1/s1.json' : (packs()[0] as string);
+      const bytes = Buffer.from(world.blobs.blobs.get(name) as Uint8Array);
+      // Behind the header, short of the index: frames do not decompress, the record does not parse.
+      bytes.fill(0x20, 20, what === 'record' ? bytes.length : bytes.length - 2000);
+      world.blobs.blobs.set(name, bytes);
+      const repository = await world.open();
+      const other = { 'etc/new': prose(50_000, 'new') };
+      const session = await repository.ingest({ label: 's2' });
+      const manifest = await storeTree(session, other);
+      await repository.commitSnapshot(snapshotOf('s2', manifest, { parent: 's1' }));
+      expect(await readTree(repository, manifest)).toEqual(digestsOf(other));
+    },
+  );
 });
 
 describe('the chunk index', () => {

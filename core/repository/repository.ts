@@ -78,11 +78,11 @@ export class BlobRepository implements Repository {
 
   async commitSnapshot(snapshot: Snapshot): Promise<void> {
     const { server, id, parent, master } = snapshot;
-    const former = await this.getSnapshot(server, id);
+    const former = await ifSound(() => this.getSnapshot(server, id));
     if (former?.manifest.root !== snapshot.manifest.root) {
-      const older = parent === undefined ? undefined : await this.getSnapshot(server, parent);
-      const base = master === undefined ? undefined : await this.#getMaster(master.name, master.version);
-      await this.#assertDurable(snapshot.manifest, [older?.manifest, base?.manifest]);
+      const older = parent && (await ifSound(() => this.getSnapshot(server, parent)));
+      const base = master && (await ifSound(() => this.#getMaster(master.name, master.version)));
+      await this.#assertDurable(snapshot.manifest, [older || undefined, base]);
     }
     await this.#parts.records.put(['snapshots', server, id], snapshot);
   }
@@ -101,8 +101,8 @@ export class BlobRepository implements Repository {
   }
 
   async commitMaster(master: Master): Promise<void> {
-    const before = await this.#getMaster(master.name, master.version - 1);
-    await this.#assertDurable(master.manifest, [before?.manifest]);
+    const before = await ifSound(() => this.#getMaster(master.name, master.version - 1));
+    await this.#assertDurable(master.manifest, [before]);
     await this.#parts.records.put(['masters', master.name, `${master.version}`], master);
   }
 
@@ -149,10 +149,10 @@ export class BlobRepository implements Repository {
 
   async #assertDurable(
     manifest: ManifestRef,
-    committed: readonly (ManifestRef | undefined)[],
+    committed: readonly ({ readonly manifest: ManifestRef } | undefined)[],
   ): Promise<void> {
     for (const session of this.#sessions) if (session.holds(manifest.root)) await session.flush();
-    const older = committed.filter((one) => one !== undefined);
+    const older = committed.flatMap((one) => (one === undefined ? [] : [one.manifest]));
     await assertStored(manifest, older, this.#parts.index, this.#readReferred);
   }
 
@@ -165,4 +165,14 @@ export class BlobRepository implements Repository {
       throw damaged(`Chunk ${digest}, which an image refers to, is not in the repository.`, error);
     }
   };
+}
+
+/** A damaged older record saves no work, but must not keep a new one from being committed. */
+async function ifSound<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED') return undefined;
+    throw error;
+  }
 }

@@ -20,10 +20,7 @@ export async function decompress(
   stored: Uint8Array,
   frame: Pick<FramePlace, 'encoding' | 'rawBytes'>,
 ): Promise<Uint8Array> {
-  const raw =
-    frame.encoding === 'raw'
-      ? stored
-      : await decompressAsync(stored, outputOf(frame.rawBytes));
+  const raw = frame.encoding === 'raw' ? stored : await decompressAsync(stored, outputOf(frame.rawBytes));
   if (raw.length !== frame.rawBytes) {
     throw new Error(`${raw.length} bytes came out where ${frame.rawBytes} were promised`);
   }
