@@ -7,8 +7,8 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { pipeline } from 'node:stream';
-import { finished } from 'node:stream/promises';
+import { pipeline as pipe } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import type { ContentRef, Entry, FileStamp, ManifestRef } from '@overdub/core/agent';
 
@@ -46,10 +46,7 @@ export class RecordWriter {
 
   private constructor(path: string, header: RecordHeader) {
     this.#path = path;
-    const file = createWriteStream(partOf(path), { mode: 0o600 });
-    this.#out.pipe(file);
-    this.#out.once('error', (error) => file.destroy(error));
-    this.#done = finished(file);
+    this.#done = pipeline(this.#out, createWriteStream(partOf(path), { mode: 0o600 }));
     this.#done.catch(() => undefined);
     this.#out.write(`${JSON.stringify({ v: VERSION, ...header })}\n`);
   }
@@ -130,7 +127,7 @@ export async function* readRecord(path: string): AsyncGenerator<RecordLine> {
 }
 
 async function* textLines(path: string): AsyncGenerator<string> {
-  const plain = pipeline(createReadStream(path), createZstdDecompress(), () => undefined);
+  const plain = pipe(createReadStream(path), createZstdDecompress(), () => undefined);
   let rest: Buffer = Buffer.alloc(0);
   for await (const piece of plain as AsyncIterable<Buffer>) {
     const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);

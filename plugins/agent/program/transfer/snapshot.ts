@@ -69,6 +69,8 @@ class SnapshotWork {
   readonly #codec: DeltaCodec | undefined;
   readonly #skipped: SkippedPath[] = [];
   readonly #spool: string;
+  /** Record of earlier contents of this very server. */
+  #previous: string | undefined;
   #skippedTotal = 0;
   #changing = false;
   #filesChanged = 0;
@@ -111,9 +113,10 @@ class SnapshotWork {
   async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
     const { appliance, stateDir, signal } = this.#context;
     const began = performance.now();
-    await writeRecord(this.#spool, { server: this.#task.server.name }, this.#scan());
     const header = await readHeader(recordPath(stateDir));
     const base = header?.server === this.#task.server.name ? header.manifest : undefined;
+    this.#previous = base === undefined ? undefined : recordPath(stateDir);
+    await writeRecord(this.#spool, { server: this.#task.server.name }, this.#scan());
     const offer = await appliance.beginTransfer(
       {
         task: this.#task.id,
@@ -141,7 +144,7 @@ class SnapshotWork {
   }
 
   #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
-    const { imager, root, signal, nowNs, stateDir } = this.#context;
+    const { imager, root, signal, nowNs } = this.#context;
     return scanImage({
       imager,
       root,
@@ -150,7 +153,7 @@ class SnapshotWork {
       signatures: this.#signatures,
       excludes: this.#task.server.excludes,
       trust: this.#task.trust,
-      previous: recordPath(stateDir),
+      ...(this.#previous === undefined ? {} : { previous: this.#previous }),
       ...(only === undefined ? {} : { only }),
       onSkip: (skipped) => this.#skip(skipped),
       onFile: (bytes) => this.#progress(bytes, 'reading'),

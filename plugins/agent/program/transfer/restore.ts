@@ -1,0 +1,194 @@
+/** Makes a root equal to an image: everything present is hashed, only what differs moves. */
+
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ContentRef,
+  comparePaths,
+  type DeltaCodec,
+  type Digest,
+  type Imager,
+  type ManifestRef,
+  type Progress,
+  type RestoreResult,
+} from '@overdub/core/agent';
+import type { Appliance } from '../link/appliance.ts';
+import { FetchingSource } from './content-source.ts';
+import { Fetcher } from './fetch.ts';
+import { PageStore } from './page-store.ts';
+import { entriesOf, type RecordLine, readRecord, writeRecord } from './record.ts';
+import { isSettled, scanImage } from './scan.ts';
+import { recordPath } from './state.ts';
+
+/** Changed files whose present state is remembered as a base; the rest are fetched whole. */
+const MAX_BASES = 100_000;
+
+export interface RestoreContext {
+  readonly appliance: Appliance;
+  readonly imager: Imager;
+  readonly codecs: readonly DeltaCodec[];
+  readonly root: string;
+  /** Scratch space, outside the root's image. */
+  readonly workDir: string;
+  /** A record that this very program made by reading everything, since when nothing else wrote to the root. */
+  readonly vouched?: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+  readonly nowNs: () => bigint;
+}
+
+export interface RestoreOrder {
+  readonly server: string;
+  readonly image: ManifestRef;
+  readonly excludes: readonly string[];
+  readonly keep: readonly string[];
+  readonly only: readonly string[];
+  readonly dryRun: boolean;
+}
+
+/** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
+export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
+  const { appliance, imager, root, workDir, signal, onProgress } = context;
+  await mkdir(workDir, { recursive: true, mode: 0o700 });
+  const present = join(workDir, 'present');
+  const target = targetPath(workDir);
+  const before = { ...appliance.bytes };
+  await writeRecord(present, { server: order.server }, hashPresent(context, order));
+  await fetchTarget(context, order, present, target);
+  const bases = await basesOf(target, present);
+  const fetcher = new Fetcher({
+    appliance,
+    image: order.image,
+    server: order.server,
+    codecs: context.codecs,
+    signal,
+  });
+  const source = new FetchingSource(fetcher, bases);
+  try {
+    const result = await imager.apply(
+      root,
+      entriesOf(readRecord(target)),
+      entriesOf(readRecord(present)),
+      source,
+      {
+        signal,
+        onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
+        excludes: order.excludes,
+        dryRun: order.dryRun,
+        ...(order.keep.length === 0 ? {} : { keep: order.keep }),
+        ...(order.only.length === 0 ? {} : { only: order.only }),
+      },
+    );
+    return {
+      ...result,
+      bytesReceived: appliance.bytes.received - before.received,
+      bytesSent: appliance.bytes.sent - before.sent,
+    };
+  } finally {
+    await source.close();
+    await rm(present, { force: true });
+  }
+}
+
+/**
+ * Records what a restore left, so that the next snapshot need not read it again: files whose size and time are
+ * still the image's. Call it when nothing more will be written.
+ */
+export async function recordRestored(
+  context: RestoreContext,
+  order: RestoreOrder,
+  stateDir: string,
+): Promise<void> {
+  const lines = restoredLines(context, order);
+  await writeRecord(recordPath(stateDir), { server: order.server, manifest: order.image }, lines);
+  await rm(targetPath(context.workDir), { force: true });
+}
+
+async function* restoredLines(context: RestoreContext, order: RestoreOrder): AsyncGenerator<RecordLine> {
+  const freshSince = context.nowNs() - 2_000_000_000n;
+  const { signal } = context;
+  const options = { excludes: order.excludes, onSkip: () => undefined, signal };
+  const target = readRecord(targetPath(context.workDir));
+  try {
+    let known = await target.next();
+    for await (const { entry, stamp } of context.imager.scan(context.root, options)) {
+      while (known.done !== true && comparePaths(known.value.entry.path, entry.path) < 0)
+        known = await target.next();
+      const wanted =
+        known.done !== true && known.value.entry.path === entry.path ? known.value.entry : undefined;
+      if (entry.type !== 'file') {
+        yield { entry };
+      } else if (wanted?.content !== undefined && stamp !== undefined) {
+        const untouched = stamp.size === wanted.content.bytes && stamp.mtimeNs === wanted.mtimeNs;
+        const settled = untouched && isSettled(stamp, freshSince);
+        yield { entry: { ...entry, content: wanted.content }, ...(settled ? { stamp } : {}) };
+      }
+    }
+  } finally {
+    await target.return(undefined);
+  }
+}
+
+function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterable<RecordLine> {
+  const { imager, root, signal, nowNs, vouched } = context;
+  let doneBytes = 0;
+  return scanImage({
+    imager,
+    root,
+    signal,
+    nowNs,
+    signatures: undefined,
+    excludes: order.excludes,
+    trust: vouched === undefined ? 'nothing' : 'stat',
+    ...(vouched === undefined ? {} : { previous: vouched }),
+    onSkip: () => undefined,
+    onFile: (bytes) => {
+      doneBytes += bytes;
+      context.onProgress({ doneBytes, text: 'hashing what is there' });
+    },
+  });
+}
+
+async function fetchTarget(
+  context: RestoreContext,
+  order: RestoreOrder,
+  present: string,
+  target: string,
+): Promise<void> {
+  const pages = await PageStore.build(join(context.workDir, 'pages'), present);
+  try {
+    const entries = pages.entries(context.appliance, order.image, context.signal);
+    await writeRecord(target, { server: order.server, manifest: order.image }, asLines(entries));
+  } finally {
+    await pages.remove();
+  }
+}
+
+async function* asLines(entries: AsyncIterable<RecordLine['entry']>): AsyncGenerator<RecordLine> {
+  for await (const entry of entries) yield { entry };
+}
+
+/** Target content → what lies at its path now, where both are files and differ. */
+async function basesOf(target: string, present: string): Promise<Map<Digest, ContentRef>> {
+  const bases = new Map<Digest, ContentRef>();
+  const there = readRecord(present);
+  try {
+    let known = await there.next();
+    for await (const { entry } of readRecord(target)) {
+      while (known.done !== true && comparePaths(known.value.entry.path, entry.path) < 0)
+        known = await there.next();
+      const now =
+        known.done !== true && known.value.entry.path === entry.path ? known.value.entry.content : undefined;
+      const differs = entry.content !== undefined && now !== undefined && now.digest !== entry.content.digest;
+      if (differs && now.bytes > 0 && bases.size < MAX_BASES)
+        bases.set((entry.content as ContentRef).digest, now);
+    }
+  } finally {
+    await there.return(undefined);
+  }
+  return bases;
+}
+
+function targetPath(workDir: string): string {
+  return join(workDir, 'target');
+}

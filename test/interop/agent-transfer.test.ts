@@ -1,0 +1,323 @@
+/** Snapshot and restore end to end: the real repository, imager and codecs, over HTTP on loopback. */
+
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  appendFile,
+  chmod,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readRecord } from '../../plugins/agent/program/transfer/record.ts';
+import { treeImager } from '../../plugins/imaging-tree/imager.ts';
+import { World } from './agent-world.ts';
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.create();
+});
+afterEach(() => world.end());
+
+async function smallTree(): Promise<string> {
+  const root = await world.makeRoot('root');
+  await mkdir(join(root, 'etc/app'), { recursive: true });
+  await mkdir(join(root, 'var/lib/db'), { recursive: true });
+  await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
+  await writeFile(join(root, 'etc/empty'), '');
+  await writeFile(join(root, 'etc/app/run'), '#!/bin/sh\n');
+  await chmod(join(root, 'etc/app/run'), 0o4755);
+  await symlink('../hosts', join(root, 'etc/app/hosts'));
+  await link(join(root, 'etc/hosts'), join(root, 'etc/app/linked'));
+  await writeFile(join(root, 'var/lib/db/table'), randomBytes(3_000_000));
+  for (let n = 0; n < 60; n++) await writeFile(join(root, `etc/app/${n}.conf`), `value = ${n}\n`.repeat(n));
+  return root;
+}
+
+/** What a tree is, by the imager's own scan and the bytes of each file. */
+async function contentsOf(root: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const options = { excludes: [], onSkip: () => undefined, signal: world.signal };
+  for await (const { entry } of treeImager.scan(root, options)) {
+    const bytes = entry.type === 'file' ? (await readFile(join(root, entry.path))).toString('base64') : '';
+    found.set(entry.path, `${JSON.stringify(entry)} ${bytes}`);
+  }
+  return found;
+}
+
+async function overwrite(path: string, at: number, bytes: string | Uint8Array): Promise<void> {
+  const file = await open(path, 'r+');
+  const buffer = Buffer.from(bytes as string);
+  await file.write(buffer, 0, buffer.length, at);
+  await file.close();
+}
+
+describe('snapshot and restore', () => {
+  it('restore an empty directory to an equal tree', async () => {
+    const root = await smallTree();
+    const before = await contentsOf(root);
+    const snapshot = await world.snapshot(root);
+    expect(snapshot.manifest.entries).toBe(before.size);
+    const copy = await world.makeRoot('copy');
+    const result = await world.restore(copy, snapshot.id);
+    expect(await contentsOf(copy)).toEqual(before);
+    expect(result.bytesReceived).toBeGreaterThan(3_000_000);
+    expect(world.policy.ended).toMatchObject([{ outcome: { snapshot: { id: snapshot.id } } }]);
+  });
+
+  it('reads nothing again when nothing changed, and sends next to nothing', async () => {
+    const root = await smallTree();
+    await world.snapshot(root);
+    const read: string[] = [];
+    const imager = {
+      ...treeImager,
+      open: (...args: Parameters<typeof treeImager.open>) => {
+        read.push(args[1]);
+        return treeImager.open(...args);
+      },
+    };
+    const second = await world.snapshot(root, { imager });
+    expect(read).toEqual([]);
+    expect(second.stats.filesChanged).toBe(0);
+    expect(second.stats.bytesReceived + second.stats.bytesSent).toBeLessThan(2_500);
+    expect(second.parent).toBe(world.policy.committed[0]?.id);
+  });
+
+  it('sends a change inside a large file as a delta', async () => {
+    const root = await smallTree();
+    await world.snapshot(root);
+    await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
+    const second = await world.snapshot(root);
+    expect(second.stats.filesChanged).toBe(1);
+    expect(second.stats.bytesReceived + second.stats.bytesSent).toBeLessThan(8_000);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, second.id);
+    expect(await contentsOf(copy)).toEqual(await contentsOf(root));
+  });
+
+  it('asks the appliance for a signature when its own is lost', async () => {
+    const root = await smallTree();
+    await world.snapshot(root);
+    await rm(join(world.dir, 'agent-state/signatures'), { recursive: true });
+    await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
+    const appliance = world.connect();
+    const second = await world.snapshot(root, { appliance });
+    expect(second.stats.bytesReceived).toBeLessThan(8_000);
+    expect(appliance.bytes.received).toBeLessThan(3_000_000 * 0.04);
+  });
+
+  it('sends whole files when its record is gone', async () => {
+    const root = await smallTree();
+    await world.snapshot(root);
+    await rm(join(world.dir, 'agent-state'), { recursive: true });
+    const second = await world.snapshot(root);
+    expect(second.manifest).toEqual(world.policy.committed[0]?.manifest);
+  });
+
+  it('rolls back with deltas against what is there', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    const before = await contentsOf(root);
+    await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
+    await appendFile(join(root, 'etc/app/7.conf'), 'more\n');
+    await writeFile(join(root, 'etc/new'), 'new');
+    await rm(join(root, 'etc/app/9.conf'));
+    await world.snapshot(root);
+    const result = await world.restore(root, first.id);
+    expect(await contentsOf(root)).toEqual(before);
+    expect(result.bytesReceived + (result.bytesSent ?? 0)).toBeLessThan(8_000);
+    expect(result).toMatchObject({ removed: 1 });
+  });
+
+  it('rolls back what the appliance never saw by sending a signature', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    const before = await contentsOf(root);
+    await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
+    const result = await world.restore(root, first.id);
+    expect(await contentsOf(root)).toEqual(before);
+    expect(result.bytesReceived + (result.bytesSent ?? 0)).toBeLessThan(3_000_000 * 0.05);
+  });
+
+  it('shows in a dry run what would change, and changes nothing', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    await writeFile(join(root, 'etc/hosts'), 'defaced\n');
+    const now = await contentsOf(root);
+    const result = await world.restore(root, first.id, { dryRun: true });
+    expect(result.changes.map((change) => change.path)).toContain('etc/app/linked');
+    expect(await contentsOf(root)).toEqual(now);
+  });
+
+  it('finds a file altered with its times restored: by ctime, and by reading everything', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    const path = join(root, 'etc/app/40.conf');
+    const times = join(world.dir, 'times');
+    await writeFile(times, '');
+    execFileSync('touch', ['-r', path, times]);
+    await overwrite(path, 0, 'VALUE');
+    execFileSync('touch', ['-r', times, path]);
+    const second = await world.snapshot(root);
+    expect(second.stats.filesChanged).toBe(1);
+    world.policy.trust = 'nothing';
+    await overwrite(path, 0, 'value');
+    execFileSync('touch', ['-r', times, path]);
+    const third = await world.snapshot(root);
+    expect(third.manifest).toEqual(first.manifest);
+  });
+
+  it('never trusts times as new as the scan', async () => {
+    const root = await smallTree();
+    const seconds = Date.now() / 1000 - 3;
+    execFileSync('touch', ['-d', `@${seconds}`, join(root, 'etc/app/41.conf')]);
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    await writeFile(join(root, 'etc/app/40.conf'), 'one');
+    await world.snapshot(root, { nowNs: () => BigInt(Date.now()) * 1_000_000n });
+    const stamped = new Map<string, boolean>();
+    for await (const line of readRecord(join(world.dir, 'agent-state/record'))) {
+      stamped.set(line.entry.path, line.stamp !== undefined);
+    }
+    expect(stamped.get('etc/app/40.conf')).toBe(false);
+    expect(stamped.get('etc/app/41.conf')).toBe(true);
+  });
+});
+
+describe('a tree that does not hold still', () => {
+  it('captures a file that changes between reading and sending', async () => {
+    const root = await smallTree();
+    const path = join(root, 'var/lib/db/table');
+    let opened = 0;
+    const imager = {
+      ...treeImager,
+      open: async (...args: Parameters<typeof treeImager.open>) => {
+        if (args[1] === 'var/lib/db/table' && ++opened === 2) await overwrite(path, 10, 'later');
+        return treeImager.open(...args);
+      },
+    };
+    const snapshot = await world.snapshot(root, { imager });
+    expect(snapshot.consistency).toBe('fuzzy');
+    expect(snapshot.skipped).toEqual([{ path: 'var/lib/db/table', reason: 'changing' }]);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    expect(await readFile(join(copy, 'var/lib/db/table'))).toEqual(await readFile(path));
+  });
+
+  it('notices a file that changes while it is read', async () => {
+    const root = await smallTree();
+    const path = join(root, 'var/lib/db/table');
+    const imager = {
+      ...treeImager,
+      open: async (...args: Parameters<typeof treeImager.open>) => {
+        const file = await treeImager.open(...args);
+        if (args[1] !== 'var/lib/db/table') return file;
+        return {
+          ...file,
+          bytes: file.bytes,
+          stamp: file.stamp.bind(file),
+          close: file.close.bind(file),
+          read: async (offset: number, length: number) => {
+            await overwrite(path, 5, randomBytes(4));
+            return file.read(offset, length);
+          },
+        };
+      },
+    };
+    const snapshot = await world.snapshot(root, { imager });
+    expect(snapshot.skipped.some((one) => one.reason === 'changing')).toBe(true);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
+  });
+
+  it('leaves out a file that vanishes, and says so', async () => {
+    const root = await smallTree();
+    const imager = {
+      ...treeImager,
+      open: async (...args: Parameters<typeof treeImager.open>) => {
+        if (args[1] === 'etc/app/5.conf') await rm(join(root, 'etc/app/5.conf'), { force: true });
+        return treeImager.open(...args);
+      },
+    };
+    const snapshot = await world.snapshot(root, { imager });
+    expect(snapshot.skipped).toEqual([{ path: 'etc/app/5.conf', reason: 'vanished' }]);
+  });
+});
+
+describe('hooks', () => {
+  async function hook(kind: 'pre' | 'post', name: string, script: string): Promise<void> {
+    const dir = join(world.dir, `hooks/${kind}-snapshot.d`);
+    await mkdir(dir, { recursive: true });
+    await writeFile(join(dir, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+  const hooksDir = () => join(world.dir, 'hooks');
+
+  it('run around the scan; rescan and put get in', async () => {
+    const root = await smallTree();
+    await writeFile(join(world.dir, 'label'), 'START WAL LOCATION\n');
+    await hook('pre', '10-begin', `echo begun > ${root}/etc/state`);
+    await hook(
+      'post',
+      '10-end',
+      `echo ended > ${root}/etc/state\necho rescan /etc/state\necho put var/lib/db/backup_label ${world.dir}/label`,
+    );
+    const snapshot = await world.snapshot(root, { hooksDir: hooksDir() });
+    expect(snapshot.consistency).toBe('application');
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    expect(await readFile(join(copy, 'etc/state'), 'utf8')).toBe('ended\n');
+    expect(await readFile(join(copy, 'var/lib/db/backup_label'), 'utf8')).toBe('START WAL LOCATION\n');
+    await expect(stat(join(root, 'var/lib/db/backup_label'))).rejects.toThrow();
+  });
+
+  it('take out of the image what a rescan no longer finds', async () => {
+    const root = await smallTree();
+    await hook('pre', 'a', `echo x > ${root}/var/lib/db/temporary`);
+    await hook('post', 'a', `rm ${root}/var/lib/db/temporary\necho rescan var/lib/db`);
+    const snapshot = await world.snapshot(root, { hooksDir: hooksDir() });
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    await expect(stat(join(copy, 'var/lib/db/temporary'))).rejects.toThrow();
+    expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
+  });
+
+  it('that fail before the scan fail the snapshot, after the post hooks ran', async () => {
+    const root = await smallTree();
+    await hook('pre', 'a', 'echo no database >&2; exit 3');
+    await hook('post', 'a', `touch ${world.dir}/thawed`);
+    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toThrow(/no database/);
+    expect((await stat(join(world.dir, 'thawed'))).isFile()).toBe(true);
+    expect(world.policy.committed).toEqual([]);
+  });
+
+  it('that print nonsense fail the snapshot', async () => {
+    const root = await smallTree();
+    await hook('post', 'a', 'echo put ../../etc/passwd /etc/passwd');
+    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+    });
+  });
+});
+
+describe('large renamed and shrunken files', () => {
+  it('survive a round trip', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    await rename(join(root, 'var/lib/db/table'), join(root, 'var/lib/db/table.1'));
+    await writeFile(join(root, 'var/lib/db/table'), randomBytes(100_000));
+    const second = await world.snapshot(root);
+    const now = await contentsOf(root);
+    await world.restore(root, first.id);
+    await world.restore(root, second.id);
+    expect(await contentsOf(root)).toEqual(now);
+  });
+});
