@@ -35,9 +35,9 @@ export function netbootService(deps: NetbootDeps): NetbootService {
         return { machine: undefined, plan: silent(`internal failure: ${String(error)}`) };
       }
     },
-    async artifact(name) {
+    async artifact(name, baseUrl) {
       if (name === '' || !isCleanName(name)) return undefined;
-      return hooks.call('boot.artifact', { name });
+      return hooks.call('boot.artifact', { name, ...(baseUrl === undefined ? {} : { baseUrl }) });
     },
     async reservation(mac) {
       const machine = await catalogue.machines.byMac(normalizeMac(mac) ?? '');
