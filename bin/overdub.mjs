@@ -14,6 +14,8 @@ const FLOOR = [22, 18];
 const root = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))));
 const isCheckout = existsSync(join(root, 'core', 'cli', 'main.ts'));
 const STARTED = 'OVERDUB_STARTED_BY';
+/** An appliance runs for months: freed buffers go back to the system at once instead of staying in glibc's arenas. */
+const FRUGAL = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 // Set by ourselves only: inherited from another `overdub`, it names neither us nor our parent.
 if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
@@ -33,8 +35,9 @@ async function start() {
 
 /** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
 function restart(node) {
-  const args = [...(isCheckout ? [CONDITION] : []), fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const env = { ...process.env, [STARTED]: String(process.pid) };
+  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=8'];
+  const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+  const env = { ...FRUGAL, ...process.env, [STARTED]: String(process.pid) };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
     process.execve(node, [node, ...args], env);
