@@ -53,6 +53,8 @@ export interface World {
   /** Image sources by path. */
   readonly sources: Map<string, () => ImageSource>;
   close(): Promise<void>;
+  /** As a killed process: files are let go, nothing that is under way is waited for. */
+  kill(): Promise<void>;
 }
 
 /** What outlives the appliance: its disk, its repository, the machines, the time. */
@@ -188,6 +190,12 @@ function assemble(base: {
     sources,
     async close() {
       await engine.stop();
+      await catalogue.close();
+      state.release();
+    },
+    async kill() {
+      void engine.stop();
+      await clock.advance(0);
       await catalogue.close();
       state.release();
     },

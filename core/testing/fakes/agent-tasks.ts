@@ -36,7 +36,7 @@ export class FakeAgents implements AgentTasks {
     const box = this.#boxes.get(machineId) ?? { machineId, presence: undefined, disk: undefined };
     this.#boxes.set(machineId, box);
     box.presence = undefined;
-    const plan = await this.bootPlan(machineId);
+    const plan = await this.#askPlan(machineId);
     this.#boots += 1;
     const common = {
       machineId,
@@ -124,6 +124,18 @@ export class FakeAgents implements AgentTasks {
         setTimeout(() => void this.powerOn(box.machineId), 0);
         return {};
     }
+  }
+
+  /** Firmware that asks again while nobody answers, for a while; then it stays off. */
+  async #askPlan(machineId: string): Promise<'ramdisk' | 'local' | 'silent'> {
+    for (let tries = 0; tries < 100; tries++) {
+      try {
+        return await this.bootPlan(machineId);
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    }
+    return 'silent';
   }
 
   #find(target: AgentTarget): Box | undefined {
