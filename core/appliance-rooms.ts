@@ -51,14 +51,31 @@ export interface Rooms {
   readonly control: ApplianceControl;
 }
 
-/** Asks the plugins for the repository's store. DRIVER_MISSING when none knows the URL. */
+/** What a file system says of a place that nobody could write to. */
+const UNWRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR']);
+
+/** Asks the plugins for the repository's store. DRIVER_MISSING when none knows the URL; STATE_UNWRITABLE. */
 export async function openStore(hooks: HookCalls, url: string): Promise<BlobStore> {
-  const store = await hooks.call('storage.open', { url });
+  const store = await hooks.call('storage.open', { url }).catch((error: unknown) => {
+    throw unwritable(error, url);
+  });
   if (store !== undefined) return store;
   throw new OverdubError(
     'DRIVER_MISSING',
     `No configured plugin opens the repository ${url}.`,
     'Add a storage plugin that knows this kind of URL, such as storage-local for file: URLs.',
+  );
+}
+
+/** The plugin's failure, told as what it is where its cause says so. */
+function unwritable(error: unknown, url: string): unknown {
+  const { code, message } = (error as { cause?: { code?: string; message?: string } }).cause ?? {};
+  if (code === undefined || !UNWRITABLE.has(code)) return error;
+  return new OverdubError(
+    'STATE_UNWRITABLE',
+    `The repository ${url} cannot be used: ${message}.`,
+    'Give this user the right to write there, or name another place: repository in the configuration, or --state.',
+    { cause: error },
   );
 }
 

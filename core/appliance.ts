@@ -197,7 +197,6 @@ async function bringUp(parts: Parts, stack: AsyncDisposableStack): Promise<strin
   faces.control.bind(rooms.control);
   faces.netboot.bind(rooms.netboot);
   await rooms.services.servers.reconcile();
-  const secret = await firstToken(catalogue, clock);
   const server = createHttpServer(log);
   stack.defer(() => server.close());
   stack.defer(() => rooms.gateway.close());
@@ -210,7 +209,8 @@ async function bringUp(parts: Parts, stack: AsyncDisposableStack): Promise<strin
   await rooms.engine.resume();
   const watcher = watch(parts, rooms, store);
   stack.defer(() => watcher.stop());
-  return secret;
+  // Last: it is shown once, and a start that failed after making it would have shown it to nobody.
+  return firstToken(catalogue, clock);
 }
 
 async function addRoutes(server: FastifyInstance, rooms: Rooms, host: PluginHost): Promise<void> {
