@@ -8,7 +8,7 @@ import { asObject, optionalInteger, optionalText, requiredText } from './fields.
 /** Longest list of disks or interfaces that is believed. */
 const MAX_LIST = 256;
 
-/** INPUT_INVALID unless it is a hello of this protocol version or the one before. */
+/** INPUT_INVALID unless it is a hello of this protocol version or the one before; ARCH_UNKNOWN. */
 export function checkHello(body: unknown): Hello {
   const fields = asObject(body, 'hello');
   const protocol = optionalInteger(fields, 'protocol') ?? 0;
@@ -44,7 +44,7 @@ function checkFacts(value: unknown): MachineFacts {
   const firmware = facts.firmware;
   const arch = facts.arch;
   if (firmware !== 'bios' && firmware !== 'uefi') throw invalid('facts.firmware must be bios or uefi');
-  if (arch !== 'x86_64' && arch !== 'arm64') throw invalid('facts.arch is not known');
+  if (arch !== 'x86_64' && arch !== 'arm64') throw unknownArch(arch);
   for (const list of ['disks', 'nics'] as const) {
     const items = facts[list];
     if (!Array.isArray(items) || items.length > MAX_LIST) throw invalid(`facts.${list} must be a list`);
@@ -59,6 +59,15 @@ function checkFacts(value: unknown): MachineFacts {
 
 function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]?: V });
+}
+
+function unknownArch(arch: unknown): OverdubError {
+  const named = JSON.stringify(arch)?.slice(0, 50) ?? 'none';
+  return new OverdubError(
+    'ARCH_UNKNOWN',
+    `The agent reports the processor architecture ${named}, which is not supported.`,
+    'Use a machine with an x86_64 or arm64 processor.',
+  );
 }
 
 function invalid(what: string): OverdubError {

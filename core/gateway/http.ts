@@ -24,6 +24,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   DELTA_TOO_LARGE: 422,
   DRIVER_MISSING: 422,
   IMAGE_INVALID: 422,
+  ARCH_UNKNOWN: 422,
   REPOSITORY_FULL: 507,
 };
 
