@@ -57,7 +57,7 @@ export class Reads {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
       wants.push(frame);
     }
-    return answer(this.#chunks(grant, wants));
+    return answer(this.#chunks(session, grant, wants));
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
@@ -120,10 +120,10 @@ export class Reads {
     yield* sent;
   }
 
-  async *#chunks(grant: Grant, wants: readonly Frame[]): AsyncGenerator<Uint8Array> {
+  async *#chunks(session: Session, grant: Grant, wants: readonly Frame[]): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)));
-      else if (want.type === FRAME.want) yield* this.#delta(grant, want.payload);
+      else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
       else throw badFrame(`it holds a frame of the unknown type ${want.type}`);
     }
   }
@@ -134,10 +134,10 @@ export class Reads {
     }
   }
 
-  async *#delta(grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {
+  async *#delta(session: Session, grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {
     const { target, base } = parseWant(payload);
     this.#permitted(grant, target);
-    if (!(await this.#isKnown(grant, base))) {
+    if (!(await this.#isKnown(session, grant, base))) {
       yield* encodeFrame(FRAME.unknownBase);
       return;
     }
@@ -154,12 +154,13 @@ export class Reads {
   }
 
   /** Bases may be of the image itself and of the server's newest states: nothing that tells of others. */
-  async #isKnown(grant: Grant, digests: readonly Digest[]): Promise<boolean> {
+  async #isKnown(session: Session, grant: Grant, digests: readonly Digest[]): Promise<boolean> {
     const indexes = [grant.index];
     const { server } = grant.head;
     const snapshots = server === undefined ? [] : await this.#options.repository.listSnapshots(server);
-    for (const snapshot of snapshots.slice(-HISTORY)) {
-      indexes.push(await this.#options.indexes.of(snapshot.manifest));
+    for (const { manifest } of snapshots.slice(-HISTORY)) {
+      const own = await this.#options.policy.mayRead(session.identity, manifest);
+      if (own) indexes.push(await this.#options.indexes.of(manifest));
     }
     return digests.every((digest) => indexes.some((index) => index.chunks.has(digest)));
   }

@@ -32,7 +32,7 @@ const BINARY_TYPE = 'application/octet-stream';
 /** Waits between tries while the appliance is away, milliseconds. */
 const PATIENCE_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 
-/** Who the agent is. `resume` is tried first, then `credential` or `nonce`. */
+/** Who the agent is: one of `credential` and `nonce`; `resume` is a session that it had before. */
 export interface Self {
   readonly hello: Omit<Hello, 'nonce' | 'credential' | 'resume'>;
   readonly nonce?: string;
@@ -75,22 +75,23 @@ export class Appliance {
     return this.#http.url;
   }
 
-  /** Says hello anew. UNAUTHORIZED, or whatever the appliance refuses with; ConnectionLost when it is away. */
+  /**
+   * Says hello anew: by credential or nonce, and where that no longer works (a nonce has grown too old) by the
+   * last session. UNAUTHORIZED, or whatever the appliance refuses with; ConnectionLost when it is away.
+   */
   async hello(signal: AbortSignal): Promise<Welcome> {
-    const { self } = this.#options;
+    const { hello, nonce, credential } = this.#options.self;
     const resume = this.#resume;
-    if (resume !== undefined) {
-      try {
-        return await this.#greet({ ...self.hello, resume }, signal);
-      } catch (error) {
-        const refused = error instanceof OverdubError && error.code === 'UNAUTHORIZED';
-        if (!refused || (self.nonce ?? self.credential) === undefined) throw error;
-        this.#resume = undefined;
-      }
+    const secret = credential === undefined ? { nonce: nonce ?? '' } : { credential };
+    if (credential === undefined && nonce === undefined)
+      return await this.#greet({ ...hello, resume: resume ?? '' }, signal);
+    try {
+      return await this.#greet({ ...hello, ...secret }, signal);
+    } catch (error) {
+      const refused = error instanceof OverdubError && error.code === 'UNAUTHORIZED';
+      if (!refused || resume === undefined || credential !== undefined) throw error;
+      return await this.#greet({ ...hello, resume }, signal);
     }
-    const secret =
-      self.credential === undefined ? { nonce: self.nonce ?? '' } : { credential: self.credential };
-    return await this.#greet({ ...self.hello, ...secret }, signal);
   }
 
   async orders(waitSeconds: number, signal: AbortSignal): Promise<Orders> {

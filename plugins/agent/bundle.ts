@@ -1,0 +1,119 @@
+/** Makes the program that machines fetch: the agent, the configured plugins' halves, and one native library. */
+
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type AgentBundle, type AgentBundleFile, type AgentHalfSource, OverdubError } from '@overdub/core';
+
+const ENTRY = 'main.mjs';
+/** Loads its own native library by name at run time, so it cannot be part of one file. */
+const UNBUNDLED = ['koffi'];
+const NATIVE_PACKAGE = '@koromix/koffi-linux-x64';
+
+/** Builds once per set of halves; sources that change want a restart of the appliance, like everything else. */
+export function agentBundler(): (halves: readonly AgentHalfSource[]) => Promise<AgentBundle> {
+  const built = new Map<string, Promise<AgentBundle>>();
+  return (halves) => {
+    const key = JSON.stringify(halves.map((half) => [half.name, half.agent.href]));
+    const known = built.get(key) ?? buildBundle(halves);
+    built.set(key, known);
+    known.catch(() => built.delete(key));
+    return known;
+  };
+}
+
+/** Rejects with PLUGIN_FAILED when a half cannot be bundled, naming what is wrong with it. */
+export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<AgentBundle> {
+  const contents = new Map<string, Uint8Array>();
+  contents.set(ENTRY, await bundleProgram(halves));
+  for (const [path, bytes] of await nativeFiles()) contents.set(path, bytes);
+  const byDigest = new Map<string, Uint8Array>();
+  const files: AgentBundleFile[] = [];
+  for (const [path, bytes] of [...contents].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    byDigest.set(digest, bytes);
+    files.push({ path, digest, bytes: bytes.length, mode: 0o644 });
+  }
+  const whole = createHash('sha256');
+  for (const file of files) whole.update(`${file.path}\0${file.mode}\0${file.digest}\n`);
+  return {
+    digest: whole.digest('hex'),
+    entry: ENTRY,
+    files,
+    async read(digest) {
+      const bytes = byDigest.get(digest);
+      if (bytes !== undefined) return bytes;
+      throw new OverdubError(
+        'NOT_FOUND',
+        'The agent asks for a file that the current bundle does not have.',
+        'It fetches the current bundle by itself.',
+      );
+    },
+  };
+}
+
+async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Uint8Array> {
+  const { build } = await import('esbuild');
+  const source = import.meta.url.endsWith('.ts');
+  const main = fileURLToPath(new URL(source ? './program/main.ts' : './program/main.js', import.meta.url));
+  const lines = halves.map(
+    (half, at) => `import half${at} from ${JSON.stringify(fileURLToPath(half.agent))};`,
+  );
+  const entry = [
+    `import { runAgent } from ${JSON.stringify(main)};`,
+    ...lines,
+    `export const run = (options) => runAgent(options, [${halves.map((_half, at) => `half${at}`).join(', ')}]);`,
+  ];
+  try {
+    const result = await build({
+      stdin: { contents: entry.join('\n'), resolveDir: dirname(main), sourcefile: 'agent-entry.mjs' },
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node22',
+      conditions: source ? ['overdub-source'] : [],
+      external: UNBUNDLED,
+      // Dependencies written for CommonJS ask for Node's own modules by `require`.
+      banner: {
+        js: "import { createRequire as $require } from 'node:module'; const require = $require(import.meta.url);",
+      },
+      write: false,
+      logLevel: 'silent',
+      legalComments: 'none',
+    });
+    return (result.outputFiles[0] as { contents: Uint8Array }).contents;
+  } catch (cause) {
+    throw new OverdubError(
+      'PLUGIN_FAILED',
+      `The agent's program cannot be put together: ${cause instanceof Error ? cause.message : String(cause)}`,
+      'Correct the agent.ts of the plugin that is named.',
+      { cause },
+    );
+  }
+}
+
+/** koffi as the smallest tree that Node resolves: its entry and one binary. */
+async function nativeFiles(): Promise<Map<string, Uint8Array>> {
+  const require = createRequire(import.meta.url);
+  const koffi = dirname(require.resolve('koffi'));
+  const native = dirname(createRequire(join(koffi, 'index.cjs')).resolve(NATIVE_PACKAGE));
+  const files = new Map<string, Uint8Array>();
+  const add = async (from: string, to: string) => files.set(to, await readFile(from));
+  await add(join(koffi, 'package.json'), 'node_modules/koffi/package.json');
+  await add(join(koffi, 'index.js'), 'node_modules/koffi/index.js');
+  await add(join(koffi, 'indirect.js'), 'node_modules/koffi/indirect.js');
+  for (const name of await scripts(join(koffi, 'src/koffi'))) {
+    await add(join(koffi, 'src/koffi', name), `node_modules/koffi/src/koffi/${name}`);
+  }
+  for (const name of ['package.json', 'index.js', 'linux_x64/koffi.node']) {
+    await add(join(native, name), `node_modules/${NATIVE_PACKAGE}/${name}`);
+  }
+  return files;
+}
+
+async function scripts(dir: string): Promise<string[]> {
+  const names = await readdir(dir);
+  return names.filter((name) => name.endsWith('.js')).sort();
+}
