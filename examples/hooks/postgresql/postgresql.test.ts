@@ -1,0 +1,244 @@
+/** The hooks, by a shell's own check everywhere, and against a real cluster where PostgreSQL is installed. */
+
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const here = fileURLToPath(new URL('.', import.meta.url));
+const PRE = join(here, 'pre-snapshot.d/50-postgresql');
+const POST = join(here, 'post-snapshot.d/50-postgresql');
+
+test.each([PRE, POST])('%s is right for every shell at hand', (script) => {
+  for (const shell of ['sh', 'dash', 'bash'].filter((name) => existsSync(`/bin/${name}`))) {
+    execFileSync(`/bin/${shell}`, ['-n', script], { stdio: 'pipe' });
+  }
+});
+
+const versions = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : [];
+const bin = `/usr/lib/postgresql/${versions.toSorted((a, b) => Number(a) - Number(b)).at(-1)}/bin`;
+const installed =
+  existsSync(join(bin, 'pg_ctl')) && process.getuid?.() === 0 && existsSync('/usr/sbin/runuser');
+
+describe.skipIf(!installed)('against a real cluster', () => {
+  const PORT = '54329';
+  let root: string;
+  let environment: NodeJS.ProcessEnv;
+  const data = () => join(root, 'data');
+  const asPostgres = (...command: string[]) =>
+    run('runuser', ['-u', 'postgres', '--', ...command], { cwd: '/' });
+  const sql = async (port: string, text: string, database = 'postgres') => {
+    const { stdout } = await asPostgres(
+      'psql',
+      '-qAtX',
+      '-h',
+      join(root, 'sockets'),
+      '-p',
+      port,
+      '-d',
+      database,
+      '-c',
+      text,
+    );
+    return stdout.trim();
+  };
+  const start = (directory: string, port: string) =>
+    asPostgres(
+      join(bin, 'pg_ctl'),
+      '-D',
+      directory,
+      '-w',
+      '-s',
+      '-l',
+      `${directory}.log`,
+      '-o',
+      `-p ${port} -k ${join(root, 'sockets')} -c listen_addresses=''`,
+      'start',
+    );
+  const stop = (directory: string) =>
+    asPostgres(join(bin, 'pg_ctl'), '-D', directory, '-w', '-s', '-m', 'fast', 'stop');
+  const hook = (path: string) => run(path, [], { env: environment, cwd: '/' });
+
+  beforeAll(async () => {
+    root = mkdtempSync(join(tmpdir(), 'overdub-pg-'));
+    chmodSync(root, 0o755);
+    for (const name of ['sockets', 'data']) mkdirSync(join(root, name));
+    execFileSync('chown', ['-R', 'postgres', root]);
+    environment = {
+      PATH: process.env.PATH,
+      OVERDUB_PG_SOCKETS: join(root, 'sockets'),
+      OVERDUB_PG_RUN: join(root, 'run'),
+    };
+    await asPostgres(join(bin, 'initdb'), '-D', data(), '-A', 'trust', '--no-sync');
+    await start(data(), PORT);
+    await sql(PORT, 'CREATE TABLE orders (id bigserial PRIMARY KEY, note text)');
+  });
+
+  afterAll(async () => {
+    if (root === undefined) return;
+    await hook(PRE).catch(() => {});
+    await hook(POST).catch(() => {});
+    await stop(data()).catch(() => {});
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  /** Clients that commit without pause until told to stop; resolves with the number of rows they committed. */
+  function load() {
+    const client = spawn(
+      'runuser',
+      ['-u', 'postgres', '--', 'psql', '-qAtX', '-h', join(root, 'sockets'), '-p', PORT, '-d', 'postgres'],
+      { cwd: '/' },
+    );
+    let going = true;
+    const insert = (async () => {
+      while (going) {
+        client.stdin.write(
+          "INSERT INTO orders (note) SELECT repeat('x', 200) FROM generate_series(1, 50);\n",
+        );
+        await delay(5);
+      }
+      client.stdin.end();
+      await new Promise((resolve) => client.once('close', resolve));
+    })();
+    return async () => {
+      going = false;
+      await insert;
+    };
+  }
+
+  /** Does to a copy what the agent does to a snapshot: `put` and `rescan`. */
+  function carryOut(directives: string, copy: string): void {
+    for (const line of directives.trim().split('\n')) {
+      const [word, path = '', file = ''] = line.split(' ');
+      const inside = join(copy, path.slice(data().length));
+      if (word === 'put') execFileSync('cp', ['-p', file, inside]);
+      else if (word === 'rescan') {
+        rmSync(inside, { recursive: true });
+        execFileSync('cp', ['-a', path, inside]);
+      } else throw new Error(`unknown directive: ${line}`);
+    }
+  }
+
+  test('a copy made between them, under load, starts and is whole', async () => {
+    const stopLoad = load();
+    await delay(300);
+    await hook(PRE);
+    const before = Number(await sql(PORT, 'SELECT count(*) FROM orders'));
+    await sql(PORT, 'CREATE DATABASE born_during');
+    const copy = join(root, 'copy');
+    execFileSync('cp', ['-a', data(), copy]);
+    await sql(PORT, 'CHECKPOINT');
+    await delay(300);
+    const during = Number(await sql(PORT, 'SELECT count(*) FROM orders'));
+    const { stdout } = await hook(POST);
+    carryOut(stdout, copy);
+    await stopLoad();
+
+    expect(existsSync(join(data(), 'backup_label'))).toBe(false);
+    expect(readFileSync(join(copy, 'backup_label'), 'utf8')).toMatch(
+      /^START WAL LOCATION: [\s\S]*LABEL: overdub\n[^\n]*\n$/,
+    );
+    rmSync(join(copy, 'postmaster.pid'));
+    await start(copy, '54330');
+    try {
+      expect(before).toBeGreaterThan(0);
+      expect(Number(await sql('54330', 'SELECT count(*) FROM orders'))).toBeGreaterThanOrEqual(during);
+      expect(await sql('54330', 'SELECT max(id) = count(*) FROM orders')).toBe('t');
+      expect(await sql('54330', 'SELECT 1', 'born_during')).toBe('1');
+      await sql('54330', 'CREATE EXTENSION amcheck');
+      await asPostgres(
+        join(bin, 'pg_amcheck'),
+        '-h',
+        join(root, 'sockets'),
+        '-p',
+        '54330',
+        '-d',
+        'postgres',
+        '--heapallindexed',
+      );
+      expect(existsSync(join(copy, 'backup_label.old'))).toBe(true);
+      expect(readFileSync(`${copy}.log`, 'utf8')).toContain('consistent recovery state reached');
+    } finally {
+      await stop(copy);
+    }
+  });
+
+  test('the session holds backup mode and slot until the post hook, and the next pre hook ends what is left', async () => {
+    const sessions = () =>
+      sql(PORT, "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'overdub%'");
+    const clients = async () =>
+      (
+        await run('pgrep', ['-c', '-f', '--', `--host=${join(root, 'sockets')} --port=${PORT} --dbname`])
+      ).stdout.trim();
+    await hook(PRE);
+    expect([await sessions(), await clients()]).toEqual(['1', '2']);
+    await hook(PRE);
+    // psql and the runuser above it, once.
+    expect([await sessions(), await clients()]).toEqual(['1', '2']);
+    const { stdout } = await hook(POST);
+    expect(stdout.trim().split('\n')).toEqual([
+      `put ${data()}/backup_label ${join(root, 'run', PORT, 'backup_label')}`,
+      `rescan ${data()}/pg_wal`,
+    ]);
+  });
+
+  test('a session that died in mid-snapshot fails the post hook', async () => {
+    await hook(PRE);
+    await sql(
+      PORT,
+      "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name LIKE 'overdub%'",
+    );
+    await delay(200);
+    await expect(hook(POST)).rejects.toMatchObject({
+      stderr: expect.stringContaining('postgresql: port 54329'),
+    });
+  });
+
+  test('the watchdog ends a session that nobody ends', async () => {
+    environment.OVERDUB_PG_LIMIT = '1';
+    await hook(PRE);
+    delete environment.OVERDUB_PG_LIMIT;
+    await delay(2500);
+    await expect(hook(POST)).rejects.toMatchObject({
+      stderr: expect.stringContaining('ended before the snapshot'),
+    });
+  });
+
+  test('backup mode that cannot begin fails the pre hook and says why', async () => {
+    await sql(PORT, 'ALTER DATABASE postgres ALLOW_CONNECTIONS false', 'template1');
+    try {
+      await expect(hook(PRE)).rejects.toMatchObject({
+        stderr: expect.stringContaining('not currently accepting connections'),
+      });
+    } finally {
+      await sql(PORT, 'ALTER DATABASE postgres ALLOW_CONNECTIONS true', 'template1');
+    }
+    await hook(POST);
+  });
+
+  test('a cluster that is down is left alone', async () => {
+    await stop(data());
+    try {
+      await hook(PRE);
+      expect((await hook(POST)).stdout).toBe('');
+    } finally {
+      await start(data(), PORT);
+    }
+  });
+});
+
+test('without any cluster both do nothing', async () => {
+  const empty = mkdtempSync(join(tmpdir(), 'overdub-pg-none-'));
+  try {
+    const env = { PATH: process.env.PATH, OVERDUB_PG_SOCKETS: empty, OVERDUB_PG_RUN: join(empty, 'run') };
+    await run(PRE, [], { env });
+    expect((await run(POST, [], { env })).stdout).toBe('');
+  } finally {
+    rmSync(empty, { recursive: true });
+  }
+});
