@@ -12,6 +12,7 @@ export {
   noise,
 } from './conformance/delta-samples.ts';
 export * from './conformance/imager.ts';
+export * from './conformance/imager-trees.ts';
 export * from './fakes/agent-tasks.ts';
 export * from './fakes/dictionary-codec.ts';
 export * from './fakes/faulty-blob-store.ts';

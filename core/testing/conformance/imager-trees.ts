@@ -7,6 +7,7 @@ export const NASTY_COUNT = 53;
 
 const COMMON = String.raw`
 set -eu
+bind() { "$NODE" -e 'require("net").createServer().listen(process.argv[1], () => process.exit())' "$1"; }
 mkdir links modes nodes times names empty-dir acl
 umask 022
 echo linked > links/a; ln links/a links/m; ln links/a links/z
@@ -35,14 +36,14 @@ printf not > acl/default/plain; setfacl -b acl/default/plain
 setfattr -n trusted.overdub -v 1 acl
 d=deep; mkdir $d; for i in 1 2 3 4 5 6; do d=$d/level; mkdir $d; done; printf bottom > $d/file
 touch -d @1500000000 deep/level empty-dir
-python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("nodes/socket")'
+bind nodes/socket
 `;
 
 /** The same names, much of it something else: directories for files, other groups of links, other metadata. */
 const OTHER = `
 rm -r links/z deep names/a acl/cap empty-dir; ln names/a.b links/z; printf file > deep; mkdir acl/cap empty-dir
 printf inside > acl/cap/inside; printf a > names/a; printf more > empty-dir/more
-python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("empty-dir/socket")'
+bind empty-dir/socket
 rm links/a; printf single > links/a; rm nodes/null; mkdir nodes/null; mkdir nodes/null/below
 setfattr -x user.overdub acl/user; setfattr -n user.more -v 1 acl/user; setfacl -b acl/acl; chmod 700 modes
 ln -sfn elsewhere times/link; rm sparse; ln big.bin sparse; head -c 5000 /dev/urandom > zero.empty
@@ -52,5 +53,6 @@ rm -r acl/default; ln -s /etc acl/default; chown 1:1 names; printf gone > extra;
 /** Fills an empty directory. Needs root, attr, acl and libcap2-bin. */
 export async function nastyTree(root: string, variant: 'plain' | 'other' = 'plain'): Promise<void> {
   const script = variant === 'plain' ? COMMON : COMMON + OTHER;
-  execFileSync('bash', ['-c', script], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  const env = { ...process.env, NODE: process.execPath, NODE_OPTIONS: '' };
+  execFileSync('bash', ['-c', script], { cwd: root, env, stdio: ['ignore', 'ignore', 'inherit'] });
 }
