@@ -1,11 +1,11 @@
 /** `overdub ramdisk build`: kernel + initramfs from Debian packages, the same bytes from the same inputs. */
 
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { constants, zstdCompress } from 'node:zlib';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { type Log, OverdubError } from '@overdub/core';
 import { type CpioNode, cpio } from './cpio.ts';
 import { withoutSections } from './elf.ts';
@@ -16,6 +16,7 @@ import { UnpackedFiles } from './unpacked.ts';
 import { userland } from './userland.ts';
 
 const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
 /** Measured on this ramdisk (kernel modules, Node, tools): see README. Parts are cached, so it is paid once. */
 const ZSTD_LEVEL = 19;
 const HERE = import.meta.dirname;
@@ -66,7 +67,8 @@ export async function buildRamdisk(request: BuildRamdisk): Promise<RamdiskInfo> 
   if (present?.digest === digest && (await isWhole(request.outDir, present))) return present;
 
   request.log.info({ packages: packages.length }, 'building the ramdisk');
-  const scratch = await mkdtemp(join(request.cacheDir, 'unpack-'));
+  await removeAbandoned(request.cacheDir);
+  const scratch = await mkdtemp(join(request.cacheDir, `unpack-${process.pid}-`));
   try {
     const files = await downloadPackages(packages, request);
     const unpacked = new UnpackedFiles();
@@ -91,6 +93,15 @@ async function ensureDirectories({ outDir, cacheDir }: BuildRamdisk): Promise<vo
         { cause },
       );
     });
+  }
+}
+
+/** What a build that was killed unpacked is half a gigabyte: gone with the next build, unless its process lives. */
+async function removeAbandoned(cacheDir: string): Promise<void> {
+  for (const name of await readdir(cacheDir)) {
+    const pid = /^unpack-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || (await stat(`/proc/${pid}`).catch(() => undefined))) continue;
+    await rm(join(cacheDir, name), { recursive: true, force: true });
   }
 }
 
@@ -213,7 +224,7 @@ async function compressedPart(
   const key = createHash('sha256').update(archive).digest('hex');
   const path = join(cacheDir, 'parts', `${key}-${ZSTD_LEVEL}-${process.versions.zstd}.zst`);
   const cached = await readFile(path).catch(() => undefined);
-  if (cached !== undefined) return cached;
+  if (cached !== undefined && (await unpacksTo(cached, key))) return cached;
   const frame = await compress(archive, {
     params: {
       [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
@@ -228,8 +239,14 @@ async function compressedPart(
   return part;
 }
 
+/** A cached part is trusted only after it was unpacked again: a power cut can leave an empty file behind. */
+async function unpacksTo(part: Buffer, sha256: string): Promise<boolean> {
+  const archive = await decompress(part).catch(() => undefined);
+  return archive !== undefined && createHash('sha256').update(archive).digest('hex') === sha256;
+}
+
 async function writeAtomically(path: string, content: Buffer): Promise<void> {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.${randomUUID()}.new`;
   await writeFile(temporary, content);
   await rename(temporary, path);
 }

@@ -14,10 +14,11 @@ export interface HostProgram {
 export async function run(
   { program, package: debian }: HostProgram,
   args: readonly string[],
-  options: { readonly signal: AbortSignal; readonly input?: Uint8Array },
+  options: { readonly signal: AbortSignal; readonly input?: Uint8Array; readonly cwd?: string },
 ): Promise<Buffer> {
   const child = spawn(program, args, {
     signal: options.signal,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdio: [options.input ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' },
   });

@@ -1,7 +1,7 @@
 /** Debian packages for the ramdisk: resolved and downloaded by apt, verified, unpacked; never installed or run. */
 
-import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Log, OverdubError } from '@overdub/core';
 import { run } from './command.ts';
@@ -169,36 +169,48 @@ export async function downloadPackages(
   if (missing.length > 0) {
     const bytes = missing.reduce((sum, item) => sum + item.bytes, 0);
     request.log.info({ packages: missing.length, bytes }, 'downloading packages');
-    const exact = missing.map(({ name, version }) => `${name}=${version}`);
-    await downloadInto(archives, [...aptArguments(apt), '-q', 'download', ...exact], request.signal);
-  }
-  for (const item of missing) {
-    if (!(await inCache(item, archives))) throw damaged(item);
+    await downloadMissing(missing, archives, aptArguments(apt), request.signal);
   }
   return new Map(packages.map((item) => [item.name, join(archives, item.file)]));
 }
 
-/** `apt-get download` writes into its working directory. */
-async function downloadInto(directory: string, args: readonly string[], signal: AbortSignal): Promise<void> {
-  const program = { program: 'env', package: 'coreutils' };
-  await run(program, ['-C', directory, APT.program, ...args], { signal }).catch((error) => {
-    if (error instanceof OverdubError || signal.aborted) throw error;
+/** Into a directory of its own first, so that builds at the same time never see each other's half files. */
+async function downloadMissing(
+  missing: readonly DebianPackage[],
+  archives: string,
+  aptOptions: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const fresh = await mkdtemp(join(archives, 'fetch-'));
+  const exact = missing.map(({ name, version }) => `${name}=${version}`);
+  try {
+    // apt-get download writes into its working directory.
+    await run(APT, [...aptOptions, '-q', 'download', ...exact], { signal, cwd: fresh });
+    for (const item of missing) {
+      if (!(await matches(join(fresh, item.file), item))) throw damaged(item);
+      await rename(join(fresh, item.file), join(archives, item.file));
+    }
+  } catch (cause) {
+    if (cause instanceof OverdubError || signal.aborted) throw cause;
     throw new OverdubError(
       'PREREQUISITE_MISSING',
-      `Debian packages for the ramdisk could not be downloaded: ${message(error)}`,
+      `Debian packages for the ramdisk could not be downloaded: ${message(cause)}`,
       'Check the network and the host’s apt sources, then run `overdub ramdisk build --refresh`.',
-      { cause: error },
+      { cause },
     );
-  });
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+  }
 }
 
 async function inCache(item: DebianPackage, archives: string): Promise<boolean> {
   const path = join(archives, item.file);
   if (await matches(path, item)) return true;
-  await rm(path, { force: true });
   const host = join(HOST_ARCHIVES, item.file);
   if (!(await matches(host, item))) return false;
-  await copyFile(host, path);
+  const copy = `${path}.${randomUUID()}`;
+  await copyFile(host, copy);
+  await rename(copy, path);
   return matches(path, item);
 }
 
