@@ -8,7 +8,7 @@ import { resolveSelector } from '../domain/selectors.ts';
 import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import type { Sighting } from '../hooks/hooks.ts';
-import { isCurrent, isStale } from './assignment.ts';
+import { isCurrent, isStale, STALE_REASON } from './assignment.ts';
 import type { Engine } from './engine.ts';
 import { newId } from './ids.ts';
 import { taskServer } from './machine-steps.ts';
@@ -150,11 +150,24 @@ async function admitRamdisk(deps: AgentPolicyDeps, hello: Hello, nonce: string):
       'Boot the machine from the network again: each boot gets a nonce of its own.',
     );
   }
-  if (hello.facts === undefined) return ramdiskStanding(deps, claimed);
+  if (hello.facts === undefined) return noteStale(deps, claimed);
   const machine = await deps.seeMachine(sightingOf(hello.facts, claimed), claimed);
   if (machine.id !== claimed.id) {
     log.warn({ claimed: claimed.name, is: machine.name }, 'an agent came with the nonce of another machine');
     return held({ machineId: machine.id, standing: 'held', by: `agent on ${machine.name}` }, machine);
+  }
+  return noteStale(deps, machine);
+}
+
+/** A machine risen from the dead is told of, and says on its record why it is held. */
+async function noteStale(deps: AgentPolicyDeps, machine: Machine): Promise<Admitted> {
+  const { catalogue, servers, events } = deps;
+  const name = machine.serverName ?? '';
+  if (isStale(machine, await catalogue.servers.get(name))) {
+    const { generation } = await servers.get(name);
+    const reason = `${STALE_REASON} it carries assignment ${machine.generation} of ${name}, which is at ${generation} now`;
+    await catalogue.machines.update(machine.id, (record) => ({ ...record, admissionReason: reason }));
+    events.emit('machine.held', { machine: machine.id, server: name }, `${machine.name} is ${reason}`);
   }
   return ramdiskStanding(deps, machine);
 }

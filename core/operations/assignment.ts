@@ -6,6 +6,9 @@ import type { Server, ServerState } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import type { OperationServices } from './services.ts';
 
+/** How the reason of a machine begins that is held because its assignment passed on; a new claim clears it. */
+export const STALE_REASON = 'held:';
+
 /** Does the machine carry what it was assigned, and not an assignment that has passed on? */
 export function isCurrent(machine: Machine, server: Server | undefined): server is Server {
   return (
@@ -51,7 +54,14 @@ export async function claim(
   await catalogue.machines.update(wanted.machineId, (machine) => {
     assertAccepted(machine);
     if (machine.serverName !== seen?.serverName && machine.serverName !== wanted.server) throw taken(machine);
-    return { ...machine, serverName: wanted.server, generation: wanted.generation };
+    const { admissionReason, ...rest } = machine;
+    const outdated = admissionReason?.startsWith(STALE_REASON) ?? true;
+    return {
+      ...rest,
+      ...(outdated ? {} : { admissionReason: admissionReason as string }),
+      serverName: wanted.server,
+      generation: wanted.generation,
+    };
   });
   await servers.update(wanted.server, (server) => ({
     ...server,

@@ -392,6 +392,14 @@ describe('move', () => {
     const hello = { protocol: 1, where: 'ramdisk', bootId: 'again', nonce, facts: factsOf(MAC_1) } as const;
     const { identity, welcome } = await world.policy.admit(hello, { ip: '' });
     expect(welcome.standing).toBe('held');
+    await world.clock.advance(0);
+    expect(world.told.at(-1)).toMatchObject({
+      type: 'machine.held',
+      subject: { machine: oldId, server: 'web-1' },
+    });
+    expect((await world.control.getMachine(oldId)).admissionReason).toBe(
+      'held: it carries assignment 1 of web-1, which is at 2 now',
+    );
     const image = (await world.repository.listSnapshots('web-1'))[0]?.manifest;
     expect(await world.policy.mayRead(identity, image as NonNullable<typeof image>)).toBe(false);
   });
