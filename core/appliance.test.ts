@@ -9,6 +9,7 @@ import type { ApplianceConfig } from './contracts/config.ts';
 import type { PluginContext } from './contracts/context.ts';
 import type { ConfiguredPlugin, PluginContributions } from './contracts/plugin.ts';
 import type { Event } from './domain/event.ts';
+import { factsOf } from './operations/fixture.ts';
 import packageJson from './package.json' with { type: 'json' };
 import { definePlugin } from './plugin-host/plugin.ts';
 import { MemoryBlobStore, type MemoryBlobs } from './testing/fakes/memory-blob-store.ts';
@@ -218,6 +219,33 @@ describe('createAppliance', () => {
     expect(ended).toMatchObject({ state: 'failed', error: { code: 'NOT_FOUND' } });
     await appliance.stop();
     expect(told.map((event) => event.type)).toEqual(['operation.started', 'operation.failed']);
+  });
+
+  it('lets a machine in by its boot nonce, over HTTP, as soon as it is accepted', async () => {
+    let netboot: PluginContext['netboot'] | undefined;
+    const boot = plugin('boot-test', (ctx) => {
+      netboot = ctx.netboot;
+      ctx.hooks.boot.render.tap(() => ({ kind: 'script', text: 'boot' }));
+      return undefined;
+    });
+    const { url, control } = await up({ plugins: [memoryStorage(), boot] });
+    const mac = '52:54:00:00:00:01';
+    const answer = await netboot?.answer({ mac, arch: 'bios-x86', client: 'ipxe', baseUrl: url });
+    const nonce = answer?.plan.kind === 'ramdisk' ? answer.plan.nonce : '';
+    const hello = async (body: object) => {
+      const response = await fetch(`${url}/agent/v1/hello`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ protocol: 1, where: 'ramdisk', bootId: 'b1', facts: factsOf(mac), ...body }),
+      });
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    };
+    const first = await hello({ nonce });
+    expect(first).toMatchObject({ status: 200, body: { standing: 'held', machineName: 'machine-000001' } });
+    await control.acceptMachine(mac, 'ann');
+    expect((await hello({ resume: first.body.session })).body).toMatchObject({ standing: 'waiting' });
+    expect((await hello({ nonce, bootId: 'b2' })).status).toBe(401);
+    expect((await control.getMachine(mac)).facts?.arch).toBe('x86_64');
   });
 
   it('answers a range of a boot artifact', async () => {
