@@ -114,7 +114,7 @@ async function writeRestored(
   const temporary = join(dirname(destination), `.${basename(destination)}.${process.pid}.overdub`);
   const file = await open(temporary, 'wx', 0o600);
   try {
-    for await (const chunk of content) await file.write(chunk);
+    await file.writeFile(content);
     await file.chmod(entry.mode & 0o777);
     await file.sync();
     await file.close();
