@@ -19,7 +19,6 @@ interface Libc {
   readonly lremovexattr: Native;
   readonly mknod: Native;
   readonly utimensat: Native;
-  readonly lseek: Native;
   readonly mount: Native;
   readonly umount2: Native;
   readonly syncfs: Native;
@@ -50,7 +49,6 @@ function libc(): Libc {
     lremovexattr: bind('int lremovexattr(void *path, void *name)'),
     mknod: bind('int mknod(void *path, uint32_t mode, uint64_t dev)'),
     utimensat: bind('int utimensat(int dirfd, void *path, void *times, int flags)'),
-    lseek: bind('int64_t lseek(int fd, int64_t offset, int whence)'),
     mount: bind('int mount(void *source, void *target, void *type, uint64_t flags, void *data)'),
     umount2: bind('int umount2(void *target, int flags)'),
     syncfs: bind('int syncfs(int fd)'),
@@ -146,15 +144,8 @@ export function setMtime(path: string, mtimeNs: bigint, follow = false): void {
   check(libc().utimensat(AT_FDCWD, c(path), bytes, follow ? 0 : AT_SYMLINK_NOFOLLOW), 'utimensat', path);
 }
 
-/** Next byte at or after `offset` that is data (or a hole); undefined past the last one. */
-export function seekRegion(fd: number, offset: number, want: 'data' | 'hole'): number | undefined {
-  const result = libc().lseek(fd, offset, want === 'data' ? 3 : 4);
-  if (result < 0 && koffi.errno() === 6) return undefined;
-  return check(result, 'lseek', `fd ${fd}`);
-}
-
 /** Flags of `mount(2)` that are used here. */
-export const MOUNT_FLAGS = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, noAtime: 1024 } as const;
+export const MOUNT_FLAGS = { noSuid: 2, noDev: 4, noExec: 8, noAtime: 1024 } as const;
 
 /** `mount(2)`. */
 export function mountDevice(device: string, target: string, type: string, flags: number, data = ''): void {

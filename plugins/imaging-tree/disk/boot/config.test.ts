@@ -50,7 +50,7 @@ describe('boot configuration', () => {
       expect(text.includes('configfile')).toBe(useServerConfig);
       expect(text).toContain(`--set=root ${identity.rootUuid}`);
     }
-    expect(earlyConfig(identity)).toContain('search.fs_uuid ABCD-0123 root');
+    expect(earlyConfig(identity)).toBe('search.fs_uuid ABCD-0123 root\nset prefix=($root)/overdub/grub\n');
   });
 
   it('makes a master’s grub.cfg speak of the server’s root', () => {

@@ -65,12 +65,14 @@ reboot
 `;
 }
 
-/** The first steps, built into GRUB's image: find the ESP by its volume id and go on there. */
+/**
+ * The first steps, built into GRUB's image: find the ESP by its volume id. GRUB then goes on to normal mode there by
+ * itself, which reads the lists of modules; `configfile` here would leave every command that is not built in unknown.
+ */
 export function earlyConfig(identity: ServerIdentity): string {
   const id = `${identity.espId.slice(0, 4)}-${identity.espId.slice(4)}`.toUpperCase();
   return `search.fs_uuid ${id} root
 set prefix=($root)/overdub/grub
-configfile $prefix/grub.cfg
 `;
 }
 

@@ -17,7 +17,7 @@ function ownLines(identity: ServerIdentity): string[] {
   const esp = `${identity.espId.slice(0, 4)}-${identity.espId.slice(4)}`;
   return [
     `UUID=${identity.rootUuid} / ext4 errors=remount-ro 0 1`,
-    `UUID=${esp} /boot/efi vfat umask=0077,nofail,x-systemd.device-timeout=5s 0 1`,
+    `UUID=${esp} /boot/efi vfat umask=0077,nofail 0 0`,
   ];
 }
 

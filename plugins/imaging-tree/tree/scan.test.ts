@@ -1,0 +1,137 @@
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { SkippedPath } from '@overdub/core/agent';
+import { applyTo, ContentShelf, readTree } from '@overdub/core/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { treeImager } from '../imager.ts';
+import { openByComponents, openRoot } from './beneath.ts';
+import { mountPoints } from './filesystems.ts';
+import { deviceNumber, splitDevice } from './libc.ts';
+
+let base: string;
+let root: string;
+const mounted: string[] = [];
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'overdub-scan-'));
+  root = join(base, 'root');
+  mkdirSync(root);
+});
+afterEach(() => {
+  for (const target of mounted.splice(0).reverse()) execFileSync('umount', [target]);
+  rmSync(base, { recursive: true, force: true });
+});
+
+const mount = (target: string, ...args: string[]) => {
+  mkdirSync(join(root, target), { recursive: true });
+  execFileSync('mount', [...args, join(root, target)]);
+  mounted.push(join(root, target));
+};
+
+async function scan(excludes: readonly string[] = []) {
+  const skipped: SkippedPath[] = [];
+  const entries = await readTree(treeImager, root, new ContentShelf(), {
+    excludes,
+    onSkip: (path) => skipped.push(path),
+  });
+  return { entries, skipped, paths: entries.map(({ path }) => path) };
+}
+
+describe('mounted filesystems', () => {
+  it('are scanned when they live on local disks, told and left out when not', async () => {
+    const image = join(base, 'disk.img');
+    execFileSync('truncate', ['-s', '16M', image]);
+    execFileSync('mkfs.ext4', ['-q', '-F', image]);
+    mount('srv', '-o', 'loop', image);
+    mount('tmp', '-t', 'tmpfs', 'tmpfs');
+    writeFileSync(join(root, 'srv/data'), 'on another disk');
+    writeFileSync(join(root, 'tmp/volatile'), 'x');
+    mkdirSync(join(root, 'real'));
+    writeFileSync(join(root, 'real/file'), 'x');
+    mount('bound', '--bind', join(root, 'real'));
+    const { paths, skipped, entries } = await scan();
+    expect(paths).toEqual(['', 'bound', 'real', 'real/file', 'srv', 'srv/data', 'srv/lost+found', 'tmp']);
+    expect(skipped).toEqual([
+      { path: 'bound', reason: 'other-filesystem' },
+      { path: 'tmp', reason: 'pseudo-filesystem' },
+    ]);
+    expect(entries.find(({ path }) => path === 'tmp')?.mtimeNs).toBe('0');
+  });
+
+  it('are known by their unescaped names', () => {
+    expect(mountPoints('1 2 0:1 / /a\\040b rw - tmpfs t rw\n')).toEqual(new Set(['/a b']));
+  });
+});
+
+it('goes deeper than any path may be long, and back', async () => {
+  let at = root;
+  const name = 'd'.repeat(200);
+  for (let depth = 0; depth < 30; depth++) {
+    execFileSync('mkdir', [name], { cwd: at });
+    at = join(at, name);
+    if (at.length > 3800) break;
+  }
+  const script = `cd "$0"; for i in 1 2 3 4 5 6; do mkdir ${name}; cd ${name}; done; printf deep > file`;
+  execFileSync('bash', ['-c', script, at]);
+  const { entries, paths } = await scan();
+  expect(paths.at(-1)?.length).toBeGreaterThan(4096);
+  const shelf = new ContentShelf();
+  const kept = await readTree(treeImager, root, shelf);
+  const to = join(base, 'to');
+  mkdirSync(to);
+  await applyTo(treeImager, to, kept, shelf);
+  expect(await readTree(treeImager, to, shelf)).toEqual(entries);
+});
+
+it('opens component by component where the kernel has no openat2, links refused alike', () => {
+  mkdirSync(join(root, 'a/b'), { recursive: true });
+  writeFileSync(join(root, 'a/b/c'), 'x');
+  symlinkSync('a', join(root, 'l'));
+  const rootFd = openRoot(root);
+  const fd = openByComponents(rootFd, ['a', 'b', 'c'], constants.O_RDONLY);
+  expect(readFileSync(fd, 'utf8')).toBe('x');
+  closeSync(fd);
+  expect(() => openByComponents(rootFd, ['l', 'b', 'c'], constants.O_RDONLY)).toThrow(/ENOTDIR|ELOOP/);
+  closeSync(rootFd);
+});
+
+it('says that a root is missing or no directory', async () => {
+  writeFileSync(join(base, 'file'), '');
+  for (const path of [join(base, 'gone'), join(base, 'file')]) {
+    await expect(readTree(treeImager, path, new ContentShelf())).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+    });
+  }
+});
+
+it('leaves no temporary file behind, and removes those of a run that was killed', async () => {
+  writeFileSync(join(root, '.overdub-new-1-x-1'), 'half');
+  writeFileSync(join(root, 'f'), 'x');
+  const shelf = new ContentShelf();
+  const target = (await readTree(treeImager, root, shelf)).filter(({ path }) => !path.startsWith('.overdub'));
+  const result = await applyTo(treeImager, root, target, shelf);
+  expect(result.removed).toBe(1);
+  expect((await scan()).paths).toEqual(['', 'f']);
+});
+
+it('numbers devices as glibc does', () => {
+  for (const [major, minor] of [
+    [1, 3],
+    [259, 70000],
+    [4095, 1048575],
+    [0xfffff, 0xffffffff],
+  ] as const) {
+    expect(splitDevice(deviceNumber(major, minor))).toEqual({ major, minor });
+  }
+  expect(deviceNumber(8, 1)).toBe(0x801n);
+});
