@@ -114,6 +114,6 @@ async function nativeFiles(): Promise<Map<string, Uint8Array>> {
 }
 
 async function scripts(dir: string): Promise<string[]> {
-  const names = await readdir(dir);
+  const names = await readdir(dir, { recursive: true });
   return names.filter((name) => name.endsWith('.js')).sort();
 }
