@@ -2,13 +2,14 @@
 
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Imager, type Snapshot, toOverdubError } from '@overdub/core/agent';
+import { type Imager, type Snapshot, type SnapshotTask, toOverdubError } from '@overdub/core/agent';
 import { Appliance as Link } from '../../plugins/agent/program/link/appliance.ts';
 import { restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
 import { takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
 import rsync from '../../plugins/diff-rsync/agent.ts';
 import zstd from '../../plugins/diff-zstd/agent.ts';
 import { treeImager } from '../../plugins/imaging-tree/imager.ts';
+import { until } from './room.ts';
 
 export { treeImager };
 
@@ -39,6 +40,24 @@ export function snapshotDirectory(work: AgentWork): Promise<Snapshot> {
       await link.report(task.id, { state: 'failed', error }, signal);
       throw failure;
     }
+  });
+}
+
+/** The installed agent of a server: waits for an order to take a snapshot. `carryOut` does what it says. */
+export function awaitSnapshotOrder<T>(
+  work: AgentWork,
+  use: (order: { task: SnapshotTask; carryOut(): Promise<void> }) => Promise<T>,
+): Promise<T> {
+  return withLink(work, async (link, shared) => {
+    const { signal } = shared;
+    const task = await until('the order to take a snapshot', async () => (await link.orders(5, signal)).task);
+    if (task.kind !== 'snapshot') throw new Error(`not a snapshot: ${task.kind}`);
+    const carryOut = async () => {
+      await mkdir(work.own, { recursive: true });
+      const snapshot = await takeSnapshot({ ...shared, stateDir: work.own, still: true, sleep }, task);
+      await link.report(task.id, { state: 'done', result: { snapshot } }, signal);
+    };
+    return use({ task, carryOut });
   });
 }
 

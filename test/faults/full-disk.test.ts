@@ -38,7 +38,7 @@ function work() {
 }
 
 async function snapshots(): Promise<Snapshot[]> {
-  return appliance.ask<Snapshot[]>('snapshot', 'list', 'web-1');
+  return appliance.records<Snapshot[]>('/servers/web-1/snapshots');
 }
 
 /** Takes all the room that is left, as somebody else's files do. */
@@ -89,7 +89,7 @@ describe.skipIf(!isRoot).each([
     const failure = (await snapshotDirectory(work()).catch((error) => error)) as ErrorBody;
     expectError(failure, 'REPOSITORY_FULL', FULL);
     expect((await snapshots()).map(({ id }) => id)).toEqual([first.id]);
-    const [operation] = await appliance.ask<Operation[]>('operation', 'list', '--state', 'failed');
+    const [operation] = await appliance.records<Operation[]>('/operations?state=failed');
     expectError(operation?.error, 'REPOSITORY_FULL', FULL);
     await expectWhole(appliance, 'web-1@latest', digests);
     digests = await digestsOf(await makeTree(room.path('root'), { dataBytes: MIB }));
@@ -101,8 +101,8 @@ describe.skipIf(!isRoot).each([
     await makeTree(room.path('root'), { dataBytes: 60 * MIB });
     const ended = await appliance.cli('master', 'import', 'web', room.path('root'));
     expectFailure(ended, 'REPOSITORY_FULL', FULL);
-    expect(await appliance.ask('master', 'list')).toEqual([]);
-    const [operation] = await appliance.ask<Operation[]>('operation', 'list', '--state', 'failed');
+    expect(await appliance.records('/masters')).toEqual([]);
+    const [operation] = await appliance.records<Operation[]>('/operations?state=failed');
     expectError(operation?.error, 'REPOSITORY_FULL', FULL);
     await expectWhole(appliance, 'web-1@latest', digests);
   });

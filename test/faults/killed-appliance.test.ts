@@ -3,7 +3,7 @@
 import { cp } from 'node:fs/promises';
 import type { InstallTask, Operation, Server, Snapshot } from '@overdub/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { restoreDirectory, snapshotDirectory, stallingImager } from './agent.ts';
+import { awaitSnapshotOrder, restoreDirectory, snapshotDirectory, stallingImager } from './agent.ts';
 import { Appliance, configure, expectError } from './overdub.ts';
 import { Room, until } from './room.ts';
 import { ScriptedMachine } from './scripted-machine.ts';
@@ -64,26 +64,19 @@ describe('in mid-provision', () => {
       install: 'running',
       'await-server': 'pending',
     });
-    expect(await appliance.ask<Server>('server', 'show', 'web-1')).toMatchObject({ state: 'provisioning' });
+    expect(await appliance.records<Server>('/servers/web-1')).toMatchObject({ state: 'provisioning' });
     await expectWhole(appliance, 'web-1@latest', digests);
 
     const again = (await machine.nextTask()) as InstallTask;
     expect(again).toEqual(ordered);
-    await machine.report(again, {
-      state: 'done',
-      result: { diskPin: 'disk-1', writtenBytes: 5000, bytesReceived: 4000 },
-    });
-    const reboot = await machine.nextTask();
-    expect(reboot).toMatchObject({ kind: 'reboot', to: 'local' });
-    await machine.report(reboot, { state: 'done', result: {} });
-    expect(await machine.netboot()).toBeUndefined();
+    await machine.install(again);
 
     await killAndRestart();
-    expect(await appliance.ask<Server>('server', 'show', 'web-1')).toMatchObject({ state: 'provisioning' });
+    expect(await appliance.records<Server>('/servers/web-1')).toMatchObject({ state: 'provisioning' });
     await machine.bootServer(again.credential);
     const ended = await appliance.ask<Operation>('operation', 'show', id, '--wait');
-    expect(ended).toMatchObject({ state: 'done', result: { server: 'web-1', diskPin: 'disk-1' } });
-    expect(await appliance.ask<Server>('server', 'show', 'web-1')).toMatchObject({
+    expect(ended).toMatchObject({ state: 'done', result: { server: 'web-1', diskPin: `disk-of-${MAC}` } });
+    expect(await appliance.records<Server>('/servers/web-1')).toMatchObject({
       state: 'running',
       generation: 1,
     });
@@ -117,7 +110,7 @@ describe('in mid-snapshot', () => {
     const stall = stallingImager('var/lib/data');
     const half = snapshotDirectory({ ...work(), imager: stall.imager }).catch((error) => error);
     await stall.reached;
-    const [open] = await appliance.ask<Operation[]>('operation', 'list', '--state', 'running');
+    const [open] = await appliance.records<Operation[]>('/operations?state=running');
     expect(open).toMatchObject({ kind: 'snapshot', server: 'web-1' });
 
     await killAndRestart();
@@ -136,6 +129,30 @@ describe('in mid-snapshot', () => {
     await expectWhole(appliance, `web-1@${first?.id}`, digests);
   });
 
+  test('that was asked for by command: the command waits, the order comes again, and it ends', async () => {
+    const machine = new ScriptedMachine(appliance.url, { mac: MAC });
+    await machine.netboot();
+    await appliance.ask('machine', 'accept', MAC);
+    await machine.bootRamdisk();
+    const { id } = await appliance.ask<Operation>('server', 'assign', 'web-1', MAC, '--no-wait');
+    const credential = await machine.install((await machine.nextTask()) as InstallTask);
+    await machine.bootServer(credential);
+    await appliance.ask('operation', 'show', id, '--wait');
+
+    const root = await makeTree(room.path('root'), { dataBytes: 2_000_000 });
+    const agent = { ...work(), token: credential, server: 'web-1' };
+    const command = appliance.ask<Operation>('snapshot', 'take', 'web-1');
+    const ordered = await awaitSnapshotOrder(agent, async ({ task }) => task);
+    await killAndRestart();
+    await awaitSnapshotOrder(agent, async ({ task, carryOut }) => {
+      expect(task).toEqual(ordered);
+      await carryOut();
+    });
+    expect(await command).toMatchObject({ kind: 'snapshot', state: 'done' });
+    expect(await listed()).toHaveLength(2);
+    await expectWhole(appliance, 'web-1@latest', await digestsOf(root));
+  });
+
   test('right after the commit: the snapshot is there and whole', async () => {
     await makeTree(room.path('root'), { dataBytes: 2_000_000 });
     const snapshot = await snapshotDirectory(work());
@@ -146,7 +163,7 @@ describe('in mid-snapshot', () => {
 });
 
 function listed(): Promise<Snapshot[]> {
-  return appliance.ask<Snapshot[]>('snapshot', 'list', 'web-1');
+  return appliance.records<Snapshot[]>('/servers/web-1/snapshots');
 }
 
 function stepStates({ steps }: Operation): Record<string, string> {

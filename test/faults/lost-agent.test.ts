@@ -5,44 +5,61 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import api from '@overdub/api-http';
+import ipxe from '@overdub/boot-ipxe';
 import {
   type ApplianceControl,
   type Clock,
   createAppliance,
   type Appliance as Embedded,
+  type InstallTask,
 } from '@overdub/core';
 import { recordingLog } from '@overdub/core/testing';
 import rsync from '@overdub/diff-rsync';
 import zstd from '@overdub/diff-zstd';
 import storage from '@overdub/storage-local';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { restoreDirectory, snapshotDirectory, stallingImager } from './agent.ts';
+import { awaitSnapshotOrder, restoreDirectory, snapshotDirectory, stallingImager } from './agent.ts';
 import { expectError } from './overdub.ts';
 import { kill, Room, until } from './room.ts';
+import { ScriptedMachine } from './scripted-machine.ts';
 import { digestsOf, makeTree } from './trees.ts';
 
-/** The appliance waits a minute for a silent agent; here its time passes ten times as fast. */
-const PACE = 10;
-const began = Date.now();
-const fastClock: Clock = {
-  now: () => began + (Date.now() - began) * PACE,
-  async sleep(ms, signal) {
-    await delay(ms / PACE, undefined, signal === undefined ? {} : { signal });
-  },
-};
+/** Time that passes as usual until the test has seen enough, then faster: agents get minutes to come back. */
+class PacedClock implements Clock {
+  #pace = 1;
+  #realStart = Date.now();
+  #start = this.#realStart;
 
+  now(): number {
+    return this.#start + (Date.now() - this.#realStart) * this.#pace;
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await delay(ms / this.#pace, undefined, signal === undefined ? {} : { signal });
+  }
+
+  /** Sleeps that have begun go on at their old pace. */
+  runFaster(): void {
+    this.#start = this.now();
+    this.#realStart = Date.now();
+    this.#pace = 60;
+  }
+}
+
+let clock: PacedClock;
 let room: Room;
 let appliance: Embedded;
 let control: ApplianceControl;
 
 beforeEach(async () => {
   room = await Room.open();
+  clock = new PacedClock();
   appliance = await createAppliance(
     {
-      plugins: [storage({ reserveBytes: 0 }), rsync(), zstd(), api()],
+      plugins: [storage({ reserveBytes: 0 }), rsync(), zstd(), ipxe(), api()],
       http: { host: '127.0.0.1', port: 0 },
     },
-    { stateDir: room.path('state'), clock: fastClock, log: recordingLog() },
+    { stateDir: room.path('state'), clock, log: recordingLog() },
   );
   room.defer(() => appliance.stop());
   await appliance.start();
@@ -72,6 +89,7 @@ test('killed while it sends: AGENT_LOST, the earlier snapshot restores, the next
   const [open] = await control.listOperations({ state: 'running' });
   expect(open).toMatchObject({ kind: 'snapshot', server: 'web-1' });
   await kill(child);
+  clock.runFaster();
 
   const ended = await until('the operation ends', async () => {
     const operation = await control.getOperation(open?.id ?? '');
@@ -87,6 +105,30 @@ test('killed while it sends: AGENT_LOST, the earlier snapshot restores, the next
   const second = await snapshotDirectory(work());
   await restoreDirectory({ ...work(), root: restored, own: room.path('agent-2') }, second.id);
   expect(await digestsOf(restored)).toEqual(await digestsOf(room.path('root')));
+});
+
+test('gone after it took a command’s order: AGENT_LOST after some tries, and the server is not busy any more', async () => {
+  await control.createServer({ name: 'web-1' }, 'test');
+  await makeTree(room.path('root'), { dataBytes: 100_000 });
+  const first = await snapshotDirectory(work());
+  const machine = new ScriptedMachine(appliance.url, { mac: '52:54:00:fa:00:01' });
+  await machine.netboot();
+  const { id } = await control.acceptMachine(machine.hardware.mac, 'test');
+  await machine.bootRamdisk();
+  const provision = await control.assignServer('web-1', id, 'test');
+  const credential = await machine.install((await machine.nextTask()) as InstallTask);
+  await machine.bootServer(credential);
+  expect(await control.waitOperation(provision.id, {})).toMatchObject({ state: 'done' });
+
+  const { id: operation } = await control.takeSnapshot('web-1', 'test');
+  await awaitSnapshotOrder({ ...work(), token: credential }, async () => undefined);
+  clock.runFaster();
+  const ended = await control.waitOperation(operation, {});
+  expect(ended.state).toBe('failed');
+  expectError(ended.error, 'AGENT_LOST', { says: /agent of web-1 went silent/, helps: /machine is on/ });
+  expect((await control.listSnapshots('web-1')).map((each) => each.id)).toEqual([first.id]);
+  expect(await control.getServer('web-1')).toMatchObject({ state: 'running' });
+  expect(await control.listOperations({ state: 'running' })).toEqual([]);
 });
 
 test('a second snapshot while one is under way is refused, and told which', async () => {

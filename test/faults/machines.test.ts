@@ -42,9 +42,9 @@ async function acceptedMachine(mac: string, diskBytes: number): Promise<void> {
 
 /** Only what the test's own snapshot left behind; the server is where it was. */
 async function expectNothingBegun(server: string): Promise<void> {
-  const operations = await appliance.ask<Operation[]>('operation', 'list', '--server', server);
+  const operations = await appliance.records<Operation[]>(`/operations?server=${server}`);
   expect(operations.map(({ kind, state }) => [kind, state])).toEqual([['snapshot', 'done']]);
-  const shown = await appliance.ask<Server>('server', 'show', server);
+  const shown = await appliance.records<Server>(`/servers/${server}`);
   expect(shown).toMatchObject({ state: 'enrolled', generation: 0 });
   expect(shown.machineId).toBeUndefined();
 }
@@ -148,5 +148,5 @@ describe('an unknown architecture', () => {
 });
 
 function machines(): Promise<Machine[]> {
-  return appliance.ask<Machine[]>('machine', 'list');
+  return appliance.records<Machine[]>('/machines');
 }

@@ -159,9 +159,13 @@ export class Appliance {
     return answer;
   }
 
-  /** An operation as the API shows it now. */
-  async operation(id: string): Promise<Operation> {
-    return (await (await this.get(`/operations/${id}`)).json()) as Operation;
+  /** Records as the API shows them now: what its lists print, without a process for each look. */
+  async records<T>(path: string): Promise<T> {
+    return (await (await this.get(path)).json()) as T;
+  }
+
+  operation(id: string): Promise<Operation> {
+    return this.records<Operation>(`/operations/${id}`);
   }
 }
 
@@ -174,7 +178,8 @@ export interface UpOptions {
   readonly token?: string;
 }
 
-async function firstLine(child: ChildProcess): Promise<string | undefined> {
+/** The first line that a program prints; undefined when it ends without one. */
+export async function firstLine(child: ChildProcess): Promise<string | undefined> {
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   for await (const line of lines) return line;
   return undefined;

@@ -6,6 +6,7 @@ import type {
   DiskFacts,
   ErrorBody,
   Hello,
+  InstallTask,
   MachineFacts,
   Orders,
   TaskAnswer,
@@ -97,6 +98,18 @@ export class ScriptedMachine {
       const { task } = await this.#call<Orders>('GET', '/task?wait=5');
       return task;
     });
+  }
+
+  /** Carries out an install as an agent reports it: installed, rebooted, up. Resolves with its credential. */
+  async install(task: InstallTask): Promise<string> {
+    const result = { diskPin: `disk-of-${this.hardware.mac}`, writtenBytes: 5000, bytesReceived: 4000 };
+    await this.report(task, { state: 'done', result });
+    const reboot = await this.nextTask();
+    if (reboot.kind !== 'reboot' || reboot.to !== 'local')
+      throw new Error(`not the order to boot: ${reboot.kind}`);
+    await this.report(reboot, { state: 'done', result: {} });
+    if ((await this.netboot()) !== undefined) throw new Error('the machine is kept from its disk');
+    return task.credential;
   }
 
   report(task: AgentTask, report: TaskReport): Promise<TaskAnswer> {

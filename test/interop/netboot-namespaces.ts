@@ -40,6 +40,11 @@ export class TestNetwork {
     return stdout;
   }
 
+  /** What, put before a command, has it run there. */
+  prefix(name: string): readonly string[] {
+    return ['ip', 'netns', 'exec', this.#nameOf(name)];
+  }
+
   /** Starts a program that stays; it ends with the network at the latest. */
   start(name: string, command: readonly string[]): ChildProcess {
     const child = spawn('ip', ['netns', 'exec', this.#nameOf(name), ...command], { stdio: 'pipe' });
