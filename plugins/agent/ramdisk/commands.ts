@@ -94,11 +94,11 @@ function parse<T extends NonNullable<Parameters<typeof parseArgs>[0]>['options']
 }
 
 function present(info: RamdiskInfo, dir: string, io: CommandIo): void {
+  const { vmlinuz, initrd } = info.files;
   if (io.json) {
-    io.print(JSON.stringify({ dir, ...info }));
+    io.print(JSON.stringify({ dir, bytes: vmlinuz.bytes + initrd.bytes, ...info }));
     return;
   }
-  const { vmlinuz, initrd } = info.files;
   io.print(`ramdisk   ${dir}`);
   io.print(`kernel    ${info.kernel}, ${megabytes(vmlinuz.bytes)}`);
   io.print(`initramfs ${megabytes(initrd.bytes)}, from ${info.packages.length} packages`);
