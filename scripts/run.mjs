@@ -42,10 +42,21 @@ function bin(name, file, args) {
 }
 
 function node(args) {
-  const pinned = join(root, 'node_modules', `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`, 'bin', 'node');
-  if (!existsSync(pinned)) fail(`The pinned Node is missing (${pinned}).`, 'Remove node_modules and run this again.');
+  const pinned = join(
+    root,
+    'node_modules',
+    `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`,
+    'bin',
+    'node',
+  );
+  if (!existsSync(pinned))
+    fail(`The pinned Node is missing (${pinned}).`, 'Remove node_modules and run this again.');
   const path = `${dirname(pinned)}:${process.env.PATH ?? ''}`;
-  const result = spawnSync(pinned, args, { cwd: root, stdio: 'inherit', env: { ...process.env, PATH: path } });
+  const result = spawnSync(pinned, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, PATH: path },
+  });
   if (result.error) throw result.error;
   return result.status ?? 1;
 }
@@ -53,11 +64,14 @@ function node(args) {
 /** `npm ci` unless node_modules was made from this very lockfile. */
 function installModules() {
   const stamp = join(root, 'node_modules', '.overdub-lock');
-  const digest = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const digest = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
   console.log('Installing npm packages (npm ci) …');
   const result = spawnSync('npm', ['ci', '--no-progress'], { cwd: root, stdio: 'inherit' });
-  if (result.status !== 0) fail('npm ci failed.', 'See its message above; the npm registry must be reachable once.');
+  if (result.status !== 0)
+    fail('npm ci failed.', 'See its message above; the npm registry must be reachable once.');
   writeFileSync(stamp, digest);
 }
 
@@ -67,10 +81,16 @@ function installPackages(command) {
   if (missing.length === 0) return;
   const install = ['install', '-y', '-q', '--no-install-recommends', ...missing];
   if (process.getuid?.() !== 0) {
-    fail(`Debian packages are missing: ${missing.join(' ')}.`, `Run: sudo apt-get update && sudo apt-get ${install.join(' ')}`);
+    fail(
+      `Debian packages are missing: ${missing.join(' ')}.`,
+      `Run: sudo apt-get update && sudo apt-get ${install.join(' ')}`,
+    );
   }
   console.log(`Installing Debian packages: ${missing.join(' ')} …`);
-  const options = { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  const options = {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  };
   spawnSync('apt-get', ['update', '-q'], options);
   if (spawnSync('apt-get', install, options).status !== 0) {
     fail('apt-get could not install them.', `Run: apt-get ${install.join(' ')}   and look at its message.`);
