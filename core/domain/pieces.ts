@@ -36,21 +36,22 @@ export async function* cut(
   source: AsyncIterable<Uint8Array>,
   lengths: readonly number[],
 ): AsyncGenerator<Uint8Array> {
-  let parts: Uint8Array[] = [];
+  let chunk: Buffer | undefined;
   let have = 0;
   let at = 0;
   for await (const piece of source) {
-    let from = 0;
-    while (from < piece.length) {
+    for (let from = 0; from < piece.length; ) {
       const length = lengths[at];
       if (length === undefined) throw new RangeError('the delta makes more than it announced');
-      const part = piece.slice(from, from + length - have);
-      parts.push(part);
+      // Copied: a piece may be a small view of a large buffer, which it would keep alive.
+      chunk ??= Buffer.allocUnsafeSlow(length);
+      const part = piece.subarray(from, from + length - have);
+      chunk.set(part, have);
       have += part.length;
       from += part.length;
       if (have < length) break;
-      yield parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-      parts = [];
+      yield chunk;
+      chunk = undefined;
       have = 0;
       at += 1;
     }

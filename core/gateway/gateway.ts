@@ -1,5 +1,7 @@
 /** `/agent/v1/*`: sessions, tasks and transfers of agents, server side (docs/agent-protocol.md). */
 
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { AgentBundle } from '../contracts/agent-bundle.ts';
 import type { AgentTarget, Presence, RunTaskOptions } from '../contracts/agent-tasks.ts';
@@ -28,6 +30,8 @@ export interface GatewayOptions {
   readonly bundle?: () => Promise<AgentBundle>;
   /** The configured codecs; asked at each use, so that the gateway can be made before the plugins start. */
   readonly codecs: () => Promise<readonly DeltaCodec[]>;
+  /** Scratch space: bases of deltas while an upload runs, unnamed files. Default: the system's. */
+  readonly spoolDir?: string;
 }
 
 /** Everything the routes work with. */
@@ -44,11 +48,12 @@ export interface Rooms {
 /** The gateway over a policy and a repository. Owns no listener: `register` adds its routes to one. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { policy, repository, clock, log, codecs } = options;
+  const spoolDir = options.spoolDir ?? join(tmpdir(), `overdub-gateway-${process.pid}`);
   const closing = new AbortController();
   const sessions = new Sessions({ policy, repository, clock, log });
   const jobs = new Jobs(sessions, clock);
   const indexes = new ImageIndexes(repository);
-  const transfers = new Transfers({ policy, repository, indexes, jobs, clock, log, codecs });
+  const transfers = new Transfers({ policy, repository, indexes, jobs, clock, log, codecs, spoolDir });
   const reads = new Reads({ policy, repository, indexes, codecs });
   const rooms: Rooms = { options, sessions, jobs, transfers, reads, closing: closing.signal };
   return {

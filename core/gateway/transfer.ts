@@ -27,6 +27,8 @@ export interface TransferOptions {
   readonly base: ManifestRef | undefined;
   readonly parent: string | undefined;
   readonly startedAt: number;
+  /** Where bases of deltas are laid out while an upload runs. */
+  readonly spoolDir: string;
   /** Notes a sign of life of the agent. */
   readonly touch: () => void;
 }
@@ -73,7 +75,7 @@ export class Transfer {
 
   /** The bases an upload names, looked up in the image the agent compared with. CONFLICT when they differ. */
   async bases(head: UploadHead): Promise<{ contents: ContentRef[]; virtual: VirtualBase }> {
-    const virtual = new VirtualBase((chunk) => this.readChunk(chunk));
+    const virtual = new VirtualBase((chunk) => this.readChunk(chunk), this.options.spoolDir);
     if (head.files.length === 0) return { contents: [], virtual };
     const { base, repository } = this.options;
     if (base === undefined || head.files.length > BASE_LIMIT) throw unknownBase('the base image');

@@ -32,6 +32,7 @@ export interface TransfersOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly codecs: () => Promise<readonly DeltaCodec[]>;
+  readonly spoolDir: string;
 }
 
 export class Transfers {
@@ -74,6 +75,7 @@ export class Transfers {
       base,
       parent,
       startedAt: clock.now() - Math.min(request.ageMs, MAX_AGE_MS),
+      spoolDir: this.#options.spoolDir,
       touch: () => {
         job.lastContactAt = clock.now();
       },

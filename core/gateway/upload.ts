@@ -27,12 +27,14 @@ export async function receiveUpload(
     const head = checkHead(frameJson(first.value));
     const { contents, virtual } = await transfer.bases(head);
     const upload = new Upload(transfer, contents, virtual, codecOf(head, codecs));
-    for (;;) {
-      const next = await frames.next();
-      signal.throwIfAborted();
-      if (next.done === true) return;
-      transfer.options.touch();
-      await upload.take(next.value, frames, signal);
+    try {
+      for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
+        signal.throwIfAborted();
+        transfer.options.touch();
+        await upload.take(next.value, frames, signal);
+      }
+    } finally {
+      await virtual.close();
     }
   } finally {
     await frames.return(undefined);
@@ -141,8 +143,12 @@ class Upload {
     const delta = new Pieces(frames);
     const target = feature.patch(this.#virtual, delta, { targetBytes, signal });
     const made: ChunkRef[] = [];
+    let last: Uint8Array | undefined;
     try {
-      for await (const chunk of cut(target, lengths)) made.push(await this.#chunk(chunk));
+      for await (const chunk of cut(target, lengths)) {
+        made.push(await this.#chunk(chunk));
+        last = chunk;
+      }
       await delta.drain();
     } catch (error) {
       throw toOverdubError(
@@ -151,7 +157,10 @@ class Upload {
         'The agent sends the files whole; nothing needs to be done.',
       );
     }
-    this.#virtual.append(made);
+    const [only] = made;
+    if (made.length === 1 && last !== undefined)
+      await this.#virtual.appendBytes((only as ChunkRef).digest, last);
+    else this.#virtual.append(made);
   }
 }
 

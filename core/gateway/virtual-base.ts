@@ -1,29 +1,37 @@
-/** Several contents behind one another as one base for deltas, read chunk by chunk through a small cache. */
+/**
+ * Several contents behind one another as one base for deltas. Deltas of logs copy small pieces from all over a
+ * table, and a chunk is read only as a whole: so each chunk is read and verified once, when it is first touched,
+ * and put into an unnamed file that the small reads then go to. Memory stays flat, a crash leaves nothing behind.
+ */
 
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { ContentRef } from '../domain/manifest.ts';
-
-/** Chunks kept at hand, bytes: deltas of logs copy pages from all over a table. */
-const CACHE_BYTES = 48 * 1024 * 1024;
 
 interface Piece {
   readonly offset: number;
   readonly bytes: number;
   readonly digest: string;
+  /** Set once its bytes are in the file. */
+  loaded: Promise<void> | undefined;
 }
 
-/** Reads one chunk whole. */
+/** Reads one chunk whole, verified. */
 export type ReadPiece = (chunk: { readonly digest: string; readonly bytes: number }) => Promise<Uint8Array>;
 
 export class VirtualBase implements RandomReader {
   readonly #read: ReadPiece;
+  readonly #dir: string;
   readonly #pieces: Piece[] = [];
-  readonly #cache = new Map<string, Uint8Array>();
-  #cached = 0;
+  #file: Promise<FileHandle> | undefined;
   #bytes = 0;
 
-  constructor(read: ReadPiece) {
+  /** `dir`: where the file goes; as much room as the touched chunks need. */
+  constructor(read: ReadPiece, dir: string) {
     this.#read = read;
+    this.#dir = dir;
   }
 
   get bytes(): number {
@@ -32,25 +40,39 @@ export class VirtualBase implements RandomReader {
 
   /** Adds chunks at the end. */
   append(chunks: ContentRef['chunks']): void {
-    for (const chunk of chunks) {
-      this.#pieces.push({ offset: this.#bytes, bytes: chunk.bytes, digest: chunk.digest });
-      this.#bytes += chunk.bytes;
+    for (const { bytes, digest } of chunks) {
+      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined });
+      this.#bytes += bytes;
     }
+  }
+
+  /** Adds a chunk whose bytes are at hand, so that it need not be read back. */
+  async appendBytes(digest: string, bytes: Uint8Array): Promise<void> {
+    const piece: Piece = { offset: this.#bytes, bytes: bytes.length, digest, loaded: Promise.resolve() };
+    await (await this.#open()).write(bytes, 0, bytes.length, piece.offset);
+    this.#pieces.push(piece);
+    this.#bytes += bytes.length;
   }
 
   /** Reads past the end return fewer bytes. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     const end = Math.min(offset + length, this.#bytes);
-    const parts: Uint8Array[] = [];
-    for (let at = this.#indexOf(offset), position = offset; position < end; at++) {
+    if (end <= offset) return new Uint8Array(0);
+    for (let at = this.#indexOf(offset); at < this.#pieces.length; at++) {
       const piece = this.#pieces[at] as Piece;
-      const bytes = await this.#load(piece);
-      const from = position - piece.offset;
-      const part = bytes.subarray(from, Math.min(piece.bytes, end - piece.offset));
-      parts.push(part);
-      position += part.length;
+      if (piece.offset >= end) break;
+      piece.loaded ??= this.#load(piece);
+      await piece.loaded;
     }
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+    const file = await this.#open();
+    const buffer = Buffer.allocUnsafe(end - offset);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+    return buffer.subarray(0, bytesRead);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#file)?.close();
+    this.#file = undefined;
   }
 
   /** The last piece that begins at or before `offset`. */
@@ -65,21 +87,20 @@ export class VirtualBase implements RandomReader {
     return low;
   }
 
-  async #load(piece: Piece): Promise<Uint8Array> {
-    const cached = this.#cache.get(piece.digest);
-    if (cached !== undefined) {
-      this.#cache.delete(piece.digest);
-      this.#cache.set(piece.digest, cached);
-      return cached;
-    }
+  async #load(piece: Piece): Promise<void> {
     const bytes = await this.#read(piece);
-    this.#cache.set(piece.digest, bytes);
-    this.#cached += bytes.length;
-    for (const [digest, old] of this.#cache) {
-      if (this.#cached <= CACHE_BYTES || digest === piece.digest) break;
-      this.#cache.delete(digest);
-      this.#cached -= old.length;
-    }
-    return bytes;
+    await (await this.#open()).write(bytes, 0, bytes.length, piece.offset);
+  }
+
+  /** Open, but without a name: the system removes it with its last handle. */
+  #open(): Promise<FileHandle> {
+    this.#file ??= (async () => {
+      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+      const path = join(this.#dir, `base-${randomUUID()}`);
+      const file = await open(path, 'wx+', 0o600);
+      await rm(path);
+      return file;
+    })();
+    return this.#file;
   }
 }

@@ -12,7 +12,7 @@ import { finished } from 'node:stream/promises';
 import { OverdubError } from '@overdub/core/agent';
 
 /** No byte for so long means that the connection is dead, milliseconds; polls last shorter. */
-const SILENCE_MS = 90_000;
+const SILENCE_MS = 300_000;
 const MAX_JSON_BYTES = 64 * 1024 * 1024;
 
 export interface HttpRequest {
