@@ -1,0 +1,4 @@
+import { deltaCodecConformance } from '@overdub/core/testing';
+import { testBlocksCodec } from './codec.ts';
+
+deltaCodecConformance('test-blocks', testBlocksCodec());
