@@ -13,7 +13,7 @@ import {
 } from '@overdub/core';
 import type { Appliance } from '../program/link/appliance.ts';
 import { codecsOf, imagerOf } from '../program/options.ts';
-import { nowNs } from '../program/tasks/perform.ts';
+import { nowNs } from '../program/tasks/context.ts';
 import { recordRestored, restoreImage } from '../program/transfer/restore.ts';
 import { takeSnapshot } from '../program/transfer/snapshot.ts';
 import { recordPath } from '../program/transfer/state.ts';

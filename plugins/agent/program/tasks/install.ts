@@ -4,8 +4,8 @@ import type { InstallResult, InstallTask } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
 import { recordRestored, restoreImage } from '../transfer/restore.ts';
 import { agentStateIn, placeAgent } from './agent-files.ts';
+import { requireImager, type TaskContext } from './context.ts';
 import { requireDisks, withDisk } from './disks.ts';
-import { requireImager, type TaskContext } from './perform.ts';
 import { restoreContext } from './restore.ts';
 
 export async function install(context: TaskContext, task: InstallTask): Promise<InstallResult> {

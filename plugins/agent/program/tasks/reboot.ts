@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import type { RebootTask } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
-import type { TaskContext } from './perform.ts';
+import type { TaskContext } from './context.ts';
 
 /** Time for the report to get out, seconds. */
 const GRACE_SECONDS = 3;

@@ -5,8 +5,8 @@ import type { RestoreResult, RestoreTask } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
 import { type RestoreContext, recordRestored, restoreImage } from '../transfer/restore.ts';
 import { agentStateIn, placeAgent } from './agent-files.ts';
+import { nowNs, requireImager, type TaskContext } from './context.ts';
 import { requireDisks, withDisk } from './disks.ts';
-import { nowNs, requireImager, type TaskContext } from './perform.ts';
 import { serverStateDir } from './snapshot.ts';
 import { takeVouched } from './vouched.ts';
 

@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import type { SnapshotResult, SnapshotTask } from '@overdub/core/agent';
 import { takeSnapshot } from '../transfer/snapshot.ts';
+import { nowNs, requireImager, type TaskContext } from './context.ts';
 import { requireDisks, withDisk } from './disks.ts';
-import { nowNs, requireImager, type TaskContext } from './perform.ts';
 import { vouch } from './vouched.ts';
 
 /** Where a server keeps its own hooks. */
