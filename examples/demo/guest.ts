@@ -12,10 +12,12 @@ export type LabExec = (
 export class Guest {
   readonly #exec: LabExec;
   readonly #sshKey: string;
+  readonly #address: string;
 
-  constructor(exec: LabExec, sshKey: string) {
+  constructor(exec: LabExec, sshKey: string, address: string = SERVER_ADDRESS) {
     this.#exec = exec;
     this.#sshKey = sshKey;
+    this.#address = address;
   }
 
   /** Standard output of a shell command run as root in the server. */
@@ -33,7 +35,7 @@ export class Guest {
         '-i',
         this.#sshKey,
         ...options.flatMap((option) => ['-o', option]),
-        `root@${SERVER_ADDRESS}`,
+        `root@${this.#address}`,
         script,
       ],
       { timeoutMs },
@@ -48,14 +50,14 @@ export class Guest {
 
   /** Body of the front page; rejects when nginx does not answer. */
   page(): Promise<string> {
-    return this.#exec(['curl', '-fsS', '--max-time', '20', `http://${SERVER_ADDRESS}/`]);
+    return this.#exec(['curl', '-fsS', '--max-time', '20', `http://${this.#address}/`]);
   }
 
   /** The server's public SSH host key, as a client sees it. */
   async hostKey(): Promise<string> {
-    const scanned = await this.#exec(['ssh-keyscan', '-T', '30', '-t', 'ed25519', SERVER_ADDRESS]);
+    const scanned = await this.#exec(['ssh-keyscan', '-T', '30', '-t', 'ed25519', this.#address]);
     const line = scanned.split('\n').find((text) => text.includes('ssh-ed25519'));
-    if (line === undefined) throw new Error(`no host key from ${SERVER_ADDRESS}`);
+    if (line === undefined) throw new Error(`no host key from ${this.#address}`);
     return line.split(' ').slice(1).join(' ').trim();
   }
 

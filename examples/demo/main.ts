@@ -3,9 +3,6 @@
  * leaves it running, `--report FILE` writes it as JSON. Exits 0 only if every check held.
  */
 
-import { mkdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createLab, type Lab } from '../../test/lab/index.ts';
 import { breakIn, rollback, showDifference } from './acts/break-in.ts';
@@ -15,7 +12,7 @@ import { importMaster, netboot, provision } from './acts/provision.ts';
 import { DemoAppliance, OVERDUB } from './appliance.ts';
 import { APPLIANCE_ADDRESS, MACHINES } from './cast.ts';
 import { Guest } from './guest.ts';
-import { buildDemoMaster, type DemoMaster } from './master.ts';
+import { buildDemoMaster, DEMO_HOOKS, type DemoMaster, demoCacheDirectory } from './master.ts';
 import { OverdubCommand } from './overdub.ts';
 import { type DemoReport, Playbill } from './report.ts';
 import type { Scene } from './scene.ts';
@@ -50,9 +47,8 @@ async function main(): Promise<number> {
 }
 
 async function play(bill: Playbill, lab: Lab, appliance: DemoAppliance, flags: Flags): Promise<void> {
-  const cache = cacheDirectory();
   const master = await bill.step('set the stage', async (stage) => {
-    const built = await buildDemoMaster(cache, join(import.meta.dirname, '../hooks/postgresql'), stage.say);
+    const built = await buildDemoMaster(demoCacheDirectory(), DEMO_HOOKS, stage.say);
     const ramdisk = await lab.exec([OVERDUB, 'ramdisk', 'build', '--json'], { timeoutMs: 1_800_000 });
     const { bytes } = JSON.parse(ramdisk) as { bytes: number };
     stage.check('the ramdisk is under 120 MB', bytes < 120e6, `${(bytes / 1e6).toFixed(0)} MB`);
@@ -99,14 +95,6 @@ async function leave(lab: Lab, appliance: DemoAppliance): Promise<void> {
   );
   console.log(`Consoles and disks: ${lab.dir}`);
   console.log(`The next demo removes it, or: ip netns pids overdub-${lab.name} names its processes.`);
-}
-
-function cacheDirectory(): string {
-  const base =
-    process.env.XDG_CACHE_HOME ?? (process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache'));
-  const directory = join(base, 'overdub', 'demo');
-  mkdirSync(directory, { recursive: true });
-  return directory;
 }
 
 function readFlags(): Flags | string {

@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -39,6 +40,16 @@ export interface DemoMaster {
   readonly sshKey: string;
 }
 
+/** Where masters are kept between runs: `$XDG_CACHE_HOME`, else `/var/cache` for root and `~/.cache` for others. */
+export function demoCacheDirectory(): string {
+  const base =
+    process.env.XDG_CACHE_HOME ?? (process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache'));
+  return join(base, 'overdub', 'demo');
+}
+
+/** The snapshot hooks that the master carries: the PostgreSQL example. */
+export const DEMO_HOOKS: string = resolve(import.meta.dirname, '../hooks/postgresql');
+
 /** Builds the master unless a cached one was made by this very recipe for this release of Debian. */
 export async function buildDemoMaster(
   cacheDir: string,
@@ -50,13 +61,11 @@ export async function buildDemoMaster(
   const suite = await hostSuite();
   const hooks = await readHooks(hooksDir);
   const recipe = JSON.stringify([
-    suite,
-    PACKAGES,
+    mmdebstrapArguments('overlay', suite, 'target'),
     DRIFT_PACKAGE,
     PAGE,
     hooks,
     await readFile(`${sshKey}.pub`, 'utf8'),
-    1,
   ]);
   const tar = join(cacheDir, `master-${createHash('sha256').update(recipe).digest('hex').slice(0, 16)}.tar`);
   if (existsSync(tar)) return { tar, sshKey };
@@ -87,6 +96,7 @@ function mmdebstrapArguments(overlay: string, suite: string, target: string): st
     '--dpkgopt=path-exclude=/usr/share/doc/*',
     `--customize-hook=sync-in ${overlay} /`,
     '--customize-hook=chroot "$1" chown -R root:root /root /etc/overdub /opt/packages',
+    '--customize-hook=chroot "$1" chmod 755 /',
     '--customize-hook=chroot "$1" chmod 700 /root/.ssh',
     suite,
     target,
@@ -95,7 +105,7 @@ function mmdebstrapArguments(overlay: string, suite: string, target: string): st
 
 /** A tree laid over the master: the administrator's key, the page, the snapshot hooks, the drift package. */
 async function writeOverlay(overlay: string, sshKey: string, hooks: readonly HookFile[]): Promise<void> {
-  await mkdir(join(overlay, 'root/.ssh'), { recursive: true, mode: 0o700 });
+  await mkdir(join(overlay, 'root/.ssh'), { recursive: true });
   await copyFile(`${sshKey}.pub`, join(overlay, 'root/.ssh/authorized_keys'));
   await mkdir(join(overlay, 'etc/overdub'), { recursive: true });
   await mkdir(join(overlay, 'var/www/html'), { recursive: true });
