@@ -59,7 +59,7 @@ export async function loadBases(
   ask: (content: ContentRef) => AsyncIterable<Uint8Array>,
 ): Promise<Bases> {
   const withBefore = files.filter((file) => (file.before?.bytes ?? 0) > 0).slice(0, BASE_LIMIT);
-  const signed: { readonly file: ChangedFile; readonly base: SignedBase }[] = [];
+  const signed: SignedFile[] = [];
   let bytes = 0;
   for (const file of withBefore) {
     if (store === undefined || bytes >= MAX_SIGNATURE_BYTES) break;
@@ -68,18 +68,34 @@ export async function loadBases(
     bytes += signature.length;
     signed.push({ file, base: { signature, baseBytes: (file.before as ContentRef).bytes } });
   }
-  const virtual = new Set(signed.map(({ file }) => file));
+  const index = store === undefined ? undefined : await indexOver(store, signed);
+  const virtual = new Set(index === undefined ? [] : signed.map(({ file }) => file));
   const order = [...virtual, ...withBefore.filter((file) => !virtual.has(file))];
-  const index =
-    store === undefined || signed.length === 0
-      ? undefined
-      : new GrowingIndex(store.feature, await store.feature.index(signed.map(({ base }) => base)));
   return {
     files: order.map(({ entry, before }) => ({ path: entry.path, digest: (before as ContentRef).digest })),
     virtual: virtual.size,
     near: new Map(order.map(({ entry }, at) => [entry.path, at])),
     ...(index === undefined ? {} : { index }),
   };
+}
+
+interface SignedFile {
+  readonly file: ChangedFile;
+  readonly base: SignedBase;
+}
+
+/** Without an index the files are sent whole: a signature that power loss cut short must not fail a snapshot. */
+async function indexOver(
+  store: SignatureStore,
+  signed: readonly SignedFile[],
+): Promise<GrowingIndex | undefined> {
+  if (signed.length === 0) return undefined;
+  try {
+    return new GrowingIndex(store.feature, await store.feature.index(signed.map(({ base }) => base)));
+  } catch {
+    await store.forget(signed.map(({ file }) => (file.before as ContentRef).digest));
+    return undefined;
+  }
 }
 
 async function signatureOf(

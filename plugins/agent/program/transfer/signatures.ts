@@ -1,7 +1,7 @@
 /**
- * Signatures of large files, kept by content digest, so that the next change travels as a delta without the old
- * bytes at hand. Only a cache: one that is absent is asked of the appliance, or the file is sent whole; a wrong
- * one makes a delta that the appliance refuses.
+ * Signatures of large files, kept by codec and content digest, so that the next change travels as a delta without
+ * the old bytes at hand. Only a cache: one that is absent is asked of the appliance, or the file is sent whole; an
+ * unreadable one is forgotten, a wrong one makes a delta that the appliance refuses.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -43,11 +43,16 @@ export function signingCodec(codecs: readonly DeltaCodec[]): DeltaCodec | undefi
 }
 
 export class SignatureStore {
+  readonly #all: string;
+  readonly #own: string;
   readonly #dir: string;
   readonly feature: SignatureFeature;
 
   constructor(dir: string, codec: DeltaCodec & { readonly signatures: SignatureFeature }) {
-    this.#dir = join(dir, 'signatures');
+    this.#all = join(dir, 'signatures');
+    // A codec cannot read another's: the appliance's configuration may change under a running server.
+    this.#own = `${codec.name}-${codec.formatVersion}`;
+    this.#dir = join(this.#all, this.#own);
     this.feature = codec.signatures;
   }
 
@@ -93,6 +98,11 @@ export class SignatureStore {
     await rename(part, join(this.#dir, digest));
   }
 
+  /** Removes signatures that turned out to be unreadable. */
+  async forget(digests: readonly Digest[]): Promise<void> {
+    for (const digest of digests) await rm(join(this.#dir, digest), { force: true });
+  }
+
   /** Keeps the signatures of these contents, newest files first, up to the bound; removes all others. */
   async prune(contents: ReadonlyMap<Digest, bigint>): Promise<void> {
     const names = await readdir(this.#dir).catch(() => [] as string[]);
@@ -106,6 +116,9 @@ export class SignatureStore {
       if (total <= STORE_BYTES) kept.add(name);
     }
     for (const name of names) if (!kept.has(name)) await rm(join(this.#dir, name), { force: true });
+    for (const other of await readdir(this.#all).catch(() => [] as string[])) {
+      if (other !== this.#own) await rm(join(this.#all, other), { recursive: true, force: true });
+    }
   }
 }
 
