@@ -107,14 +107,21 @@ function take(queue: Uint8Array[], length: number): Buffer {
   return out;
 }
 
-/** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */
-export function compressFrames(frames: AsyncIterable<Uint8Array>, level = 6): Readable {
-  const params = {
-    [constants.ZSTD_c_compressionLevel]: level,
+/** How much memory and time a body's compression may take: uploads gain most, answers must be cheap to make. */
+export type BodyEffort = 'upload' | 'light';
+
+const EFFORTS: Readonly<Record<BodyEffort, Readonly<Record<number, number>>>> = {
+  upload: {
+    [constants.ZSTD_c_compressionLevel]: 6,
     [constants.ZSTD_c_windowLog]: WINDOW_LOG,
     [constants.ZSTD_c_enableLongDistanceMatching]: 1,
-  };
-  const compress = createZstdCompress({ params });
+  },
+  light: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_windowLog]: 21 },
+};
+
+/** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */
+export function compressFrames(frames: AsyncIterable<Uint8Array>, effort: BodyEffort): Readable {
+  const compress = createZstdCompress({ params: EFFORTS[effort] });
   return pipeline(frames, compress, () => undefined) as unknown as Readable;
 }
 

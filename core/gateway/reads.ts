@@ -12,7 +12,7 @@ import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
 import type { Session } from './sessions.ts';
-import { smallestDelta } from './smallest-delta.ts';
+import { wireDelta } from './wire-delta.ts';
 
 /** Signatures that one request may carry, bytes. */
 const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
@@ -143,7 +143,7 @@ export class Reads {
     }
     const codecs = (await this.#options.codecs()).filter((codec) => grant.head.codecs?.includes(codec.name));
     const targetBytes = await this.#join(target);
-    const best = await smallestDelta(codecs, await this.#join(base), targetBytes);
+    const best = await wireDelta(codecs, await this.#join(base), targetBytes);
     if (best === undefined) {
       yield* this.#raw(target);
       return;

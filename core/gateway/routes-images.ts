@@ -22,7 +22,7 @@ export function addImageRoutes(server: FastifyInstance, rooms: Rooms): void {
     read: (session: Session, body: Readable) => Promise<AsyncIterable<Uint8Array>>,
   ): Promise<Readable> => {
     const frames = await withSession(rooms, request, (session) => read(session, request.body as Readable));
-    return compressFrames(keepAlive(rooms, request, frames));
+    return compressFrames(keepAlive(rooms, request, frames), 'light');
   };
 
   server.post('/images/manifest', READ_LIMIT, async (request, reply) =>
@@ -42,7 +42,7 @@ export function addImageRoutes(server: FastifyInstance, rooms: Rooms): void {
     const frames = await withSession(rooms, request, (session) =>
       reads.signature(session, image, content, codec, WIRE_BLOCK_BYTES),
     );
-    return reply.type(FRAMES_TYPE).send(compressFrames(keepAlive(rooms, request, frames)));
+    return reply.type(FRAMES_TYPE).send(compressFrames(keepAlive(rooms, request, frames), 'light'));
   });
 }
 

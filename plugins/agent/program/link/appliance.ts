@@ -138,7 +138,7 @@ export class Appliance {
   /** Not repeated by itself: what arrived is not asked for in the next offer. */
   async upload(transfer: string, frames: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     const path = `/agent/v1/transfers/${transfer}/upload`;
-    const body = compressFrames(frames);
+    const body = compressFrames(frames, 'upload');
     try {
       await this.#http.json({ method: 'POST', path, body, type: FRAMES_TYPE, signal, ...this.#bearer() });
     } finally {
@@ -159,7 +159,7 @@ export class Appliance {
   ): AsyncGenerator<Frame> {
     const path = `/agent/v1/images/${what}`;
     const stream = await this.#retry(signal, async (bearer) => {
-      const body = compressFrames(request());
+      const body = compressFrames(request(), 'light');
       return await this.#http.stream({ method: 'POST', path, body, type: FRAMES_TYPE, bearer, signal });
     });
     yield* this.#frames(stream);

@@ -23,6 +23,7 @@ Nice=5
 IOSchedulingClass=best-effort
 IOSchedulingPriority=6
 MemoryMax=300M
+Environment=MALLOC_ARENA_MAX=1
 
 [Install]
 WantedBy=multi-user.target

@@ -3,9 +3,9 @@
 import type { ChunkRef, ContentRef } from '@overdub/core/agent';
 
 /** Targets of one delta, bytes; a single larger chunk stands alone. */
-const MAX_RUN_BYTES = 3 * 1024 * 1024;
+const MAX_RUN_BYTES = 2 * 1024 * 1024;
 /** A base reaches so far beyond the place where the target lies, bytes. */
-const MARGIN_BYTES = 512 * 1024;
+const MARGIN_BYTES = 128 * 1024;
 
 /** A part of a target, in order. Offsets are into the present content. */
 export type Segment =
