@@ -6,6 +6,8 @@ import {
   bootRequest,
   factsOf,
   type Ground,
+  MAC_1,
+  MAC_2,
   newGround,
   newWorld,
   runningServer,
@@ -13,8 +15,6 @@ import {
   type World,
 } from './fixture.ts';
 
-const MAC_1 = '52:54:00:00:00:01';
-const MAC_2 = '52:54:00:00:00:02';
 const IP = { ip: '10.0.0.9' };
 
 let ground: Ground;

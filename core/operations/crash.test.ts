@@ -7,6 +7,8 @@ import {
   acceptedMachine,
   bootableImage,
   type Ground,
+  MAC_1,
+  MAC_2,
   newGround,
   newWorld,
   runningServer,
@@ -15,8 +17,6 @@ import {
   webMaster,
 } from './fixture.ts';
 
-const MAC_1 = '52:54:00:00:00:01';
-const MAC_2 = '52:54:00:00:00:02';
 /** Far more writes than any of these operations makes. */
 const TOO_MANY = 80;
 

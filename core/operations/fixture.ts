@@ -13,6 +13,7 @@ import type { Event } from '../domain/event.ts';
 import type { MachineFacts } from '../domain/machine.ts';
 import type { Entry, ManifestRef } from '../domain/manifest.ts';
 import type { Operation } from '../domain/operation.ts';
+import type { InstallTask } from '../domain/protocol.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import { createHooks } from '../hooks/attribution.ts';
 import { netbootService } from '../netboot/service.ts';
@@ -36,6 +37,8 @@ import type { OperationServices } from './services.ts';
 import { snapshot } from './snapshot.ts';
 
 export const MIB = 1024 * 1024;
+export const MAC_1 = '52:54:00:00:00:01';
+export const MAC_2 = '52:54:00:00:00:02';
 
 export interface World {
   readonly catalogue: Catalogue;
@@ -314,10 +317,19 @@ export async function until(world: World, condition: () => boolean | Promise<boo
   throw new Error('it never came to that');
 }
 
+/** What the agents carried out, in order; a reboot with where to. */
+export function taskNames({ agents }: World): string[] {
+  return agents.done.map((task) => (task.kind === 'reboot' ? `reboot-${task.to}` : task.kind));
+}
+
+export function installTasks({ agents }: World): InstallTask[] {
+  return agents.done.filter((task): task is InstallTask => task.kind === 'install');
+}
+
 /** A world in which `web-1` runs on a machine. */
 export async function runningServer(
   world: World,
-  mac = '52:54:00:00:00:01',
+  mac = MAC_1,
 ): Promise<{ machineId: string; provisioned: Operation }> {
   await webMaster(world);
   const machineId = await acceptedMachine(world, mac);
