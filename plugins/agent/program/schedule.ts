@@ -11,6 +11,8 @@ export class Schedule {
   readonly #path: string;
   readonly #clock: Clock;
   #lastRun: number | undefined;
+  /** Of a server that never ran: fixed when its schedule is first seen, or it would move along with the clock. */
+  #firstDue: number | undefined;
   #notBefore = 0;
   #offset = 0;
   #orders: Pick<Orders, 'schedule' | 'server'> = {};
@@ -35,9 +37,14 @@ export class Schedule {
   /** The server to take a snapshot of, and in how many milliseconds; undefined without a schedule. */
   due(): { readonly server: string; readonly inMs: number } | undefined {
     const { schedule, server } = this.#orders;
-    if (schedule === undefined || server === undefined) return undefined;
+    if (schedule === undefined || server === undefined) {
+      this.#firstDue = undefined;
+      return undefined;
+    }
     const now = this.#clock.now() + this.#offset;
-    const at = Math.max(nextRun(schedule, this.#lastRun, server, now), this.#notBefore);
+    const next = nextRun(schedule, this.#lastRun, server, now);
+    if (this.#lastRun === undefined) this.#firstDue ??= next;
+    const at = Math.max(this.#lastRun === undefined ? (this.#firstDue ?? next) : next, this.#notBefore);
     return { server, inMs: Math.max(0, at - now) };
   }
 
