@@ -33,7 +33,7 @@ export async function drift(scene: Scene, stage: Stage): Promise<void> {
     `create table orders(id int primary key, what text); insert into orders select g, 'order ' || g from generate_series(1, ${ORDERS}) g`,
   );
   await guest.sh(
-    'systemd-run --quiet --unit=load --uid=postgres sh -c "exec /usr/lib/postgresql/*/bin/pgbench -n -c 2 -T 3600 -R 20 shop"',
+    'systemd-run --quiet --unit=load --uid=postgres sh -c "exec /usr/lib/postgresql/*/bin/pgbench -n -c 1 -T 3600 -R 5 shop"',
   );
   stage.check('the package runs', (await guest.sh('hello')).includes('Hello'), 'hello');
   stage.check('the page was changed by its owner', (await guest.page()).includes('version 2'));
