@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { digestOf } from './content-ref.ts';
+import { DigestSet, digestBytes, packDigests, unpackDigests } from './digest-set.ts';
+import { compressFrames, encodeFrame, FRAME, parseFrames, readBody, requestFrames } from './frames.ts';
+import { cut } from './pieces.ts';
+
+async function* inPieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
+}
+
+async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of source) found.push(item);
+  return found;
+}
+
+describe('frames', () => {
+  it('come out as they went in, however the stream is cut', async () => {
+    const frames = fc.array(
+      fc.record({ type: fc.integer({ min: 1, max: 255 }), payload: fc.uint8Array({ maxLength: 300 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(frames, fc.integer({ min: 1, max: 50 }), async (list, length) => {
+        const bytes = Buffer.concat(list.flatMap((frame) => encodeFrame(frame.type, frame.payload)));
+        const read = await all(parseFrames(inPieces(bytes, length)));
+        expect(read.map((frame) => [frame.type, [...frame.payload]])).toEqual(
+          list.map((frame) => [frame.type, [...frame.payload]]),
+        );
+      }),
+    );
+  });
+
+  it('travel compressed, with a head and an end', async () => {
+    const payload = randomBytes(3_000_000);
+    const body = compressFrames(requestFrames({ hello: 1 }, encodeFrame(FRAME.chunk, payload)), 'upload');
+    const [head, chunk, ...rest] = await all(readBody(body));
+    expect(Buffer.from(head?.payload ?? []).toString()).toBe('{"hello":1}');
+    expect(Buffer.from(chunk?.payload ?? []).equals(payload)).toBe(true);
+    expect(rest).toEqual([]);
+  });
+
+  it('carry a sender’s failure as its error', async () => {
+    const failure = JSON.stringify({ code: 'NOT_FOUND', message: 'gone', remedy: 'look' });
+    const sent = (async function* () {
+      yield* encodeFrame(FRAME.failure, failure);
+    })();
+    await expect(all(readBody(compressFrames(sent, 'light')))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'gone',
+    });
+  });
+
+  it('cost about their content once, not again for each repetition', async () => {
+    const payload = randomBytes(200_000);
+    const frames = Array.from({ length: 20 }, () => encodeFrame(FRAME.chunk, payload)).flat();
+    const parts = await all(compressFrames(requestFrames({}, frames), 'upload'));
+    expect(Buffer.concat(parts).length).toBeLessThan(210_000);
+  });
+});
+
+describe('cutting a stream', () => {
+  it('gives chunks of the lengths asked for, and refuses any other sum', async () => {
+    const bytes = randomBytes(1000);
+    const chunks = await all(cut(inPieces(bytes, 7), [1, 500, 499]));
+    expect(chunks.map((chunk) => chunk.length)).toEqual([1, 500, 499]);
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+    await expect(all(cut(inPieces(bytes, 7), [999]))).rejects.toThrow(/more than it announced/);
+    await expect(all(cut(inPieces(bytes, 7), [1001]))).rejects.toThrow(/less than it announced/);
+  });
+});
+
+describe('a set of digests', () => {
+  it('holds what was added and nothing else, in about fifty bytes each', () => {
+    const set = new DigestSet();
+    const digests = Array.from({ length: 20_000 }, (_, n) => digestOf(Buffer.from(String(n))));
+    for (const digest of digests) set.add(digest);
+    for (const digest of digests) set.add(digest);
+    expect(set.size).toBe(20_000);
+    expect(digests.every((digest) => set.has(digest))).toBe(true);
+    expect(set.has(digestOf(Buffer.from('another')))).toBe(false);
+    expect(set.bytes / set.size).toBeLessThan(60);
+  });
+
+  it('finds digests that begin alike', () => {
+    const set = new DigestSet();
+    const alike = ['a', 'b', 'c'].map((end) => `${'0'.repeat(63)}${end}`);
+    for (const digest of alike) set.add(digest);
+    expect(alike.map((digest) => set.has(digest))).toEqual([true, true, true]);
+    expect(set.has('0'.repeat(64))).toBe(false);
+  });
+
+  it('packs and unpacks lists', () => {
+    const digests = [digestOf(Buffer.from('a')), digestOf(Buffer.from('b'))];
+    expect(unpackDigests(packDigests(digests))).toEqual(digests);
+    expect(unpackDigests(digestBytes(digests[0] as string).subarray(1))).toBeUndefined();
+  });
+});
