@@ -267,7 +267,7 @@ describe('a full store', () => {
     };
     await expect(ingest()).rejects.toMatchObject({
       code: 'REPOSITORY_FULL',
-      remedy: expect.stringContaining('Remove snapshots'),
+      remedy: expect.stringMatching(/Make room on the disk.*larger disk/),
     });
     await expect(session.flush()).rejects.toMatchObject({ code: 'REPOSITORY_FULL' });
     await expect(session.missing([])).rejects.toMatchObject({ code: 'REPOSITORY_FULL' });

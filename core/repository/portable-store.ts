@@ -155,7 +155,8 @@ function codedError(error: unknown, what: string): OverdubError {
     return make(
       'REPOSITORY_FULL',
       `The repository has no room left (${detail}); nothing was committed.`,
-      'Remove snapshots (overdub snapshot remove, a tighter retention) and prune, or give it a larger disk.',
+      'Make room on the disk of the repository, or move the repository to a larger disk, then repeat the operation. ' +
+        'What was committed before is untouched. Removing snapshots frees no room yet.',
     );
   }
   if (error instanceof BlobStoreLocked || nameOf(error) === 'BlobStoreLocked') {

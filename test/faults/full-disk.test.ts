@@ -59,7 +59,7 @@ async function fillDisk(): Promise<void> {
   }
 }
 
-const FULL = { says: /no room left.*nothing was committed/, helps: /Remove snapshots.*larger disk/ };
+const FULL = { says: /no room left.*nothing was committed/, helps: /Make room on the disk.*larger disk/ };
 
 /** The repository on the small disk; the appliance's state there too, as by default, or elsewhere. */
 describe.skipIf(!isRoot).each([
