@@ -53,7 +53,7 @@ export interface Machine {
   readonly arch?: Arch;
   readonly firmware?: Firmware;
   readonly admission: Admission;
-  /** Why it is held or rejected, for people. */
+  /** Why it is held or rejected, for people; see `isHeldAsStale` for one that is accepted and held all the same. */
   readonly admissionReason?: string;
   /** Who accepted or rejected it by hand; absent while `discovery.admit` decides. */
   readonly admissionBy?: string;
@@ -66,6 +66,14 @@ export interface Machine {
   readonly diskPin?: string;
   readonly firstSeenAt: string;
   readonly lastSeenAt: string;
+}
+
+/** How `admissionReason` begins while a machine is held because its assignment passed on; a new one clears it. */
+export const STALE_REASON = 'held:';
+
+/** Is it held, whatever its admission says, because the server it carries has passed on to another machine? */
+export function isHeldAsStale(machine: Pick<Machine, 'admissionReason' | 'serverName'>): boolean {
+  return machine.serverName !== undefined && machine.admissionReason?.startsWith(STALE_REASON) === true;
 }
 
 /** Lower-cases and checks a MAC address; `undefined` if it is not one. Accepts `:` and `-`. */

@@ -2,12 +2,12 @@
 
 import type { TokenInfo } from '../contracts/control.ts';
 import type { AgentIdentity } from '../contracts/gateway.ts';
-import { type Machine, type MachineFacts, normalizeMac } from '../domain/machine.ts';
+import { type Machine, type MachineFacts, normalizeMac, STALE_REASON } from '../domain/machine.ts';
 import type { Hello, Welcome } from '../domain/protocol.ts';
 import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import type { Sighting } from '../hooks/hooks.ts';
-import { isCurrent, isStale, STALE_REASON } from './assignment.ts';
+import { isCurrent, isStale } from './assignment.ts';
 import type { Engine } from './engine.ts';
 import type { OperationServices } from './services.ts';
 

@@ -1,13 +1,10 @@
 /** Which machine a server runs on. Each assignment has a generation; one server never runs twice. */
 
 import type { Catalogue } from '../catalogue/catalogue.ts';
-import type { Machine } from '../domain/machine.ts';
+import { type Machine, STALE_REASON } from '../domain/machine.ts';
 import type { Server, ServerState } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import type { OperationServices } from './services.ts';
-
-/** How the reason of a machine begins that is held because its assignment passed on; a new claim clears it. */
-export const STALE_REASON = 'held:';
 
 /** Does the machine carry what it was assigned, and not an assignment that has passed on? */
 export function isCurrent(machine: Machine, server: Server | undefined): server is Server {

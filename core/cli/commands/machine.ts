@@ -1,4 +1,4 @@
-import type { Machine } from '../../domain/machine.ts';
+import { isHeldAsStale, type Machine } from '../../domain/machine.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
 import { facts, safe, size, table, time } from '../format.ts';
@@ -31,7 +31,7 @@ export const machineCommands: readonly Command[] = [
       const rows = machines.map((machine) => [
         machine.name,
         machine.macs[0] ?? '-',
-        machine.admission,
+        standing(machine),
         machine.serverName ?? '-',
         machine.firmware ?? '-',
         time(machine.lastSeenAt),
@@ -115,6 +115,16 @@ function labels({ labels: given }: Machine): string {
     .join(' ');
 }
 
+/** An accepted machine whose assignment passed on is held all the same; the reason says so, from its first word on. */
+function standing(machine: Machine): string {
+  return isHeldAsStale(machine) ? safe(machine.admissionReason ?? 'held') : machine.admission;
+}
+
+function admission(machine: Machine): string {
+  if (isHeldAsStale(machine)) return standing(machine);
+  return [machine.admission, machine.admissionReason].filter(Boolean).join(': ');
+}
+
 function details(machine: Machine): string {
   const { facts: hardware } = machine;
   return facts([
@@ -122,7 +132,7 @@ function details(machine: Machine): string {
     ['id', machine.id],
     ['macs', machine.macs.join(' ')],
     ['uuid', machine.uuid],
-    ['admission', [machine.admission, machine.admissionReason].filter(Boolean).join(': ')],
+    ['admission', admission(machine)],
     ['server', machine.serverName],
     ['generation', machine.generation],
     ['labels', labels(machine)],

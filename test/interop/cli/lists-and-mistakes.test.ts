@@ -1,4 +1,4 @@
-import { type ApplianceControl, OverdubError } from '@overdub/core';
+import { type ApplianceControl, type Machine, OverdubError } from '@overdub/core';
 import Fastify from 'fastify';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as records from '../../../plugins/api-http/testing/records.ts';
@@ -63,6 +63,47 @@ describe('lists', () => {
     expect(text.out).toContain(expected);
     const json = await overdub(...line.split(' '), '--json');
     expect(JSON.parse(json.out)).toBeTypeOf('object');
+  });
+});
+
+describe('a machine whose assignment has passed on', () => {
+  const reason = 'held: it carries assignment 1 of web-1, which is at 2 now';
+  const stale: Machine = {
+    ...records.machine,
+    admission: 'accepted',
+    admissionReason: reason,
+    serverName: 'web-1',
+    generation: 1,
+  };
+  const fresh: Machine = { ...stale, name: 'machine-0d0b02', admissionReason: 'accepted by ann' };
+  const lineOf = (out: string, name: string) => out.split('\n').find((line) => line.includes(name));
+
+  test('is held in the list, with the reason; others are as they were admitted', async () => {
+    const { overdub } = await appliance({ listMachines: async () => [stale, fresh] });
+    const { out } = await overdub('machine', 'list');
+    expect(lineOf(out, stale.name)).toContain(`  ${reason}  web-1`);
+    expect(lineOf(out, stale.name)).not.toContain('accepted');
+    expect(lineOf(out, fresh.name)).toMatch(/ {2}accepted +web-1/);
+    expect(lineOf(out, fresh.name)).not.toContain('by ann');
+  });
+
+  test('is held in its details, and not in one breath accepted', async () => {
+    const { overdub } = await appliance({ getMachine: async () => stale });
+    expect(lineOf((await overdub('machine', 'show', stale.name)).out, 'admission')).toMatch(
+      new RegExp(`^admission +${reason}$`),
+    );
+  });
+
+  test('that carries nothing any more shows its admission', async () => {
+    const { serverName: _released, generation: _its, ...free } = stale;
+    const { overdub } = await appliance({ listMachines: async () => [free] });
+    expect(lineOf((await overdub('machine', 'list')).out, free.name)).toMatch(/ {2}accepted +-/);
+  });
+
+  test('keeps both facts in JSON', async () => {
+    const { overdub } = await appliance({ listMachines: async () => [stale] });
+    const { out } = await overdub('machine', 'list', '--json');
+    expect(JSON.parse(out)).toEqual([stale]);
   });
 });
 
