@@ -11,7 +11,10 @@ export interface StepContext {
   /** Adds to the operation's memory; durable when it resolves. */
   remember(facts: Readonly<Record<string, unknown>>): Promise<void>;
   progress(progress: Progress): void;
-  /** Says what somebody has to do (`waiting`); without text, that it has been done (`running`). */
+  /**
+   * Says what somebody has to do (`waiting`); without text, that it has been done (`running`). Progress and the end
+   * of the step say so too.
+   */
   attention(text?: string): Promise<void>;
 }
 

@@ -17,6 +17,7 @@ export interface LiveOperation {
   active: boolean;
   change(patch: Partial<Operation> | ((operation: Operation) => Operation)): Promise<void>;
   changeStep(index: number, patch: Partial<OperationStep>): Promise<void>;
+  /** Also takes a plea back: whoever was waited for is at work. */
   progress(index: number, progress: Progress, nowMs: number): void;
   watch(listener: (operation: Operation) => void): () => void;
 }
@@ -55,9 +56,10 @@ export function liveOperation(
     },
     changeStep: (index, patch) => live.change({ steps: withStep(index, patch) }),
     progress(index, progress, nowMs) {
-      operation = { ...operation, steps: withStep(index, { progress }) };
+      const pleaded = operation.attention !== undefined;
+      operation = { ...withoutPlea(operation), steps: withStep(index, { progress }) };
       tell();
-      if (nowMs - progressSavedAt < PROGRESS_SAVE_MS) return;
+      if (!pleaded && nowMs - progressSavedAt < PROGRESS_SAVE_MS) return;
       progressSavedAt = nowMs;
       save().catch(onSaveFailure);
     },
@@ -67,6 +69,11 @@ export function liveOperation(
     },
   };
   return live;
+}
+
+/** Nobody is waited for any more. */
+export function withoutPlea({ attention: _plea, ...operation }: Operation): Operation {
+  return operation.state === 'waiting' ? { ...operation, state: 'running' } : operation;
 }
 
 export function isOpen(operation: Operation): boolean {

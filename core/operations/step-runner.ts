@@ -1,16 +1,21 @@
 /** One step of an operation: deadline, retries with back-off, and a record of each attempt. */
 
 import type { Clock } from '../contracts/clock.ts';
+import type { Operation } from '../domain/operation.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import type { StepContext, StepDefinition } from './definition.ts';
-import type { LiveOperation } from './live-operation.ts';
+import { type LiveOperation, withoutPlea } from './live-operation.ts';
 
 /** How often a step is tried again after the agent went away, and how long is waited in between. */
 const RETRIES = 5;
 const FIRST_BACKOFF_MS = 2000;
 const LONGEST_BACKOFF_MS = 60_000;
 
-/** Runs the step until it is done; rejects with an OverdubError, the step marked failed unless the engine stops. */
+/**
+ * Runs the step until it is done; rejects with an OverdubError, the step marked failed unless the engine stops.
+ * While it is tried again because its agent is away, the operation says so: `waiting`, until the agent reports
+ * progress or the step ends.
+ */
 export async function runStep(
   live: LiveOperation,
   index: number,
@@ -25,6 +30,11 @@ export async function runStep(
       const reason = live.abort.signal.aborted ? live.abort.signal.reason : error;
       const coded = toOverdubError(reason, 'INTERNAL', 'Please report it with the log of the appliance.');
       if (live.abort.signal.aborted || failures >= RETRIES || coded.code !== 'AGENT_LOST') throw coded;
+      await live.change((operation) => ({
+        ...operation,
+        state: 'waiting',
+        attention: plea(operation, step),
+      }));
       await clock.sleep(Math.min(FIRST_BACKOFF_MS * 2 ** failures, LONGEST_BACKOFF_MS), live.abort.signal);
     }
   }
@@ -57,6 +67,7 @@ async function attempt(
   } finally {
     ended.abort();
   }
+  if (live.operation.attention !== undefined) await live.change(withoutPlea);
   await live.changeStep(index, { state: 'done', endedAt: now() });
 }
 
@@ -72,10 +83,8 @@ function stepContext(live: LiveOperation, index: number, signal: AbortSignal, cl
       if (!signal.aborted) live.progress(index, progress, clock.now());
     },
     attention: (text) =>
-      live.change(({ attention: _before, ...operation }) =>
-        text === undefined
-          ? { ...operation, state: 'running' }
-          : { ...operation, state: 'waiting', attention: text },
+      live.change((operation) =>
+        text === undefined ? withoutPlea(operation) : { ...operation, state: 'waiting', attention: text },
       ),
   };
 }
@@ -88,6 +97,17 @@ function rejectOn(signal: AbortSignal, ended: AbortSignal): Promise<never> {
     signal.addEventListener('abort', abort, { once: true });
     ended.addEventListener('abort', () => signal.removeEventListener('abort', abort), { once: true });
   });
+}
+
+/** What is waited for, and what somebody can do about it. */
+function plea({ server, machineId }: Operation, step: StepDefinition): string {
+  const gone = (of: string) =>
+    `Waiting for the agent of ${of}: it went silent in the step ${step.name}, which goes on when it is back.`;
+  const look = 'is on and reaches the appliance, and power-cycle it if it hangs.';
+  if (server !== undefined) {
+    return `${gone(server)} Look whether its machine (overdub server show ${server}) ${look}`;
+  }
+  return `${gone(machineId === undefined ? 'a machine' : `machine ${machineId}`)} Look whether the machine ${look}`;
 }
 
 function overdue(step: StepDefinition): OverdubError {
