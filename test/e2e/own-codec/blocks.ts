@@ -81,10 +81,7 @@ export class BlockIndex implements SignatureIndex {
   #group(length: number): Group {
     const known = this.#groups.get(length);
     if (known !== undefined) return known;
-    const leaving = Array.from({ length: length - 1 }).reduce<number>(
-      (power) => Math.imul(power, FACTOR),
-      1,
-    );
+    const leaving = Array.from({ length: length - 1 }).reduce<number>((power) => Math.imul(power, FACTOR), 1);
     const group: Group = { length, leaving, blocks: [], byHash: new Map() };
     this.#groups.set(length, group);
     return group;
