@@ -108,11 +108,17 @@ export class LabProcess {
   /** Asks it to end, and insists after `graceMs`. */
   async stop(graceMs = 10_000): Promise<void> {
     if (this.#ended) return;
-    signalProcess(this.id, 'SIGTERM');
-    const ended = await Promise.race([this.exited.then(() => true), sleep(graceMs, false, { ref: false })]);
-    if (!ended) {
-      signalProcess(this.id, 'SIGKILL');
-      await this.exited;
+    // The child does not keep us running, so that a forgotten one hangs nobody; while we wait for its end, this does.
+    const awake = setInterval(() => undefined, 1000);
+    try {
+      signalProcess(this.id, 'SIGTERM');
+      const ended = await Promise.race([this.exited.then(() => true), sleep(graceMs, false, { ref: false })]);
+      if (!ended) {
+        signalProcess(this.id, 'SIGKILL');
+        await this.exited;
+      }
+    } finally {
+      clearInterval(awake);
     }
   }
 }
