@@ -16,6 +16,8 @@ import type { Session } from './sessions.ts';
 
 /** Longest wait of one poll, seconds: proxies close idle connections after a minute. */
 const MAX_WAIT_SECONDS = 50;
+/** The same for a held machine, which should soon show on its console that it was accepted. */
+const HELD_WAIT_SECONDS = 5;
 /** A snapshot that an agent began by itself is given up after this silence. */
 const OWN_ABSENCE_MS = 60_000;
 
@@ -48,10 +50,11 @@ export function addSessionRoutes(server: FastifyInstance, rooms: Rooms): void {
 
   server.get<{ Querystring: { wait?: string } }>('/task', (request, reply) =>
     withSession(rooms, request, async (session): Promise<Orders> => {
-      const wait = Math.min(Math.max(Number(request.query.wait ?? 0) || 0, 0), MAX_WAIT_SECONDS);
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
       await sessions.refresh(session);
+      const longest = session.identity.standing === 'held' ? HELD_WAIT_SECONDS : MAX_WAIT_SECONDS;
+      const wait = Math.min(Math.max(Number(request.query.wait ?? 0) || 0, 0), longest);
       const task = await jobs.next(session, wait * 1000, AbortSignal.any([gone.signal, rooms.closing]));
       const { standing, machineName, server: name, schedule } = session.welcome;
       const bundle = await options.bundle?.();

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
+import type { AgentBundle } from '../../core/contracts/agent-bundle.ts';
 import type { AgentIdentity, AgentPolicy, Gateway } from '../../core/contracts/gateway.ts';
 import type { Repository } from '../../core/contracts/repository.ts';
 import type { RestoreTask, SnapshotTask } from '../../core/domain/protocol.ts';
@@ -136,14 +137,17 @@ export class World {
   gateway!: Gateway;
   server!: FastifyInstance;
   url = '';
+  /** What agents fetch; set before `start`. */
+  bundle: (() => Promise<AgentBundle>) | undefined;
   readonly #appliances: Appliance[] = [];
 
   private constructor(dir: string) {
     this.dir = dir;
   }
 
-  static async create(): Promise<World> {
+  static async create(bundle?: () => Promise<AgentBundle>): Promise<World> {
     const world = new World(await mkdtemp(join(tmpdir(), 'overdub-agent-')));
+    world.bundle = bundle;
     await world.start();
     return world;
   }
@@ -160,6 +164,7 @@ export class World {
       clock,
       log: silent,
       codecs: async () => codecs,
+      ...(this.bundle === undefined ? {} : { bundle: this.bundle }),
     });
     this.server = fastify({ forceCloseConnections: true });
     await this.gateway.register(this.server);

@@ -30,6 +30,7 @@ export interface WorkContext {
 export class Work {
   readonly #context: WorkContext;
   #said = '';
+  #asked = false;
 
   constructor(context: WorkContext) {
     this.#context = context;
@@ -54,7 +55,9 @@ export class Work {
     const { signal } = options;
     const due = schedule.due();
     const wait = Math.min(POLL_SECONDS, Math.ceil((due?.inMs ?? Number.POSITIVE_INFINITY) / 1000));
-    const orders = await appliance.orders(wait, signal);
+    // The first answer comes at once: it brings the schedule, and tells people where the machine stands.
+    const orders = await appliance.orders(this.#asked ? wait : 0, signal);
+    this.#asked = true;
     schedule.update(orders);
     this.#say(standingLine(orders));
     if (orders.task !== undefined) return await this.#task(orders.task);
