@@ -34,6 +34,17 @@ export default defineConfig({
           execArgv: ['--conditions=overdub-source'],
         },
       },
+      {
+        ...shared,
+        test: {
+          name: 'story',
+          include: ['test/story/**/*.test.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 1_800_000,
+          fileParallelism: false,
+          execArgv: ['--conditions=overdub-source'],
+        },
+      },
     ],
   },
 });

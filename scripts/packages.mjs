@@ -42,5 +42,10 @@ const REFEREES = [
 /** What each command needs. */
 export const PACKAGES = {
   demo: [...RAMDISK, ...LAB, ['openssh-client', '/usr/bin/ssh-keygen'], ['curl', '/usr/bin/curl']],
+  bench: [
+    ['rsync', '/usr/bin/rsync'],
+    ['zstd', '/usr/bin/zstd'],
+    ['time', '/usr/bin/time'],
+  ],
   test: [...RAMDISK, ...LAB, ...REFEREES],
 };

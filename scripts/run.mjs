@@ -25,6 +25,12 @@ function main([command, ...args]) {
 
 const COMMANDS = {
   demo: (args) => node([CONDITION, 'examples/demo/main.ts', ...args]),
+  bench: ([name, ...args]) => {
+    const file = join(root, 'test', 'bench', `${name}.ts`);
+    if (!existsSync(file))
+      fail(`There is no benchmark called ${name}.`, 'Run: npm run bench -- drift --data DIR');
+    return node([CONDITION, file, ...args]);
+  },
   test: (args) => {
     const only = (flag) => args.length === 0 || args.includes(flag);
     const stages = [
@@ -32,6 +38,8 @@ const COMMANDS = {
       ...(only('--types') ? [() => bin('typescript', 'bin/tsc', ['--noEmit'])] : []),
       ...(only('--unit') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'unit'])] : []),
       ...(only('--e2e') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'e2e'])] : []),
+      // The demo itself as a test, under UEFI: as long as all the rest together.
+      ...(args.includes('--story') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'story'])] : []),
     ];
     return stages.reduce((code, stage) => (code === 0 ? stage() : code), 0);
   },
