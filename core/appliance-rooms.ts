@@ -1,5 +1,6 @@
 /** The rooms behind a running appliance, and how they hold on to one another. */
 
+import { join } from 'node:path';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { StateDirectory } from './catalogue/state-directory.ts';
 import type { BlobStore } from './contracts/blob-store.ts';
@@ -116,6 +117,8 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     log,
     ...(agentBundle === undefined ? {} : { bundle: () => agentBundle(host.agentHalves()) }),
     codecs: () => hooks.call('diffing.codec', {}),
+    // Not the system's temporary directory, which may be memory.
+    spoolDir: join(state.path, 'spool'),
   });
   gatewayLater.bind(gateway);
   const netboot = netbootService({
