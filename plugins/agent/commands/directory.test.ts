@@ -1,0 +1,75 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommandIo } from '@overdub/core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { directoryCommands } from './directory.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'overdub-door-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+function run(command: string, args: readonly string[], over: Partial<CommandIo> = {}): Promise<number> {
+  const found = directoryCommands.find((one) => one.path.join(' ') === `agent ${command}`);
+  if (found === undefined) throw new Error(`no command ${command}`);
+  const io: CommandIo = {
+    json: false,
+    print: () => undefined,
+    error: () => undefined,
+    url: 'http://127.0.0.1:9',
+    token: 'token',
+    signal: new AbortController().signal,
+    ...over,
+  };
+  return found.run(args, io);
+}
+
+describe('the directory door', () => {
+  it('refuses to restore or roll back /', async () => {
+    for (const command of ['restore', 'rollback']) {
+      await expect(run(command, ['--root', '/', '--server', 'web-1'])).rejects.toMatchObject({
+        code: 'INPUT_INVALID',
+        message: expect.stringContaining('does not work on /'),
+      });
+    }
+    await expect(run('rollback', ['--root', '/tmp/..', '--server', 'web-1'])).rejects.toThrow(
+      /does not work on \//,
+    );
+  });
+
+  it('refuses a state directory inside the root', async () => {
+    const args = ['--root', root, '--server', 'web-1', '--state', join(root, 'state')];
+    await expect(run('snapshot', args)).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+      message: expect.stringContaining('lies inside'),
+    });
+  });
+
+  it('says what is missing or wrong', async () => {
+    await expect(run('snapshot', ['--server', 'web-1'])).rejects.toThrow(/--root is missing/);
+    await expect(run('snapshot', ['--root', root])).rejects.toThrow(/--server is missing/);
+    await expect(run('snapshot', ['--root', root, '--server', '../x'])).rejects.toThrow(/no server name/);
+    await expect(run('snapshot', ['--root', join(root, 'none'), '--server', 'web-1'])).rejects.toThrow(
+      /no directory/,
+    );
+    await expect(run('snapshot', ['--rot', root])).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+  });
+
+  it('names the variable that is not set, and the appliance that does not answer', async () => {
+    const args = ['--root', root, '--server', 'web-1', '--state', `${root}-state`];
+    const { url: _url, ...withoutUrl } = { url: undefined, token: 'token' };
+    const bare = {
+      json: false,
+      print: () => undefined,
+      error: () => undefined,
+      signal: new AbortController().signal,
+    };
+    const command = directoryCommands[0];
+    await expect(command?.run(args, { ...bare, ...withoutUrl })).rejects.toThrow(/OVERDUB_URL is not set/);
+    await expect(command?.run(args, { ...bare, url: 'http://127.0.0.1:9' })).rejects.toThrow(
+      /OVERDUB_TOKEN is not set/,
+    );
+  });
+});
