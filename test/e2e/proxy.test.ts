@@ -1,11 +1,12 @@
 /**
- * Beside the network's own DHCP server: a machine becomes a server, under an appliance whose only codec is
- * this test's own.
+ * Beside the network's own DHCP server: a machine becomes a server, makes its deltas with a codec that only this
+ * test has, and boots without the appliance.
  */
 
 import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Machine, Operation, Server } from '@overdub/core';
+import type { Machine, Operation, Server, Snapshot } from '@overdub/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DemoAppliance, OVERDUB } from '../../examples/demo/appliance.ts';
 import { MACHINES, MASTER, SERVER } from '../../examples/demo/cast.ts';
@@ -13,11 +14,21 @@ import { Guest } from '../../examples/demo/guest.ts';
 import { buildDemoMaster, DEMO_HOOKS, demoCacheDirectory } from '../../examples/demo/master.ts';
 import { OverdubCommand } from '../../examples/demo/overdub.ts';
 import { createLab, type Lab, type LabMachine, type LabProcess } from '../lab/index.ts';
+import type { AppliedDelta } from './own-codec/codec.ts';
+import { APPLIED_FILE } from './own-codec/index.ts';
 
 const CONFIG = join(import.meta.dirname, 'own-codec', 'overdub.config.ts');
 const ADDRESS = '10.77.0.60';
 /** Power-on to a held machine takes 45 s on two idle cores in software emulation. */
 const BOOT_SECONDS = 600;
+const LARGE_FILE = 'srv/large.bin';
+const LARGE_BYTES = 3 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+const CHANGED_PAGES = [20, 300, 700];
+
+interface Ramdisk {
+  readonly digest: string;
+}
 
 const limit = (seconds: number) => AbortSignal.timeout(seconds * 1000);
 
@@ -28,11 +39,14 @@ let overdub: OverdubCommand;
 let guest: Guest;
 let machine: LabMachine;
 let masterTar: string;
+let ramdisk: Ramdisk;
 let failed = false;
 
 beforeAll(async () => {
+  // Before anything has heard of the codec.
   const built = spawnSync(OVERDUB, ['ramdisk', 'build', '--json']);
   if (built.status !== 0) throw new Error(built.stderr.toString());
+  ramdisk = shownRamdisk();
   const master = await buildDemoMaster(demoCacheDirectory(), DEMO_HOOKS, console.log);
   masterTar = master.tar;
   lab = await createLab({ name: 'proxy' });
@@ -89,6 +103,36 @@ describe('beside a DHCP server, with a codec of its own', () => {
     expect(await guest.sh('hostname')).toBe(SERVER);
     expect(await overdub.quiet<Server>('server', 'show', SERVER)).toMatchObject({ state: 'running' });
   });
+
+  test('what changes in a large file travels as a delta of that codec, made on the machine', async () => {
+    await guest.sh(`head -c ${LARGE_BYTES} /dev/urandom > /${LARGE_FILE}`);
+    await takeSnapshot();
+    const before = (await applied()).length;
+    for (const page of CHANGED_PAGES) {
+      await guest.sh(
+        `dd if=/dev/urandom of=/${LARGE_FILE} bs=${PAGE_BYTES} seek=${page} count=1 conv=notrunc status=none`,
+      );
+    }
+    const sum = await guest.sh(`sha256sum < /${LARGE_FILE}`);
+    const snapshot = await takeSnapshot();
+    const deltas = (await applied()).slice(before);
+    expect(new Set(deltas.map((delta) => delta.madeOn))).toEqual(new Set([SERVER]));
+    const small = deltas.filter(
+      ({ targetBytes, deltaBytes }) => targetBytes > 16 * PAGE_BYTES && deltaBytes < 4 * PAGE_BYTES,
+    );
+    expect(small, JSON.stringify(deltas)).not.toEqual([]);
+    expect(await restoredSum(snapshot, LARGE_FILE)).toBe(sum);
+    expect(shownRamdisk()).toEqual(ramdisk);
+  });
+
+  test('with the appliance switched off, it boots from its own disk all the same', async () => {
+    await guest.sh('echo still-here > /var/www/html/index.html && sync');
+    await appliance.stop();
+    await machine.powerOff();
+    await machine.powerOn();
+    const page = await guest.eventually('nginx', () => guest.page(), BOOT_SECONDS * 1000);
+    expect(page.trim()).toBe('still-here');
+  });
 });
 
 async function reported(): Promise<Machine> {
@@ -96,4 +140,37 @@ async function reported(): Promise<Machine> {
   const seen = machines.find(({ macs }) => macs.includes(machine.mac));
   if (seen?.facts === undefined) throw new Error(`${machine.mac} has not reported yet`);
   return seen;
+}
+
+async function takeSnapshot(): Promise<Snapshot> {
+  const operation = await overdub.quiet<Operation>('snapshot', 'take', SERVER);
+  expect(operation).toMatchObject({ state: 'done' });
+  const newest = (await overdub.quiet<Snapshot[]>('snapshot', 'list', SERVER)).at(-1);
+  if (newest === undefined) throw new Error('there is no snapshot');
+  return newest;
+}
+
+/** What the appliance's half of the codec has applied so far. */
+async function applied(): Promise<AppliedDelta[]> {
+  const file = join(lab.dir, 'state', 'plugins', 'own-codec', APPLIED_FILE);
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as AppliedDelta);
+}
+
+/** As `sha256sum` prints it, of a file of the snapshot as the appliance gives it out. */
+async function restoredSum(snapshot: Snapshot, path: string): Promise<string> {
+  const copy = join(lab.dir, 'restored');
+  await overdub.text('restore-file', `${SERVER}@${snapshot.id}`, `/${path}`, copy);
+  return (await lab.exec(['sh', '-c', `sha256sum < ${copy}`])).trim();
+}
+
+function shownRamdisk(): Ramdisk {
+  const shown = spawnSync(OVERDUB, ['ramdisk', 'show', '--json'], { maxBuffer: 16 * 1024 * 1024 });
+  if (shown.status !== 0) throw new Error(shown.stderr.toString());
+  const { digest } = JSON.parse(shown.stdout.toString()) as Ramdisk;
+  return { digest };
 }
