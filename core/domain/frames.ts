@@ -39,8 +39,8 @@ export const FRAME = {
 /** Largest payload: a chunk of 8 MiB, and some. */
 export const MAX_FRAME_BYTES: number = 8 * 1024 * 1024 + 64 * 1024;
 
-/** 2^24 bytes: what both sides hold as window at most. */
-const WINDOW_LOG = 24;
+/** 2^23 bytes: what both sides hold as window at most. */
+const WINDOW_LOG = 23;
 const HEADER_BYTES = 5;
 /** Output of one decompression step. */
 const PIECE_BYTES = 256 * 1024;

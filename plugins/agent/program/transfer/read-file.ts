@@ -10,7 +10,7 @@ import {
 import { type SignatureStore, worthSigning } from './signatures.ts';
 
 /** One read. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 512 * 1024;
 /** How often a file that changes under the reader is begun again. */
 const TRIES = 3;
 
