@@ -5,7 +5,7 @@
  */
 
 /** Tests and what only they use. */
-const TEST = '(\\.test|/fixture|\\.fixture)\\.ts$';
+const TEST = '(\\.test|[/-]fixture|\\.fixture)\\.ts$';
 /** Inside the core: what each room may import of the core besides itself, domain, contracts and errors. */
 const ROOMS = {
   hooks: [],

@@ -160,42 +160,26 @@ async function become(live: string, tree: string): Promise<void> {
 
 /** Bytes that `zstd -3 --patch-from` needs from b's changed files to a's: one stream each, in path order. */
 async function patchFrom(live: string, data: string, work: string): Promise<number> {
-  const { stdout } = await run(
-    'rsync',
-    ['-aHAXn', '--checksum', '--delete', '--out-format=%n', `${data}/b/`, `${live}/`],
-    { maxBuffer: 64 << 20 },
-  );
-  const names = stdout
-    .split('\n')
-    .filter((name) => name !== '' && !name.endsWith('/') && !name.startsWith('deleting '));
-  for (const side of ['a', 'b']) {
-    await writeFile(join(work, 'names'), names.join('\n'));
-    await run('tar', [
-      '--sort=name',
-      '--ignore-failed-read',
-      '-C',
-      join(data, side),
-      '-cf',
-      join(work, `${side}.tar`),
-      '-T',
-      join(work, 'names'),
-    ]).catch((error: Error & { code?: number }) => {
-      // A file that only one side has makes tar complain; both archives still hold what there is.
-      if (error.code !== 1 && error.code !== 2) throw error;
-    });
-  }
+  const present = join(data, 'b');
+  // What a has otherwise than b, and the reverse: each side also holds files that the other lacks.
+  await archive(live, await differing(live, present), join(work, 'target.tar'));
+  await archive(present, await differing(present, live), join(work, 'present.tar'));
   const patch = join(work, 'patch.zst');
-  await run('zstd', [
-    '-q',
-    '-f',
-    '-3',
-    '--long=31',
-    `--patch-from=${join(work, 'b.tar')}`,
-    join(work, 'a.tar'),
-    '-o',
-    patch,
-  ]);
+  const base = `--patch-from=${join(work, 'present.tar')}`;
+  await run('zstd', ['-q', '-f', '-3', '--long=31', base, join(work, 'target.tar'), '-o', patch]);
   return (await stat(patch)).size;
+}
+
+/** Files of `from` that `to` lacks or has with other content. */
+async function differing(from: string, to: string): Promise<string[]> {
+  const args = ['-aHAXn', '--checksum', '--out-format=%n', `${from}/`, `${to}/`];
+  const { stdout } = await run('rsync', args, { maxBuffer: 64 << 20 });
+  return stdout.split('\n').filter((name) => name !== '' && !name.endsWith('/'));
+}
+
+async function archive(tree: string, names: readonly string[], file: string): Promise<void> {
+  await writeFile(`${file}.names`, names.map((name) => name.replace(/ -> .*$/, '')).join('\n'));
+  await run('tar', ['--sort=name', '--no-recursion', '-C', tree, '-cf', file, '-T', `${file}.names`]);
 }
 
 function peakMiB(child: ChildProcess): number {
