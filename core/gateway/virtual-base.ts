@@ -9,6 +9,7 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { ContentRef } from '../domain/manifest.ts';
+import { OverdubError } from '../errors.ts';
 
 interface Piece {
   readonly offset: number;
@@ -49,7 +50,7 @@ export class VirtualBase implements RandomReader {
   /** Adds a chunk whose bytes are at hand, so that it need not be read back. */
   async appendBytes(digest: string, bytes: Uint8Array): Promise<void> {
     const piece: Piece = { offset: this.#bytes, bytes: bytes.length, digest, loaded: Promise.resolve() };
-    await (await this.#open()).write(bytes, 0, bytes.length, piece.offset);
+    await this.#put(bytes, piece.offset);
     this.#pieces.push(piece);
     this.#bytes += bytes.length;
   }
@@ -88,8 +89,18 @@ export class VirtualBase implements RandomReader {
   }
 
   async #load(piece: Piece): Promise<void> {
-    const bytes = await this.#read(piece);
-    await (await this.#open()).write(bytes, 0, bytes.length, piece.offset);
+    await this.#put(await this.#read(piece), piece.offset);
+  }
+
+  async #put(bytes: Uint8Array, offset: number): Promise<void> {
+    try {
+      const file = await this.#open();
+      for (let done = 0; done < bytes.length; ) {
+        done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+      }
+    } catch (error) {
+      throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? noRoom(this.#dir, error) : error;
+    }
   }
 
   /** Open, but without a name: the system removes it with its last handle. */
@@ -103,4 +114,14 @@ export class VirtualBase implements RandomReader {
     })();
     return this.#file;
   }
+}
+
+function noRoom(dir: string, cause: unknown): OverdubError {
+  return new OverdubError(
+    'REPOSITORY_FULL',
+    `The appliance has no room left to put a snapshot together in (${dir}); nothing was committed.`,
+    'Make room on the disk of the state directory, or move it to a larger disk, then repeat the operation. ' +
+      'What was committed before is untouched.',
+    { cause },
+  );
 }
