@@ -62,11 +62,8 @@ export interface Artifact {
 export interface NetbootService {
   /** identify → admit → plan → render. Records the sighting. Never throws for a strange client: `silent`. */
   answer(request: BootRequest): Promise<BootAnswer>;
-  /**
-   * Asks `boot.artifact` taps in order. Names are clean relative paths. `baseUrl` is how this client reaches the
-   * appliance, where that is known (HTTP): what is made for one client (a session archive) names it.
-   */
-  artifact(name: string, baseUrl?: string): Promise<Artifact | undefined>;
+  /** Asks `boot.artifact` taps in order. Names are clean relative paths. */
+  artifact(name: string): Promise<Artifact | undefined>;
   /** The address that belongs to the server this MAC is assigned, and its host name, for DHCP. */
   reservation(mac: string): Promise<{ readonly address?: string; readonly hostname: string } | undefined>;
   /** Addresses no pool may hand out: every server's reservation. */

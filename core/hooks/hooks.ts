@@ -69,8 +69,7 @@ export interface HookSignatures {
   'discovery.admit': (input: { sighting: Sighting; machine: Machine }) => AdmissionDecision;
   'boot.plan': (input: PlanRequest) => BootPlan['kind'];
   'boot.render': (input: RenderRequest) => RenderedBoot;
-  /** `baseUrl`: how the client that fetches reaches the appliance, where that is known. */
-  'boot.artifact': (input: { name: string; baseUrl?: string }) => Artifact;
+  'boot.artifact': (input: { name: string }) => Artifact;
   'imaging.source': (input: { path: string }) => ImageSource;
   'diffing.codec': (input: Record<string, never>) => DeltaCodec;
   'diffing.choose': (input: ChooseRequest) => { codec: string | 'whole' };

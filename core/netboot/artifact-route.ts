@@ -10,18 +10,11 @@ export function registerArtifacts(server: FastifyInstance, netboot: NetbootServi
     method: ['GET', 'HEAD'],
     url: '/boot/*',
     handler: async (request, reply) => {
-      const artifact = await netboot.artifact((request.params as { '*': string })['*'], baseUrlOf(request));
+      const artifact = await netboot.artifact((request.params as { '*': string })['*']);
       if (artifact === undefined) return reply.code(404).type('text/plain').send('no such boot artifact\n');
       return serve(artifact, request, reply);
     },
   });
-}
-
-/** The address this client used, from a Host header of a host and a port and nothing else. */
-function baseUrlOf({ host, protocol }: FastifyRequest): string | undefined {
-  return /^([a-zA-Z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,45}\])(:\d{1,5})?$/.test(host)
-    ? `${protocol}://${host}`
-    : undefined;
 }
 
 function serve(artifact: Artifact, request: FastifyRequest, reply: FastifyReply): FastifyReply {

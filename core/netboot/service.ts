@@ -35,9 +35,9 @@ export function netbootService(deps: NetbootDeps): NetbootService {
         return { machine: undefined, plan: silent(`internal failure: ${String(error)}`) };
       }
     },
-    async artifact(name, baseUrl) {
+    async artifact(name) {
       if (name === '' || !isCleanName(name)) return undefined;
-      return hooks.call('boot.artifact', { name, ...(baseUrl === undefined ? {} : { baseUrl }) });
+      return hooks.call('boot.artifact', { name });
     },
     async reservation(mac) {
       const machine = await catalogue.machines.byMac(normalizeMac(mac) ?? '');

@@ -13,7 +13,7 @@ const READ_BYTES = 256 * 1024;
 export interface RamdiskArtifactsOptions {
   /** Where `buildRamdisk` put its files. */
   readonly dir: string;
-  /** Base URL of the appliance for session archives that are fetched without saying how it was reached (TFTP). */
+  /** Base URL that machines reach the appliance under; asked anew for every session archive. */
   readonly url: () => string;
 }
 
@@ -23,12 +23,12 @@ export interface RamdiskArtifactsOptions {
  */
 export function createRamdiskArtifacts(
   options: RamdiskArtifactsOptions,
-): (name: string, baseUrl?: string) => Promise<Artifact | undefined> {
-  return async (name, baseUrl) => {
+): (name: string) => Promise<Artifact | undefined> {
+  return async (name) => {
     const file = /^ramdisk\/x86_64\/(vmlinuz|initrd)$/.exec(name)?.[1];
     if (file === 'vmlinuz' || file === 'initrd') return fileArtifact(options.dir, file);
     const nonce = /^session\/([A-Za-z0-9_-]{1,128})\.cpio$/.exec(name)?.[1];
-    if (nonce !== undefined) return bytesArtifact(sessionCpio({ url: baseUrl ?? options.url(), nonce }));
+    if (nonce !== undefined) return bytesArtifact(sessionCpio({ url: options.url(), nonce }));
     return undefined;
   };
 }
