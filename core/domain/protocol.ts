@@ -85,6 +85,8 @@ export interface SnapshotTask extends TaskBase {
   /** `stat`: the agent's stat cache may vouch for unchanged files. `nothing`: hash all content. */
   readonly trust: 'stat' | 'nothing';
   readonly suspect: boolean;
+  /** What the server probably holds, by and large: contents found there need not be cut and offered anew. */
+  readonly known?: ManifestRef;
 }
 
 /** Ramdisk: make the disk equal to the image again, render, renew the agent. */

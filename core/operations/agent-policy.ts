@@ -14,6 +14,7 @@ import {
 } from './agent-admission.ts';
 import { isCurrent } from './assignment.ts';
 import { newId } from './ids.ts';
+import { knownImage } from './images.ts';
 import { taskServer } from './machine-steps.ts';
 import { applyRetention } from './retention.ts';
 import { snapshotSummary } from './snapshot.ts';
@@ -65,6 +66,7 @@ export function agentPolicy(deps: AgentPolicyDeps): AgentPolicy {
         },
         'snapshot',
       );
+      const known = reason === 'safety' ? await knownImage(repository, server) : undefined;
       return {
         kind: 'snapshot',
         id: `${operation.id}/snapshot`,
@@ -73,6 +75,7 @@ export function agentPolicy(deps: AgentPolicyDeps): AgentPolicy {
         reason,
         trust: reason === 'safety' ? 'nothing' : 'stat',
         suspect: reason === 'safety',
+        ...(known === undefined ? {} : { known }),
       };
     },
 

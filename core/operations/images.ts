@@ -53,6 +53,16 @@ export function snapshotImage(snapshot: Snapshot): InstallImage {
   };
 }
 
+/** What a server probably holds: its latest snapshot, else its master. */
+export async function knownImage(repository: Repository, server: Server): Promise<ManifestRef | undefined> {
+  const latest = await latestSnapshot(repository, server.name);
+  if (latest !== undefined) return latest.manifest;
+  const { master } = server;
+  if (master === undefined) return undefined;
+  const masters = await repository.listMasters();
+  return masters.find(({ name, version }) => name === master.name && version === master.version)?.manifest;
+}
+
 /** What a provision installs: a server that has a past gets it back, a new one starts from its master. CONFLICT. */
 export async function imageFor(repository: Repository, server: Server): Promise<InstallImage> {
   const latest = await latestSnapshot(repository, server.name);

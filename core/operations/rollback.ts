@@ -12,7 +12,7 @@ import {
   type StepContext,
   type StepDefinition,
 } from './definition.ts';
-import { latestSnapshot } from './images.ts';
+import { knownImage, latestSnapshot } from './images.ts';
 import { PEOPLE_DEADLINE_MS } from './install-steps.ts';
 import {
   awaitServer,
@@ -131,6 +131,7 @@ async function takeSafetySnapshot(services: OperationServices, context: StepCont
   const { operation } = context;
   const { server, machineId } = await subject(services, operation);
   await enterRamdisk(services, context, await machineOf(services, machineId));
+  const known = await knownImage(services.repository, server);
   const { snapshot } = await services.agents.run(
     { machineId, where: 'ramdisk' },
     {
@@ -141,6 +142,7 @@ async function takeSafetySnapshot(services: OperationServices, context: StepCont
       reason: 'safety',
       trust: 'nothing',
       suspect: true,
+      ...(known === undefined ? {} : { known }),
     },
     { signal: context.signal, onProgress: context.progress, absenceMs: TASK_ABSENCE_MS },
   );

@@ -13,6 +13,7 @@ import {
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -176,6 +177,28 @@ describe('snapshot and restore', () => {
     expect(third.manifest).toEqual(first.manifest);
   });
 
+  it('reads everything, but cuts and offers only what differs from the image the appliance knows', async () => {
+    const root = await smallTree();
+    const first = await world.snapshot(root);
+    const times = await stat(join(root, 'var/lib/db/table'));
+    await overwrite(join(root, 'var/lib/db/table'), 1_000_000, 'broken in');
+    await utimes(join(root, 'var/lib/db/table'), times.atime, times.mtime);
+    const before = await contentsOf(root);
+    // A machine that has no record of its own, as the ramdisk.
+    const stateDir = join(world.dir, 'ramdisk');
+    world.policy.trust = 'nothing';
+    world.policy.known = first.manifest;
+    const second = await world.snapshot(root, { stateDir });
+    expect(second.stats.filesChanged).toBe(1);
+    expect(second.stats.bytesReceived).toBeLessThan(300_000);
+    world.policy.known = undefined;
+    const third = await world.snapshot(root, { stateDir: join(world.dir, 'another') });
+    expect(third.manifest).toEqual(second.manifest);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, second.id);
+    expect(await contentsOf(copy)).toEqual(before);
+  });
+
   it('never trusts times as new as the scan', async () => {
     const root = await smallTree();
     const seconds = Date.now() / 1000 - 3;
@@ -288,6 +311,35 @@ describe('hooks', () => {
     await world.restore(copy, snapshot.id);
     await expect(stat(join(copy, 'var/lib/db/temporary'))).rejects.toThrow();
     expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
+  });
+
+  it('take a deferred tree once, after the post hooks; no word of it is needed there', async () => {
+    const root = await smallTree();
+    await hook('pre', 'a', `echo before > ${root}/var/lib/db/log\necho defer /var/lib/db`);
+    await hook('post', 'a', `echo after > ${root}/var/lib/db/log`);
+    const read: string[] = [];
+    const imager = {
+      ...treeImager,
+      open: (at: string, path: string) => {
+        read.push(path);
+        return treeImager.open(at, path);
+      },
+    };
+    const snapshot = await world.snapshot(root, { hooksDir: hooksDir(), imager });
+    // Once to hash it, once to send it.
+    expect(read.filter((path) => path === 'var/lib/db/table')).toHaveLength(2);
+    const before = await contentsOf(root);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    expect(await readFile(join(copy, 'var/lib/db/log'), 'utf8')).toBe('after\n');
+    expect(await contentsOf(copy)).toEqual(before);
+  });
+
+  it('may not defer what is outside of the root, or all of it', async () => {
+    const root = await smallTree();
+    await hook('pre', 'a', 'echo defer /');
+    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toThrow(/"defer \/", which is not/);
+    expect(world.policy.committed).toEqual([]);
   });
 
   it('that fail before the scan fail the snapshot, after the post hooks ran', async () => {

@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import type { AgentBundle } from '../../core/contracts/agent-bundle.ts';
 import type { AgentIdentity, AgentPolicy, Gateway } from '../../core/contracts/gateway.ts';
 import type { Repository } from '../../core/contracts/repository.ts';
+import type { ManifestRef } from '../../core/domain/manifest.ts';
 import type { RestoreTask, SnapshotTask } from '../../core/domain/protocol.ts';
 import type { Snapshot } from '../../core/domain/snapshot.ts';
 import { OverdubError } from '../../core/errors.ts';
@@ -45,6 +46,7 @@ export class TestPolicy implements AgentPolicy {
   readonly committed: Snapshot[] = [];
   standing: AgentIdentity['standing'] = 'assigned';
   trust: 'stat' | 'nothing' = 'stat';
+  known: ManifestRef | undefined;
   readonly repository: Repository;
   #tasks = 0;
 
@@ -78,6 +80,7 @@ export class TestPolicy implements AgentPolicy {
       server: serverOf(request.server),
       reason: request.reason,
       trust: this.trust,
+      ...(this.known === undefined ? {} : { known: this.known }),
       suspect: request.reason === 'safety',
     };
   }

@@ -18,7 +18,9 @@ interface Libc {
   readonly removexattr: Native;
   readonly lremovexattr: Native;
   readonly mknod: Native;
+  readonly flistxattr: Native;
   readonly utimensat: Native;
+  readonly futimens: Native;
   readonly mount: Native;
   readonly umount2: Native;
   readonly syncfs: Native;
@@ -48,6 +50,8 @@ function libc(): Libc {
     removexattr: bind('int removexattr(void *path, void *name)'),
     lremovexattr: bind('int lremovexattr(void *path, void *name)'),
     mknod: bind('int mknod(void *path, uint32_t mode, uint64_t dev)'),
+    flistxattr: bind('int64_t flistxattr(int fd, void *list, size_t size)'),
+    futimens: bind('int futimens(int fd, void *times)'),
     utimensat: bind('int utimensat(int dirfd, void *path, void *times, int flags)'),
     mount: bind('int mount(void *source, void *target, void *type, uint64_t flags, void *data)'),
     umount2: bind('int umount2(void *target, int flags)'),
@@ -90,6 +94,13 @@ export function listXattrs(path: string, follow = false): string[] {
   if (length < 0 && koffi.errno() === 95) return [];
   check(length, 'listxattr', path);
   return scratch.toString('latin1', 0, length - 1).split('\0');
+}
+
+/** Whether an open file has any; false where the filesystem has none. */
+export function hasXattrs(fd: number): boolean {
+  const length = libc().flistxattr(fd, null, 0);
+  if (length < 0 && koffi.errno() === 95) return false;
+  return check(length, 'flistxattr', `fd ${fd}`) > 0;
 }
 
 /** Value of one extended attribute; undefined when it is not there. */
@@ -137,11 +148,21 @@ export function splitDevice(device: bigint): { major: number; minor: number } {
 
 /** Sets the modification time in nanoseconds, leaving the access time. `follow` false acts on a link itself. */
 export function setMtime(path: string, mtimeNs: bigint, follow = false): void {
+  const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+  check(libc().utimensat(AT_FDCWD, c(path), timesOf(mtimeNs), flags), 'utimensat', path);
+}
+
+/** As {@link setMtime}, of an open file. */
+export function setOpenMtime(fd: number, mtimeNs: bigint): void {
+  check(libc().futimens(fd, timesOf(mtimeNs)), 'futimens', `fd ${fd}`);
+}
+
+/** Two `struct timespec`: the access time left alone, the modification time. */
+function timesOf(mtimeNs: bigint): Uint8Array {
   const billion = 1_000_000_000n;
   const nanoseconds = ((mtimeNs % billion) + billion) % billion;
   const times = new BigInt64Array([0n, UTIME_OMIT, (mtimeNs - nanoseconds) / billion, nanoseconds]);
-  const bytes = new Uint8Array(times.buffer);
-  check(libc().utimensat(AT_FDCWD, c(path), bytes, follow ? 0 : AT_SYMLINK_NOFOLLOW), 'utimensat', path);
+  return new Uint8Array(times.buffer);
 }
 
 /** Flags of `mount(2)` that are used here. */

@@ -1,10 +1,19 @@
 /** Sets owners, modes, extended attributes and times, in the only order in which they all survive. */
 
-import { chmodSync, chownSync, closeSync, lchownSync, openSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, fchmodSync, fchownSync, lchownSync, openSync } from 'node:fs';
 import type { Entry } from '@overdub/core/agent';
 import { O_PATH } from './beneath.ts';
 import { PSEUDO_DIRECTORIES } from './excludes.ts';
-import { errorCode, getXattr, listXattrs, removeXattr, setMtime, setXattr } from './libc.ts';
+import {
+  errorCode,
+  getXattr,
+  hasXattrs,
+  listXattrs,
+  removeXattr,
+  setMtime,
+  setOpenMtime,
+  setXattr,
+} from './libc.ts';
 import { fromRaw, fsPath, toRaw } from './names.ts';
 
 const O_NOFOLLOW = 0o400000;
@@ -38,6 +47,16 @@ export function setOpenMetadata(fd: number, wanted: Metadata): void {
   chmodSync(self, wanted.mode);
   reconcileXattrs(self, wanted.xattrs, true);
   setMtime(self, BigInt(wanted.mtimeNs), true);
+}
+
+/** As {@link setMetadata}, on a regular file that is open for writing. */
+export function setFileMetadata(fd: number, wanted: Metadata): void {
+  fchownSync(fd, wanted.uid, wanted.gid);
+  fchmodSync(fd, wanted.mode);
+  if (wanted.xattrs !== undefined || hasXattrs(fd)) {
+    reconcileXattrs(`/proc/self/fd/${fd}`, wanted.xattrs, true);
+  }
+  setOpenMtime(fd, BigInt(wanted.mtimeNs));
 }
 
 /** Also removes what is not wanted: a new file may have inherited its directory's default ACL. */

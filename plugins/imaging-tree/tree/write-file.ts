@@ -12,12 +12,13 @@ import {
   symlinkSync,
   unlinkSync,
   write as writeCallback,
+  writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { type ContentRef, type Entry, OverdubError } from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
-import { setMetadata, setOpenMetadata } from './metadata.ts';
+import { setFileMetadata, setMetadata } from './metadata.ts';
 import { fsPath, toRaw } from './names.ts';
 
 /**
@@ -28,6 +29,7 @@ export const TEMPORARY_PREFIX = '.overdub-new-';
 /** A copy beside the old file needs this much more than its own length. */
 const HEADROOM = 16 * 1024 * 1024;
 const BLOCK = 4096;
+const SHORT_WRITE = 128 * 1024;
 const ZEROS = Buffer.alloc(BLOCK);
 const writeAt = promisify(writeCallback);
 let counter = 0;
@@ -60,7 +62,7 @@ export async function writeFile(
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   try {
     await writeContent(fd, entry, bytes, onBytes, signal);
-    setOpenMetadata(fd, entry);
+    setFileMetadata(fd, entry);
     renameSync(temporary, fsPath(within(dirfd, toRaw(name))));
   } catch (error) {
     unlinkSync(temporary);
@@ -102,6 +104,8 @@ function damaged(entry: Entry, why: string): OverdubError {
 }
 
 async function writeAll(fd: number, bytes: Uint8Array, position: number): Promise<void> {
+  // A few pages go into the page cache sooner than another thread could be woken for them.
+  if (bytes.length <= SHORT_WRITE && writeSync(fd, bytes, 0, bytes.length, position) === bytes.length) return;
   for (let done = 0; done < bytes.length; ) {
     const { bytesWritten } = await writeAt(fd, bytes, done, bytes.length - done, position + done);
     done += bytesWritten;

@@ -9,7 +9,7 @@ import {
   type SignedBase,
 } from '@overdub/core/agent';
 import type { ChangedFile } from './sender.ts';
-import { DELTA_MIN_BYTES, type SignatureStore } from './signatures.ts';
+import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
 /** Signatures loaded for one upload, bytes: the index over them is half as large again. */
 const MAX_SIGNATURE_BYTES = 40 * 1024 * 1024;
@@ -106,6 +106,7 @@ async function signatureOf(
 ): Promise<Uint8Array | undefined> {
   if (
     before === undefined ||
+    isLogLike(entry.path) ||
     before.bytes < DELTA_MIN_BYTES ||
     (entry.content?.bytes ?? 0) < DELTA_MIN_BYTES
   ) {

@@ -43,7 +43,7 @@ export class FetchingSource implements ContentSource {
     this.#queue.push(...contents);
   }
 
-  /** Every chunk is verified here, the whole by the imager before it replaces a file: no third pass over all bytes. */
+  /** Chunks are verified here, the whole by the imager before it replaces a file: nothing is hashed a third time. */
   async *open(content: ContentRef, present?: Present): AsyncGenerator<Uint8Array> {
     const item = await this.#find(content);
     yield* item === undefined ? this.#alone(content, present) : this.#batched(item, present);
@@ -94,7 +94,7 @@ export class FetchingSource implements ContentSource {
         yield await this.#local(segment.chunk, usable, segment.offset);
         continue;
       }
-      const got = await this.#answers?.take(segment, usable);
+      const got = await this.#answers?.take(segment, usable, item.content.chunks.length === 1);
       yield* got ?? (await this.#otherwise(segment, usable));
     }
   }

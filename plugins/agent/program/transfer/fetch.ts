@@ -38,8 +38,15 @@ export type WireSegment = Exclude<Segment, { kind: 'local' }>;
 
 /** One running request. `take` must be called for each segment, in the order asked for. */
 export interface Answers {
-  /** Verified chunks of the segment, or undefined when its base was not usable. */
-  take(segment: WireSegment, base: RandomReader | undefined): Promise<Uint8Array[] | undefined>;
+  /**
+   * Chunks of the segment, or undefined when its base was not usable. Each is verified, but for one that came as it
+   * is and that `whole` says is a content by itself: its reader checks that digest anyway.
+   */
+  take(
+    segment: WireSegment,
+    base: RandomReader | undefined,
+    whole?: boolean,
+  ): Promise<Uint8Array[] | undefined>;
   close(): Promise<void>;
 }
 
@@ -54,7 +61,7 @@ export class Fetcher {
     const { appliance, signal } = this.#options;
     const frames = appliance.read('fetch', () => requestFrames(this.#head(), wants(segments)), signal);
     return {
-      take: (segment, base) => this.#take(frames, segment, base),
+      take: (segment, base, whole = false) => this.#take(frames, segment, base, whole),
       close: async () => void (await frames.return(undefined)),
     };
   }
@@ -105,6 +112,7 @@ export class Fetcher {
     frames: AsyncGenerator<Frame>,
     segment: WireSegment,
     base: RandomReader | undefined,
+    whole: boolean,
   ): Promise<Uint8Array[] | undefined> {
     const first = await next(frames);
     if (first.type === FRAME.unknownBase) return undefined;
@@ -114,6 +122,7 @@ export class Fetcher {
         ? await this.#decode(frameJson(first), delta.payload, segment, base)
         : undefined;
     }
+    if (whole) return [first.payload];
     const chunks = [verified(first.payload, segment.chunks[0])];
     for (const chunk of segment.chunks.slice(1)) chunks.push(verified((await next(frames)).payload, chunk));
     return chunks;

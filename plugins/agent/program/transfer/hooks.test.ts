@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseDirective } from './hooks.ts';
+import { parseDeferral, parseDirective } from './hooks.ts';
 
 describe('what post hooks print', () => {
   it('asks for a path again, or puts a file in place of another', () => {
@@ -25,5 +25,17 @@ describe('what post hooks print', () => {
       'put a/./b /y',
     ];
     for (const line of wrong) expect(() => parseDirective(line)).toThrow(/not understood/);
+  });
+});
+
+describe('what pre hooks print', () => {
+  it('puts a tree off until after the post hooks', () => {
+    expect(parseDeferral('defer /var/lib/db/wal/')).toEqual({ kind: 'defer', path: 'var/lib/db/wal' });
+  });
+
+  it('is refused when it is anything else, or the whole root', () => {
+    for (const line of ['hello', 'defer', 'defer /', 'defer ../x', 'defer a b', 'rescan a', 'put a /b']) {
+      expect(() => parseDeferral(line)).toThrow(/not understood/);
+    }
   });
 });

@@ -14,6 +14,12 @@ export type Directive =
   | { readonly kind: 'rescan'; readonly path: string }
   | { readonly kind: 'put'; readonly path: string; readonly file: string };
 
+/** What a pre hook asked for: a tree that is only taken after the post hooks have run. */
+export interface Deferral {
+  readonly kind: 'defer';
+  readonly path: string;
+}
+
 /** Runs a directory's hooks in name order; stops at the first that fails. Returns their output lines. */
 export async function runHooks(dir: string, signal: AbortSignal): Promise<{ ran: number; lines: string[] }> {
   const lines: string[] = [];
@@ -43,18 +49,42 @@ export async function runAllHooks(
 
 /** `rescan PATH`, `put PATH FILE`; absolute paths are taken from the root. Anything else is refused. */
 export function parseDirective(line: string): Directive {
-  const [word, path, ...rest] = line.trim().split(/[ \t]+/);
-  const relative = path?.replace(/^\/+/, '').replace(/\/+$/, '');
-  const clean = relative !== undefined && !relative.split('/').some((part) => part === '..' || part === '.');
-  if (word === 'rescan' && clean && rest.length === 0) return { kind: 'rescan', path: relative };
+  const [word, path, ...rest] = words(line);
+  const relative = relativePath(path);
+  if (word === 'rescan' && relative !== undefined && rest.length === 0)
+    return { kind: 'rescan', path: relative };
   const [file] = rest;
-  if (word === 'put' && clean && relative !== '' && file?.startsWith('/') && rest.length === 1) {
-    return { kind: 'put', path: relative, file };
+  if (word === 'put' && relative !== undefined && relative !== '' && file?.startsWith('/')) {
+    if (rest.length === 1) return { kind: 'put', path: relative, file };
   }
-  throw new OverdubError(
+  throw notUnderstood('post', line, '"rescan PATH" and "put PATH FILE"');
+}
+
+/** `defer PATH`, never the whole root. Anything else is refused. */
+export function parseDeferral(line: string): Deferral {
+  const [word, path, ...rest] = words(line);
+  const relative = relativePath(path);
+  if (word === 'defer' && relative !== undefined && relative !== '' && rest.length === 0) {
+    return { kind: 'defer', path: relative };
+  }
+  throw notUnderstood('pre', line, '"defer PATH"');
+}
+
+function words(line: string): string[] {
+  return line.trim().split(/[ \t]+/);
+}
+
+/** Undefined when it is missing or leads out of the root. */
+function relativePath(path: string | undefined): string | undefined {
+  const relative = path?.replace(/^\/+/, '').replace(/\/+$/, '');
+  return relative?.split('/').some((part) => part === '..' || part === '.') ? undefined : relative;
+}
+
+function notUnderstood(kind: 'pre' | 'post', line: string, known: string): OverdubError {
+  return new OverdubError(
     'INPUT_INVALID',
-    `A post-snapshot hook printed ${JSON.stringify(line.slice(0, 200))}, which is not understood.`,
-    'Hooks may print "rescan PATH" and "put PATH FILE" to standard output; send messages to standard error.',
+    `A ${kind}-snapshot hook printed ${JSON.stringify(line.slice(0, 200))}, which is not understood.`,
+    `Such hooks may print ${known} to standard output; send messages to standard error.`,
   );
 }
 

@@ -1,9 +1,10 @@
-/** Pages of what is on the disk, so that only those that differ are fetched. */
+/** Manifest pages of what is on the disk, in a file: only those that one side lacks travel. */
 
 import { createWriteStream } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import {
+  type BuiltPage,
   type Digest,
   digestOf,
   type Entry,
@@ -12,13 +13,14 @@ import {
   type Frame,
   type ManifestRef,
   OverdubError,
+  PageBuilder,
   packDigests,
   type ReadHead,
   requestFrames,
   walkEntries,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
-import { pagesOf } from './pages.ts';
+import { entriesOf, type RecordLine } from './record.ts';
 
 const DIGESTS_A_FRAME = 4096;
 
@@ -29,27 +31,52 @@ interface Place {
 
 export class PageStore {
   readonly #path: string;
-  readonly #places = new Map<Digest, Place>();
+  readonly #places: ReadonlyMap<Digest, Place>;
+  /** Names the pages' root. */
+  readonly manifest: ManifestRef;
 
-  private constructor(path: string) {
+  private constructor(path: string, places: ReadonlyMap<Digest, Place>, manifest: ManifestRef) {
     this.#path = path;
+    this.#places = places;
+    this.manifest = manifest;
   }
 
-  /** Builds the pages of a record into a file at `path`. */
-  static async build(path: string, record: string): Promise<PageStore> {
-    const store = new PageStore(path);
+  /** Builds the pages of a record's lines into a file at `path`. */
+  static async build(path: string, lines: AsyncIterable<RecordLine>): Promise<PageStore> {
+    const places = new Map<Digest, Place>();
+    const builder = new PageBuilder();
     const out = createWriteStream(path, { mode: 0o600 });
     const done = finished(out);
     let offset = 0;
-    for await (const page of pagesOf(record, () => undefined)) {
-      store.#places.set(page.digest, { offset, bytes: page.bytes.length });
-      offset += page.bytes.length;
-      if (!out.write(page.bytes))
-        await Promise.race([new Promise<void>((go) => out.once('drain', go)), done]);
-    }
+    const put = async (pages: Iterable<BuiltPage>) => {
+      for (const page of pages) {
+        places.set(page.digest, { offset, bytes: page.bytes.length });
+        offset += page.bytes.length;
+        if (!out.write(page.bytes))
+          await Promise.race([new Promise<void>((go) => out.once('drain', go)), done]);
+      }
+    };
+    for await (const entry of entriesOf(lines)) await put(builder.add(entry));
+    const { pages, manifest } = builder.finish();
+    await put(pages);
     out.end();
     await done;
-    return store;
+    return new PageStore(path, places, manifest);
+  }
+
+  /** Of every page, the root last. */
+  digests(): readonly Digest[] {
+    return [...this.#places.keys()];
+  }
+
+  /** The bytes of pages that are here, in the order asked for. */
+  async *pages(digests: readonly Digest[]): AsyncGenerator<Uint8Array> {
+    const file = await open(this.#path, 'r');
+    try {
+      for (const digest of digests) yield await readPlace(file, this.#places.get(digest) as Place);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Entries of an image: pages that are here from here, the others from the appliance, each verified. */
@@ -60,9 +87,7 @@ export class PageStore {
     const read = async (digest: Digest): Promise<Uint8Array> => {
       const place = this.#places.get(digest);
       if (place === undefined) return verifiedPage(await frames.next(), digest);
-      const bytes = Buffer.alloc(place.bytes);
-      await file.read(bytes, 0, place.bytes, place.offset);
-      return bytes;
+      return await readPlace(file, place);
     };
     try {
       yield* walkEntries(image, read);
@@ -77,11 +102,17 @@ export class PageStore {
   }
 
   *#have(): Generator<Uint8Array> {
-    const digests = [...this.#places.keys()];
+    const digests = this.digests();
     for (let from = 0; from < digests.length; from += DIGESTS_A_FRAME) {
       yield* encodeFrame(FRAME.digests, packDigests(digests.slice(from, from + DIGESTS_A_FRAME)));
     }
   }
+}
+
+async function readPlace(file: FileHandle, { offset, bytes }: Place): Promise<Uint8Array> {
+  const page = Buffer.alloc(bytes);
+  await file.read(page, 0, bytes, offset);
+  return page;
 }
 
 function verifiedPage(next: IteratorResult<Frame>, digest: Digest): Uint8Array {

@@ -1,5 +1,6 @@
 /** Reads one file once: whole digest, chunk list and, where it pays, its signature; notices changes on the way. */
 
+import { createHash } from 'node:crypto';
 import {
   ContentHasher,
   type ContentRef,
@@ -28,13 +29,21 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
-/** Rejects like `imager.open` when the file is gone or unreadable. */
-export async function readContent(options: ReadOptions, path: string): Promise<ReadContent> {
+/**
+ * Rejects like `imager.open` when the file is gone or unreadable. `known` is what it probably holds still: every
+ * byte is read and hashed all the same, but it need not be cut again.
+ */
+export async function readContent(
+  options: ReadOptions,
+  path: string,
+  known?: ContentRef,
+): Promise<ReadContent> {
   for (let attempt = 1; ; attempt++) {
     const file = await options.imager.open(options.root, path);
     try {
       const before = await file.stamp();
-      const content = await nameContent(options, path, file);
+      const same = known !== undefined && (await holds(options, file, known));
+      const content = same ? known : await nameContent(options, path, file);
       const after = await file.stamp();
       if (sameStamp(before, after) && content.bytes === after.size) {
         return { content, stamp: after, changing: false };
@@ -64,6 +73,14 @@ export async function* readPieces(
     yield piece;
     at += piece.length;
   }
+}
+
+/** Does the file hold these bytes? By its SHA-256, at a third of the cost of naming it anew. */
+async function holds(options: ReadOptions, file: RandomReader, known: ContentRef): Promise<boolean> {
+  if (file.bytes !== known.bytes) return false;
+  const hash = createHash('sha256');
+  for await (const piece of readPieces(file, options.signal)) hash.update(piece);
+  return hash.digest('hex') === known.digest;
 }
 
 async function nameContent(options: ReadOptions, path: string, file: RandomReader): Promise<ContentRef> {

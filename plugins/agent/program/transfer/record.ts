@@ -1,11 +1,12 @@
 /**
  * The agent's record of an image: entries in manifest order, each with the stamp of its file. It is the stat
  * cache, the list of what earlier contents were, and the spool between the steps of a snapshot, in one format:
- * JSON lines under zstd, a header line first. Written beside its place and renamed, so it is whole or absent.
+ * JSON lines under zstd, a header line first. Written beside its place and renamed, so it is whole or absent. A
+ * spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
  */
 
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline as pipe } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -71,6 +72,7 @@ export class RecordWriter {
     } finally {
       await file.close();
     }
+    await removeHead(this.#path);
     await rename(partOf(this.#path), this.#path);
   }
 
@@ -97,8 +99,42 @@ export async function writeRecord(
   }
 }
 
+/** Names the image that a finished record agrees with, without writing the record anew. */
+export async function writeHead(path: string, header: RecordHeader): Promise<void> {
+  const head = headOf(path);
+  const file = await open(partOf(head), 'w', 0o600);
+  try {
+    await file.writeFile(JSON.stringify({ v: VERSION, ...header }));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(partOf(head), head);
+}
+
+/** Takes the name away again: first of all, before other lines come into the record's place. */
+export async function removeHead(path: string): Promise<void> {
+  await rm(headOf(path), { force: true });
+}
+
 /** The header; undefined when there is no record, or none that can be read: then it is as if there were none. */
 export async function readHeader(path: string): Promise<RecordHeader | undefined> {
+  const own = await ownHeader(path);
+  const head = own === undefined ? undefined : await headBeside(path);
+  return head?.server === own?.server && head !== undefined ? head : own;
+}
+
+async function headBeside(path: string): Promise<RecordHeader | undefined> {
+  try {
+    const head = JSON.parse(await readFile(headOf(path), 'utf8')) as RecordHeader & { v: number };
+    return head.v === VERSION ? head : undefined;
+  } catch {
+    // As with the record itself: what cannot be read is not there.
+    return undefined;
+  }
+}
+
+async function ownHeader(path: string): Promise<RecordHeader | undefined> {
   const lines = textLines(path);
   try {
     const first = await lines.next();
@@ -143,6 +179,10 @@ async function* textLines(path: string): AsyncGenerator<string> {
 /** Only the entries, for page builders and imagers. */
 export async function* entriesOf(lines: AsyncIterable<RecordLine>): AsyncGenerator<Entry> {
   for await (const line of lines) yield line.entry;
+}
+
+function headOf(path: string): string {
+  return `${path}.head`;
 }
 
 function partOf(path: string): string {

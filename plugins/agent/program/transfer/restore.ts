@@ -15,7 +15,7 @@ import {
 import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
-import { PageStore } from './page-store.ts';
+import { fetchRecord } from './fetch-record.ts';
 import { entriesOf, type RecordLine, readRecord, writeRecord } from './record.ts';
 import { isSettled, scanImage } from './scan.ts';
 import { recordPath } from './state.ts';
@@ -151,21 +151,12 @@ function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterabl
 
 async function fetchTarget(
   context: RestoreContext,
-  order: RestoreOrder,
+  { server, image }: RestoreOrder,
   present: string,
   target: string,
 ): Promise<void> {
-  const pages = await PageStore.build(join(context.workDir, 'pages'), present);
-  try {
-    const entries = pages.entries(context.appliance, order.image, context.signal);
-    await writeRecord(target, { server: order.server, manifest: order.image }, asLines(entries));
-  } finally {
-    await pages.remove();
-  }
-}
-
-async function* asLines(entries: AsyncIterable<RecordLine['entry']>): AsyncGenerator<RecordLine> {
-  for await (const entry of entries) yield { entry };
+  const scratch = join(context.workDir, 'pages');
+  await fetchRecord(context, { server, image, have: readRecord(present), scratch, record: target });
 }
 
 /** Target content → what lies at its path now, where both are files and differ. */

@@ -1,6 +1,12 @@
 /** Scans a root into a record: unchanged files by their stamps, changed ones read once. */
 
-import { comparePaths, type FileStamp, type ScannedEntry, type SkippedPath } from '@overdub/core/agent';
+import {
+  comparePaths,
+  type FileStamp,
+  isUnder,
+  type ScannedEntry,
+  type SkippedPath,
+} from '@overdub/core/agent';
 import { mapOrdered } from './ordered.ts';
 import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
 import { type RecordLine, readRecord } from './record.ts';
@@ -16,7 +22,11 @@ export interface ScanRequest extends ReadOptions {
   readonly trust: 'stat' | 'nothing';
   /** Record of earlier contents, when there is one. */
   readonly previous?: string;
+  /** The earlier contents came from the appliance: their chunk lists are true, whatever this machine is. */
+  readonly vouched?: boolean;
   readonly only?: readonly string[];
+  /** Trees that are left out, without a word: they are scanned later. */
+  readonly except?: readonly string[];
   readonly onSkip: (skipped: SkippedPath) => void;
   /** Wall clock of this machine, the one that stamps its files, nanoseconds. */
   readonly nowNs: () => bigint;
@@ -42,9 +52,12 @@ export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLin
   }
 }
 
-function scanned(request: ScanRequest): AsyncIterable<ScannedEntry> {
-  const { imager, root, excludes, onSkip, signal, only } = request;
-  return imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
+async function* scanned(request: ScanRequest): AsyncGenerator<ScannedEntry> {
+  const { imager, root, excludes, onSkip, signal, only, except = [] } = request;
+  const all = imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
+  for await (const item of all) {
+    if (!except.some((path) => isUnder(item.entry.path, path))) yield item;
+  }
 }
 
 /** The line of one entry; its path alone when its content could not be had. */
@@ -61,7 +74,8 @@ async function lineOf(
     return { entry: { ...entry, content: before }, stamp };
   }
   try {
-    const read = await readContent(request, entry.path);
+    const known = request.trust === 'nothing' && request.vouched === true ? before : undefined;
+    const read = await readContent(request, entry.path, known);
     request.onFile?.(read.content.bytes);
     if (read.changing) request.onSkip({ path: entry.path, reason: 'changing' });
     const settled = !read.changing && isSettled(read.stamp, freshSince);

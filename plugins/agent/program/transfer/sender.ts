@@ -17,14 +17,12 @@ import { type Bases, loadBases } from './bases.ts';
 import { openSource } from './copies.ts';
 import { encodeDelta } from './deltas.ts';
 import type { RecordLine } from './record.ts';
-import { DELTA_MIN_BYTES, type SignatureStore } from './signatures.ts';
+import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
 /** Chunks offered at once: bounds what is held in memory. */
 const BATCH_CHUNKS = 50_000;
 /** How often a batch is offered again after its connection broke. */
 const TRIES = 5;
-/** Paths that repeat what others hold: they go last, when the others can serve as bases. */
-const LOG_LIKE = /(^|\/)(pg_wal|pg_xlog|wal|binlog|redo)(\/|$)|ib_logfile|\.(log|aof|wal)(\.|$)/;
 
 export interface SenderOptions {
   readonly appliance: Appliance;
@@ -182,7 +180,7 @@ export class Sender {
 function inSendingOrder(files: readonly ChangedFile[]): readonly ChangedFile[] {
   const rank = (file: ChangedFile) => {
     if (file.entry.content.bytes < DELTA_MIN_BYTES) return 0;
-    if (LOG_LIKE.test(file.entry.path)) return 3;
+    if (isLogLike(file.entry.path)) return 3;
     return file.before === undefined ? 2 : 1;
   };
   return files

@@ -29,12 +29,22 @@ export function blockBytesFor(bytes: number): number {
   return block;
 }
 
+/** Logs of changes: they repeat what other files hold, and are appended to or written anew, never edited. */
+const LOG_LIKE = /(^|\/)(pg_wal|pg_xlog|wal|binlog|redo)(\/|$)|ib_logfile|\.(log|aof|wal)(\.|$)/;
+
+/** Does the path look like a log of changes? Their contents go last, when the others can serve as bases. */
+export function isLogLike(path: string): boolean {
+  return LOG_LIKE.test(path);
+}
+
 /**
- * Is a signature worth its disk? What package managers own changes by replacement, seldom in place; there the
- * appliance can be asked.
+ * Is a signature worth its disk and time? What package managers own changes by replacement, seldom in place; there
+ * the appliance can be asked. Of a log, what it held before is found by its chunks.
  */
 export function worthSigning(path: string, bytes: number): boolean {
-  return bytes >= DELTA_MIN_BYTES && !/^(usr|boot|lib|lib32|lib64|bin|sbin|opt)\//.test(path);
+  return (
+    bytes >= DELTA_MIN_BYTES && !isLogLike(path) && !/^(usr|boot|lib|lib32|lib64|bin|sbin|opt)\//.test(path)
+  );
 }
 
 /** The codec among these that makes deltas from signatures. */

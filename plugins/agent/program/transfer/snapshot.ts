@@ -1,13 +1,15 @@
 /**
- * Takes a snapshot: hooks, scan, contents, what post hooks want taken again, pages, commit. Contents travel before
+ * Takes a snapshot: hooks, scan, contents, what was deferred or wanted again by hooks, pages, commit. Contents travel before
  * the post hooks run: what a database wrote after it left its backup mode must not get in.
  */
 
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Consistency,
   comparePaths,
   type DeltaCodec,
+  type Digest,
   type Imager,
   isUnder,
   type ManifestRef,
@@ -19,15 +21,17 @@ import {
   type TransferOffer,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
+import { Collector } from './collector.ts';
 import { Copies, openPlain } from './copies.ts';
-import { type Directive, parseDirective, runAllHooks, runHooks } from './hooks.ts';
+import { fetchRecord } from './fetch-record.ts';
+import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
 import { merged, without } from './merge.ts';
 import { sendPages } from './pages.ts';
 import { putEntry } from './put-entry.ts';
 import { type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { scanImage } from './scan.ts';
 import { Sender } from './sender.ts';
-import { SignatureStore, signingCodec } from './signatures.ts';
+import { DELTA_MIN_BYTES, SignatureStore, signingCodec } from './signatures.ts';
 import { keepRecord, recordPath } from './state.ts';
 
 /** Skipped paths sent with the commit; all are counted. */
@@ -71,9 +75,15 @@ class SnapshotWork {
   readonly #spool: string;
   /** Record of earlier contents of this very server. */
   #previous: string | undefined;
+  /** The record of earlier contents is the appliance's, not this machine's. */
+  #vouched = false;
+  /** Trees that are taken only after the post hooks. */
+  #deferred: readonly string[] = [];
   #skippedTotal = 0;
   #changing = false;
   #filesChanged = 0;
+  /** Large contents with their times: whose signatures are worth keeping. */
+  readonly #large = new Map<Digest, bigint>();
   #bytesDone = 0;
 
   constructor(context: SnapshotContext, task: SnapshotTask) {
@@ -98,7 +108,9 @@ class SnapshotWork {
       return (await runAllHooks(join(hooksDir, 'post-snapshot.d'), signal)).lines.map(parseDirective);
     };
     try {
-      ran = (await runHooks(join(hooksDir, 'pre-snapshot.d'), signal)).ran;
+      const pre = await runHooks(join(hooksDir, 'pre-snapshot.d'), signal);
+      ran = pre.ran;
+      this.#deferred = pre.lines.map((line) => parseDeferral(line).path);
       return await this.#between(post, ran);
     } finally {
       // Also when a pre hook or the scan failed: what was quiesced must go on. Not by the aborted signal.
@@ -113,10 +125,9 @@ class SnapshotWork {
   async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
     const { appliance, stateDir, signal } = this.#context;
     const began = performance.now();
-    const header = await readHeader(recordPath(stateDir));
-    const base = header?.server === this.#task.server.name ? header.manifest : undefined;
-    this.#previous = base === undefined ? undefined : recordPath(stateDir);
-    await writeRecord(this.#spool, { server: this.#task.server.name }, this.#scan());
+    const base = await this.#earlier();
+    const changed = new Collector((line) => line.changed === true);
+    await this.#rewrite(changed.pass(this.#scan()));
     const offer = await appliance.beginTransfer(
       {
         task: this.#task.id,
@@ -131,16 +142,36 @@ class SnapshotWork {
     }
     const sender = this.#sender(offer, base);
     const known = base !== undefined && offer.baseKnown;
-    await this.#send(sender, known ? undefined : 'all');
+    await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
     const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
-    await keepRecord(
-      stateDir,
-      this.#spool,
-      { server: snapshot.server, manifest: snapshot.manifest },
-      this.#signatures,
-    );
+    await keepRecord(stateDir, this.#spool, { server: snapshot.server, manifest: snapshot.manifest });
+    await this.#signatures?.prune(this.#large);
     return snapshot;
+  }
+
+  /** What the scan compares with: the agent's own record, or the image that the appliance names. */
+  async #earlier(): Promise<ManifestRef | undefined> {
+    const { appliance, stateDir, signal } = this.#context;
+    const { known: image, trust, server } = this.#task;
+    if (image !== undefined && trust === 'nothing') {
+      const record = join(stateDir, 'known');
+      const scratch = join(stateDir, 'pages');
+      await mkdir(stateDir, { recursive: true, mode: 0o700 });
+      const what = { server: server.name, image, have: nothing(), scratch, record };
+      await fetchRecord({ appliance, signal }, what);
+      this.#previous = record;
+      this.#vouched = true;
+      return image;
+    }
+    const header = await readHeader(recordPath(stateDir));
+    const base = header?.server === server.name ? header.manifest : undefined;
+    this.#previous = base === undefined ? undefined : recordPath(stateDir);
+    return base;
+  }
+
+  #lines(): AsyncIterable<RecordLine> {
+    return readRecord(this.#spool);
   }
 
   #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
@@ -153,8 +184,9 @@ class SnapshotWork {
       signatures: this.#signatures,
       excludes: this.#task.server.excludes,
       trust: this.#task.trust,
+      vouched: this.#vouched,
       ...(this.#previous === undefined ? {} : { previous: this.#previous }),
-      ...(only === undefined ? {} : { only }),
+      ...(only === undefined ? { except: this.#deferred } : { only }),
       onSkip: (skipped) => this.#skip(skipped),
       onFile: (bytes) => this.#progress(bytes, 'reading'),
     });
@@ -189,25 +221,20 @@ class SnapshotWork {
     });
   }
 
-  /** Sends the spool's changed contents; files that changed since they were read are copied and sent from there. */
-  async #send(sender: Sender, which: 'all' | undefined, only?: readonly string[]): Promise<void> {
-    const lines = () => {
-      const spool = readRecord(this.#spool);
-      const some = only === undefined ? spool : inside(spool, only);
-      return which === 'all' ? asChanged(some) : some;
-    };
-    let stale = await sender.send(lines());
+  /** Sends these lines' contents; files that changed since they were read are copied and sent from there. */
+  async #send(sender: Sender, lines: AsyncIterable<RecordLine>): Promise<void> {
+    let stale = await sender.send(lines);
     for (let capture = 1; stale.size > 0; capture++) {
       if (capture > CAPTURES) throw tooLively([...stale][0] as string);
       this.#changing = true;
       await this.#capture(stale);
-      stale = await sender.send(inside(readRecord(this.#spool), [...stale]));
+      stale = await sender.send(inside(this.#lines(), [...stale]));
     }
   }
 
   /** Replaces lines by what the files hold now, from copies that nothing can change. */
   async #capture(paths: ReadonlySet<string>): Promise<void> {
-    await this.#rewrite(this.#captured(readRecord(this.#spool), paths));
+    await this.#rewrite(this.#captured(this.#lines(), paths));
   }
 
   async *#captured(lines: AsyncIterable<RecordLine>, paths: ReadonlySet<string>): AsyncGenerator<RecordLine> {
@@ -239,16 +266,18 @@ class SnapshotWork {
     }
   }
 
-  /** What post hooks asked for: trees taken again, files put in place of others. */
+  /** What was deferred, and what post hooks asked for: trees taken again, files put in place of others. */
   async #obey(directives: readonly Directive[], sender: Sender): Promise<void> {
-    const again = directives.filter((one) => one.kind === 'rescan').map((one) => one.path);
+    const rescans = directives.filter((one) => one.kind === 'rescan').map((one) => one.path);
+    const again = [...new Set([...this.#deferred, ...rescans])];
     const puts = directives.filter((one) => one.kind === 'put');
-    if (again.length > 0) {
-      await this.#rewrite(merged(without(readRecord(this.#spool), again), this.#scan(again)));
-    }
-    if (puts.length > 0) await this.#rewrite(merged(readRecord(this.#spool), this.#put(puts)));
     const touched = [...again, ...puts.map((one) => one.path)];
-    if (touched.length > 0) await this.#send(sender, 'all', touched);
+    if (touched.length === 0) return;
+    const taken = again.length === 0 ? nothing() : this.#scan(again);
+    const lines = merged(merged(without(this.#lines(), again), taken), this.#put(puts));
+    const changed = new Collector((line) => touched.some((path) => isUnder(line.entry.path, path)));
+    await this.#rewrite(changed.pass(lines));
+    await this.#send(sender, asChanged(changed.lines(this.#lines())));
   }
 
   async *#put(puts: readonly Extract<Directive, { kind: 'put' }>[]): AsyncGenerator<RecordLine> {
@@ -271,15 +300,15 @@ class SnapshotWork {
       const lacks = error instanceof OverdubError && error.code === 'CONFLICT';
       if (!lacks) throw error;
       // The record of earlier contents was wrong, or what it referred to is gone: offer everything.
-      await this.#send(sender, 'all');
+      await this.#send(sender, asChanged(this.#lines()));
       return await this.#commitOnce(offer, consistency);
     }
   }
 
   async #commitOnce(offer: TransferOffer, consistency: Consistency): Promise<Snapshot> {
-    const { appliance, signal } = this.#context;
-    const manifest = await sendPages(appliance, offer.transfer, this.#spool, signal);
-    await this.#countChanged();
+    const { appliance, stateDir, signal } = this.#context;
+    const pages = join(stateDir, 'pages');
+    const manifest = await sendPages(appliance, offer.transfer, this.#counted(), pages, signal);
     const request = {
       manifest,
       consistency: consistency === 'crash' && this.#changing ? 'fuzzy' : consistency,
@@ -290,9 +319,16 @@ class SnapshotWork {
     return await appliance.commit(offer.transfer, request, signal);
   }
 
-  async #countChanged(): Promise<void> {
+  async *#counted(): AsyncGenerator<RecordLine> {
     this.#filesChanged = 0;
-    for await (const line of readRecord(this.#spool)) if (line.changed === true) this.#filesChanged += 1;
+    this.#large.clear();
+    for await (const line of this.#lines()) {
+      const { content, mtimeNs } = line.entry;
+      if (line.changed === true) this.#filesChanged += 1;
+      if (content !== undefined && content.bytes >= DELTA_MIN_BYTES)
+        this.#large.set(content.digest, BigInt(mtimeNs));
+      yield line;
+    }
   }
 
   async #rewrite(lines: AsyncIterable<RecordLine>): Promise<void> {
@@ -313,6 +349,8 @@ async function* inside(
 ): AsyncGenerator<RecordLine> {
   for await (const line of lines) if (paths.some((path) => isUnder(line.entry.path, path))) yield line;
 }
+
+async function* nothing(): AsyncGenerator<RecordLine> {}
 
 async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
   for await (const line of lines) {
