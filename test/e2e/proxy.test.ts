@@ -1,6 +1,6 @@
 /**
- * Beside the network's own DHCP server: a machine becomes a server, makes its deltas with a codec that only this
- * test has, and boots without the appliance.
+ * Beside the network's own DHCP server: a BIOS and a UEFI machine become servers, one of them makes its deltas with
+ * a codec that only this test has, and both boot without the appliance.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -9,22 +9,48 @@ import { join } from 'node:path';
 import type { Machine, Operation, Server, Snapshot } from '@overdub/core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DemoAppliance, OVERDUB } from '../../examples/demo/appliance.ts';
-import { MACHINES, MASTER, SERVER } from '../../examples/demo/cast.ts';
+import { MASTER } from '../../examples/demo/cast.ts';
 import { Guest } from '../../examples/demo/guest.ts';
 import { buildDemoMaster, DEMO_HOOKS, demoCacheDirectory } from '../../examples/demo/master.ts';
 import { OverdubCommand } from '../../examples/demo/overdub.ts';
-import { createLab, type Lab, type LabMachine, type LabProcess } from '../lab/index.ts';
+import { createLab, type Lab, type LabMachine, type LabProcess, type MachineSpec } from '../lab/index.ts';
 import type { AppliedDelta } from './own-codec/codec.ts';
 import { APPLIED_FILE } from './own-codec/index.ts';
 
 const CONFIG = join(import.meta.dirname, 'own-codec', 'overdub.config.ts');
-const ADDRESS = '10.77.0.60';
-/** Power-on to a held machine takes 45 s on two idle cores in software emulation. */
-const BOOT_SECONDS = 600;
+/** Power-on to a held machine takes a minute on two idle cores in software emulation. */
+const BOOT_SECONDS = 900;
+const SERVER = 'web-1';
 const LARGE_FILE = 'srv/large.bin';
 const LARGE_BYTES = 3 * 1024 * 1024;
 const PAGE_BYTES = 4096;
 const CHANGED_PAGES = [20, 300, 700];
+
+const SPECS = [
+  {
+    name: 'bios',
+    mac: '52:54:00:77:03:01',
+    uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770301',
+    firmware: 'bios',
+    disk: { kind: 'sata', bytes: 5e9, serial: 'SATA-7' },
+  },
+  {
+    name: 'uefi',
+    mac: '52:54:00:77:03:02',
+    uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770302',
+    firmware: 'uefi',
+    disk: { kind: 'scsi', bytes: 6e9, serial: 'SCSI-7' },
+  },
+] as const satisfies readonly MachineSpec[];
+
+/** One machine with the server it becomes. */
+interface Player {
+  readonly server: string;
+  readonly address: string;
+  readonly spec: (typeof SPECS)[number];
+  readonly machine: LabMachine;
+  readonly guest: Guest;
+}
 
 interface Ramdisk {
   readonly digest: string;
@@ -36,8 +62,9 @@ let lab: Lab;
 let dhcp: LabProcess;
 let appliance: DemoAppliance;
 let overdub: OverdubCommand;
+let players: readonly Player[];
+/** Of the first player. */
 let guest: Guest;
-let machine: LabMachine;
 let masterTar: string;
 let ramdisk: Ramdisk;
 let failed = false;
@@ -50,18 +77,26 @@ beforeAll(async () => {
   const master = await buildDemoMaster(demoCacheDirectory(), DEMO_HOOKS, console.log);
   masterTar = master.tar;
   lab = await createLab({ name: 'proxy' });
-  const spec = { ...MACHINES[0], firmware: 'bios' } as const;
+  const addressOf = (index: number) => `10.77.0.${60 + index}`;
   dhcp = await lab.dnsmasq({
     address: '10.77.0.2/24',
     range: ['10.77.0.100', '10.77.0.150'],
-    options: [`--dhcp-host=${spec.mac},${ADDRESS}`],
+    options: SPECS.map((spec, index) => `--dhcp-host=${spec.mac},${addressOf(index)}`),
   });
   appliance = new DemoAppliance(lab, { config: CONFIG });
   await appliance.start();
   const exec: Lab['exec'] = (command, options) => lab.exec(command, options);
   overdub = new OverdubCommand(exec, OVERDUB, appliance.url, appliance.token);
-  guest = new Guest(exec, master.sshKey, ADDRESS);
-  machine = await lab.machine(spec);
+  players = await Promise.all(
+    SPECS.map(async (spec, index) => ({
+      server: `web-${index + 1}`,
+      address: addressOf(index),
+      spec,
+      machine: await lab.machine(spec),
+      guest: new Guest(exec, master.sshKey, addressOf(index)),
+    })),
+  );
+  guest = (players[0] as Player).guest;
 });
 
 afterAll(() => lab?.[Symbol.asyncDispose]());
@@ -73,35 +108,31 @@ beforeEach((context) => {
 afterEach(({ task }) => {
   if (task.result?.state !== 'fail') return;
   failed = true;
-  console.error(`the machine's console:\n${machine.console.tail()}`);
+  for (const { machine } of players) {
+    console.error(`the console of ${machine.name}:\n${machine.console.tail()}`);
+  }
   console.error(`the appliance:\n${appliance.log().split('\n').slice(-40).join('\n')}`);
 });
 
 describe('beside a DHCP server, with a codec of its own', () => {
-  test('a naked machine has its address from there, its boot from here, and is held', async () => {
-    await machine.powerOn();
-    await machine.waitForConsole(/overdub: .*held: waiting for an administrator/, {
-      signal: limit(BOOT_SECONDS),
-    });
-    const seen = await guest.eventually('its facts', reported);
-    expect(seen).toMatchObject({ admission: 'held', facts: { firmware: 'bios' } });
-    expect(machine.console.text()).toContain(`has ${ADDRESS} on eth0 and reaches ${appliance.url}`);
-    expect(dhcp.output()).toMatch(new RegExp(`DHCPACK\\(eth0\\) ${ADDRESS} ${machine.mac}`));
-    await overdub.quiet('machine', 'rename', machine.mac, machine.name);
+  test('naked machines have their address from there, their boot from here, and are held', async () => {
+    for (const { machine } of players) await machine.powerOn();
+    for (const { machine, address, spec } of players) {
+      await machine.waitForConsole(/overdub: .*held: waiting for an administrator/, {
+        signal: limit(BOOT_SECONDS),
+      });
+      const seen = await guest.eventually('its facts', () => reported(machine));
+      expect(seen).toMatchObject({ admission: 'held', facts: { firmware: spec.firmware } });
+      expect(machine.console.text()).toContain(`has ${address} on eth0 and reaches ${appliance.url}`);
+      expect(dhcp.output()).toMatch(new RegExp(`DHCPACK\\(eth0\\) ${address} ${machine.mac}`));
+      await overdub.quiet('machine', 'rename', machine.mac, machine.name);
+    }
   });
 
-  test('accepted and assigned, it becomes a server that boots from its own disk', async () => {
+  test('accepted and assigned, they become servers that boot from their own disks', async () => {
     const imported = await overdub.quiet<Operation>('master', 'import', MASTER, masterTar);
     expect(imported).toMatchObject({ state: 'done' });
-    await overdub.quiet('machine', 'accept', machine.name);
-    await overdub.quiet('server', 'create', SERVER, '--master', MASTER);
-    const assigned = await overdub.quiet<Operation>('server', 'assign', SERVER, machine.name);
-    expect(assigned).toMatchObject({ state: 'done' });
-    expect(await guest.eventually('nginx', () => guest.page())).toContain('It works');
-    await guest.eventually('ssh', () => guest.sh('true'));
-    expect(await guest.sh('findmnt -no SOURCE /')).toMatch(/^\/dev\/vda/);
-    expect(await guest.sh('hostname')).toBe(SERVER);
-    expect(await overdub.quiet<Server>('server', 'show', SERVER)).toMatchObject({ state: 'running' });
+    await Promise.all(players.map(becomesServer));
   });
 
   test('what changes in a large file travels as a delta of that codec, made on the machine', async () => {
@@ -125,17 +156,34 @@ describe('beside a DHCP server, with a codec of its own', () => {
     expect(shownRamdisk()).toEqual(ramdisk);
   });
 
-  test('with the appliance switched off, it boots from its own disk all the same', async () => {
-    await guest.sh('echo still-here > /var/www/html/index.html && sync');
+  test('with the appliance switched off, both boot from their own disks all the same', async () => {
+    for (const { server, guest } of players) {
+      await guest.sh(`echo ${server} is still here > /var/www/html/index.html && sync`);
+    }
     await appliance.stop();
-    await machine.powerOff();
-    await machine.powerOn();
-    const page = await guest.eventually('nginx', () => guest.page(), BOOT_SECONDS * 1000);
-    expect(page.trim()).toBe('still-here');
+    for (const { machine } of players) await machine.powerOff();
+    for (const { machine } of players) await machine.powerOn();
+    for (const { server, guest } of players) {
+      const page = await guest.eventually('nginx', () => guest.page(), BOOT_SECONDS * 1000);
+      expect(page.trim()).toBe(`${server} is still here`);
+    }
   });
 });
 
-async function reported(): Promise<Machine> {
+async function becomesServer({ server, machine, guest, spec }: Player): Promise<void> {
+  await overdub.quiet('machine', 'accept', machine.name);
+  await overdub.quiet('server', 'create', server, '--master', MASTER);
+  const assigned = await overdub.quiet<Operation>('server', 'assign', server, machine.name);
+  expect(assigned).toMatchObject({ state: 'done', result: { diskPin: spec.disk.serial } });
+  expect(await guest.eventually('nginx', () => guest.page())).toContain('It works');
+  await guest.eventually('ssh', () => guest.sh('true'));
+  expect(await guest.sh('findmnt -no SOURCE /')).toMatch(/^\/dev\/sda/);
+  expect(await guest.sh('test -d /sys/firmware/efi && echo uefi || echo bios')).toBe(spec.firmware);
+  expect(await guest.sh('hostname')).toBe(server);
+  expect(await overdub.quiet<Server>('server', 'show', server)).toMatchObject({ state: 'running' });
+}
+
+async function reported(machine: LabMachine): Promise<Machine> {
   const machines = await overdub.quiet<Machine[]>('machine', 'list');
   const seen = machines.find(({ macs }) => macs.includes(machine.mac));
   if (seen?.facts === undefined) throw new Error(`${machine.mac} has not reported yet`);
