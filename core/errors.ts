@@ -20,7 +20,8 @@ export const ERROR_CODES = {
   APPLIANCE_UNREACHABLE: 'No appliance answers at the given address.',
   UNAUTHORIZED: 'The credential is missing, wrong or lacks the role.',
   IMAGE_INVALID: 'An image (directory, tar, OCI archive) is malformed, truncated or hostile.',
-  MASTER_UNBOOTABLE: 'The master cannot boot a machine: no kernel or no initramfs.',
+  MASTER_UNBOOTABLE:
+    'The master cannot boot a machine: no kernel, no initramfs, or no driver for its hardware.',
   DISK_UNSUITABLE: 'No disk of the machine can hold the server.',
   ARCH_UNKNOWN: 'The firmware or processor architecture is not supported.',
   MACHINE_HELD: 'The machine is held and may not be given a role yet.',

@@ -3,6 +3,12 @@
 export type Firmware = 'bios' | 'uefi';
 export type Arch = 'x86_64' | 'arm64';
 
+/** A device that a loadable module drives in the ramdisk, as the kernel names both (Linux `modalias`). */
+export interface DrivenDevice {
+  readonly modalias: string;
+  readonly module: string;
+}
+
 /** One disk as the agent sees it. `bytes` is the whole device; `sectorBytes` the logical sector size. */
 export interface DiskFacts {
   /** Kernel name without /dev, e.g. `vda`, `nvme0n1`. */
@@ -14,6 +20,8 @@ export interface DiskFacts {
   readonly wwn?: string;
   readonly model?: string;
   readonly removable: boolean;
+  /** What must be driven for it to work: itself and the controllers it hangs on. */
+  readonly devices?: readonly DrivenDevice[];
 }
 
 /** One network interface. `mac` is lower-case, colon-separated. */
@@ -23,6 +31,8 @@ export interface NicFacts {
   readonly driver?: string;
   readonly speedMbps?: number;
   readonly link?: boolean;
+  /** What must be driven for it to work. */
+  readonly devices?: readonly DrivenDevice[];
 }
 
 /** What the agent reports about the hardware. */

@@ -48,13 +48,27 @@ function checkFacts(value: unknown): MachineFacts {
   for (const list of ['disks', 'nics'] as const) {
     const items = facts[list];
     if (!Array.isArray(items) || items.length > MAX_LIST) throw invalid(`facts.${list} must be a list`);
-    for (const item of items) requiredText(asObject(item, `facts.${list}`), 'name', 100);
+    for (const item of items) {
+      const piece = asObject(item, `facts.${list}`);
+      requiredText(piece, 'name', 100);
+      checkDevices(piece.devices, `facts.${list}.devices`);
+    }
   }
   for (const nic of facts.nics as Record<string, unknown>[]) requiredText(nic, 'mac', 30);
   asObject(facts.cpu, 'facts.cpu');
   asObject(facts.dmi, 'facts.dmi');
   if (optionalInteger(facts, 'memoryBytes') === undefined) throw invalid('facts.memoryBytes is missing');
   return value as MachineFacts;
+}
+
+function checkDevices(value: unknown, what: string): void {
+  if (value === undefined) return;
+  if (!Array.isArray(value) || value.length > MAX_LIST) throw invalid(`${what} must be a list`);
+  for (const item of value) {
+    const device = asObject(item, what);
+    requiredText(device, 'modalias', 500);
+    requiredText(device, 'module', 100);
+  }
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {

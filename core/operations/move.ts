@@ -4,6 +4,7 @@ import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { assertAssignable, claim, unclaim } from './assignment.ts';
 import { HOUR_MS, type OperationDefinition, recall, type StepContext } from './definition.ts';
+import { assertDriven } from './drivers.ts';
 import { assertBootable, assertDiskFits, latestSnapshot, snapshotImage } from './images.ts';
 import {
   enterRamdiskStep,
@@ -91,12 +92,13 @@ export async function checkMove(
     );
   }
   const image = snapshotImage(snapshot);
+  const kernel = await assertBootable(repository, image);
   const machine = await catalogue.machines.get(machineId);
   if (machine !== undefined) {
     await assertAssignable(catalogue, machine, server.name);
     assertDiskFits(machine, image.manifest);
+    await assertDriven(repository, image, kernel, machine);
   }
-  await assertBootable(repository, image);
   return image;
 }
 

@@ -4,6 +4,7 @@ import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { assertAssignable, claim, unclaim } from './assignment.ts';
 import { HOUR_MS, type OperationDefinition, recall, type StepContext } from './definition.ts';
+import { assertDriven } from './drivers.ts';
 import { assertArchFits, assertBootable, assertDiskFits, findMaster, imageFor } from './images.ts';
 import { enterRamdiskStep, type InstallMemory, installOf, installSteps } from './install-steps.ts';
 import { machineOf } from './machine-steps.ts';
@@ -71,6 +72,7 @@ export async function checkProvision(
   if (server.master !== undefined && image.fresh) {
     assertArchFits(machine, await findMaster(repository, server.master));
   }
-  await assertBootable(repository, image);
+  const kernel = await assertBootable(repository, image);
   assertDiskFits(machine, image.manifest);
+  await assertDriven(repository, image, kernel, machine);
 }

@@ -2,6 +2,8 @@ import { Type } from 'typebox';
 
 const optional = Type.Optional;
 
+const Devices = Type.Array(Type.Object({ modalias: Type.String(), module: Type.String() }));
+
 /** What the agent reports about the hardware. */
 export const FACTS = Type.Object({
   uuid: optional(Type.String()),
@@ -19,6 +21,7 @@ export const FACTS = Type.Object({
       wwn: optional(Type.String()),
       model: optional(Type.String()),
       removable: Type.Boolean(),
+      devices: optional(Devices),
     }),
   ),
   nics: Type.Array(
@@ -28,6 +31,7 @@ export const FACTS = Type.Object({
       driver: optional(Type.String()),
       speedMbps: optional(Type.Number()),
       link: optional(Type.Boolean()),
+      devices: optional(Devices),
     }),
   ),
   dmi: Type.Object({

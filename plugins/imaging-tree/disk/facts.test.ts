@@ -66,6 +66,26 @@ describe('facts', () => {
     ]);
   });
 
+  it('names what must be driven: the device and its controllers, as far as modules do it', () => {
+    const bus = 'pci0/0000:00:1f.2/ata1/0:0:0:0';
+    disk('sda', bus, {});
+    const drivenBy = (device: string, modalias: string, driver: string, module?: string) => {
+      put(`sys/devices/${device}/modalias`, `${modalias}\n`);
+      mkdirSync(join(base, 'sys/bus/drivers', driver), { recursive: true });
+      symlinkSync(join(base, 'sys/bus/drivers', driver), join(base, `sys/devices/${device}/driver`));
+      if (module === undefined) return;
+      mkdirSync(join(base, 'sys/module', module), { recursive: true });
+      symlinkSync(join(base, 'sys/module', module), join(base, `sys/bus/drivers/${driver}/module`));
+    };
+    drivenBy(bus, 'scsi:t-0x00', 'sd', 'sd_mod');
+    drivenBy('pci0/0000:00:1f.2', 'pci:v00008086d00002922', 'ahci', 'ahci');
+    drivenBy('pci0', 'acpi:PNP0A08', 'bridge');
+    expect(readDisks(join(base, 'sys'))[0]?.devices).toEqual([
+      { modalias: 'scsi:t-0x00', module: 'sd_mod' },
+      { modalias: 'pci:v00008086d00002922', module: 'ahci' },
+    ]);
+  });
+
   it('reads firmware, board, processor, memory and interfaces', () => {
     put('sys/class/dmi/id/product_uuid', '4C4C4544-0000-2010-8020-80C04F202020\n');
     put('sys/class/dmi/id/sys_vendor', 'QEMU\n');
@@ -86,7 +106,7 @@ describe('facts', () => {
       cpu: { model: 'Fast CPU', cores: 2 },
       memoryBytes: 2048 * 1024,
       disks: [],
-      nics: [{ name: 'eth0', mac: '52:54:00:aa:bb:cc', link: true }],
+      nics: [{ name: 'eth0', mac: '52:54:00:aa:bb:cc', link: true, devices: [] }],
       dmi: { vendor: 'QEMU' },
     });
     mkdirSync(join(base, 'sys/firmware/efi'), { recursive: true });

@@ -1,10 +1,11 @@
 /** What this machine is, from /sys and /proc. Nothing is run and nothing is written. */
 
 import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   type Arch,
   type DiskFacts,
+  type DrivenDevice,
   type MachineFacts,
   type NicFacts,
   normalizeMac,
@@ -84,6 +85,7 @@ function readDisk(sys: string, name: string): DiskDevice | undefined {
     ...(wwn === undefined ? {} : { wwn }),
     ...(model === undefined ? {} : { model }),
     removable: text(join(at, 'removable')) === '1',
+    devices: drivenDevices(place),
     place,
   };
 }
@@ -122,8 +124,22 @@ function readNics(sys: string): NicFacts[] {
       ...(driver === undefined ? {} : { driver }),
       ...(speed > 0 ? { speedMbps: speed } : {}),
       ...(carrier === undefined ? {} : { link: carrier === '1' }),
+      devices: drivenDevices(realpathSync(join(at, 'device'))),
     };
   });
+}
+
+/** The device at this place of /sys and what it hangs on, as far as modules drive them. */
+function drivenDevices(place: string): DrivenDevice[] {
+  const found: DrivenDevice[] = [];
+  for (let at = place; dirname(at) !== at; at = dirname(at)) {
+    const modalias = text(join(at, 'modalias'));
+    const module = join(at, 'driver/module');
+    if (modalias !== undefined && existsSync(module)) {
+      found.push({ modalias, module: basename(realpathSync(module)) });
+    }
+  }
+  return found;
 }
 
 function devicePath(at: string): string {
