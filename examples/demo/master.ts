@@ -25,13 +25,23 @@ const PACKAGES = [
   'postgresql',
   'procps',
   'initramfs-tools',
-  'linux-image-cloud-amd64',
 ];
+
+/** Virtual hardware and NVMe only: the smallest there is. `linux-image-amd64` has every driver. */
+const KERNEL = 'linux-image-cloud-amd64';
+
+/** What a server has no use for and an emulated machine would take long to write. */
+const DESKTOP_DRIVERS = ['sound', 'drivers/gpu', 'drivers/media', 'drivers/infiniband', 'drivers/isdn'];
 
 /** A small real package that the demo installs as drift: shipped inside the master, as the lab has no internet. */
 const DRIFT_PACKAGE = 'hello';
 
 const PAGE = '<!doctype html><title>web</title><h1>It works: this is the web master.</h1>\n';
+
+export interface DemoMasterOptions {
+  /** Debian package of the kernel; default: {@link KERNEL}. */
+  readonly kernel?: string;
+}
 
 export interface DemoMaster {
   /** Tar of the root filesystem. */
@@ -55,13 +65,14 @@ export async function buildDemoMaster(
   cacheDir: string,
   hooksDir: string,
   log: (line: string) => void,
+  { kernel = KERNEL }: DemoMasterOptions = {},
 ): Promise<DemoMaster> {
   await mkdir(cacheDir, { recursive: true });
   const sshKey = await ensureSshKey(cacheDir);
   const suite = await hostSuite();
   const hooks = await readHooks(hooksDir);
   const recipe = JSON.stringify([
-    mmdebstrapArguments('overlay', suite, 'target'),
+    mmdebstrapArguments('overlay', suite, kernel, 'target'),
     DRIFT_PACKAGE,
     PAGE,
     hooks,
@@ -75,7 +86,7 @@ export async function buildDemoMaster(
     const overlay = join(work, 'overlay');
     await writeOverlay(overlay, sshKey, hooks);
     const part = join(work, 'master.tar');
-    await run('mmdebstrap', mmdebstrapArguments(overlay, suite, part), { maxBuffer: 64 << 20 });
+    await run('mmdebstrap', mmdebstrapArguments(overlay, suite, kernel, part), { maxBuffer: 64 << 20 });
     await rename(part, tar);
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -83,17 +94,18 @@ export async function buildDemoMaster(
   return { tar, sshKey };
 }
 
-function mmdebstrapArguments(overlay: string, suite: string, target: string): string[] {
+function mmdebstrapArguments(overlay: string, suite: string, kernel: string, target: string): string[] {
   return [
     '--quiet',
     '--variant=minbase',
     `--mode=${process.getuid?.() === 0 ? 'root' : 'unshare'}`,
     '--format=tar',
-    `--include=${PACKAGES.join(',')}`,
+    `--include=${[...PACKAGES, kernel].join(',')}`,
     '--aptopt=Acquire::Languages "none"',
     '--dpkgopt=path-exclude=/usr/share/man/*',
     '--dpkgopt=path-exclude=/usr/share/locale/*',
     '--dpkgopt=path-exclude=/usr/share/doc/*',
+    ...DESKTOP_DRIVERS.map((directory) => `--dpkgopt=path-exclude=/lib/modules/*/kernel/${directory}/*`),
     `--customize-hook=sync-in ${overlay} /`,
     '--customize-hook=chroot "$1" chown -R root:root /root /etc/overdub /opt/packages',
     '--customize-hook=chroot "$1" chmod 755 /',

@@ -11,7 +11,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { DemoAppliance, OVERDUB } from '../../examples/demo/appliance.ts';
 import { MASTER } from '../../examples/demo/cast.ts';
 import { Guest } from '../../examples/demo/guest.ts';
-import { buildDemoMaster, DEMO_HOOKS, demoCacheDirectory } from '../../examples/demo/master.ts';
+import {
+  buildDemoMaster,
+  DEMO_HOOKS,
+  type DemoMasterOptions,
+  demoCacheDirectory,
+} from '../../examples/demo/master.ts';
 import { OverdubCommand } from '../../examples/demo/overdub.ts';
 import { createLab, type Lab, type LabMachine, type LabProcess, type MachineSpec } from '../lab/index.ts';
 import type { AppliedDelta } from './own-codec/codec.ts';
@@ -26,9 +31,13 @@ const LARGE_BYTES = 3 * 1024 * 1024;
 const PAGE_BYTES = 4096;
 const CHANGED_PAGES = [20, 300, 700];
 
+/** The demo's master has a kernel for virtual machines, without a driver for SATA. */
+const ANY_HARDWARE = 'any-hardware';
+
 const SPECS = [
   {
     name: 'bios',
+    master: ANY_HARDWARE,
     mac: '52:54:00:77:03:01',
     uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770301',
     firmware: 'bios',
@@ -36,12 +45,13 @@ const SPECS = [
   },
   {
     name: 'uefi',
+    master: MASTER,
     mac: '52:54:00:77:03:02',
     uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770302',
     firmware: 'uefi',
     disk: { kind: 'scsi', bytes: 6e9, serial: 'SCSI-7' },
   },
-] as const satisfies readonly MachineSpec[];
+] as const satisfies readonly (MachineSpec & { readonly master: string })[];
 
 /** One machine with the server it becomes. */
 interface Player {
@@ -65,7 +75,8 @@ let overdub: OverdubCommand;
 let players: readonly Player[];
 /** Of the first player. */
 let guest: Guest;
-let masterTar: string;
+/** Tar of each master by name: the demo's, and the same with a kernel for any hardware. */
+let masters: ReadonlyMap<string, string>;
 let ramdisk: Ramdisk;
 let failed = false;
 
@@ -74,8 +85,14 @@ beforeAll(async () => {
   const built = spawnSync(OVERDUB, ['ramdisk', 'build', '--json']);
   if (built.status !== 0) throw new Error(built.stderr.toString());
   ramdisk = shownRamdisk();
-  const master = await buildDemoMaster(demoCacheDirectory(), DEMO_HOOKS, console.log);
-  masterTar = master.tar;
+  const build = (options: DemoMasterOptions) =>
+    buildDemoMaster(demoCacheDirectory(), DEMO_HOOKS, console.log, options);
+  const master = await build({});
+  const { tar: anyHardware } = await build({ kernel: 'linux-image-amd64' });
+  masters = new Map([
+    [MASTER, master.tar],
+    [ANY_HARDWARE, anyHardware],
+  ]);
   lab = await createLab({ name: 'proxy' });
   const addressOf = (index: number) => `10.77.0.${60 + index}`;
   dhcp = await lab.dnsmasq({
@@ -129,9 +146,21 @@ describe('beside a DHCP server, with a codec of its own', () => {
     }
   });
 
+  test('a master whose kernel has no driver for the machine’s disk is refused before anything is written', async () => {
+    for (const [name, tar] of masters) {
+      const imported = await overdub.quiet<Operation>('master', 'import', name, tar);
+      expect(imported).toMatchObject({ state: 'done' });
+    }
+    const { machine } = players[0] as Player;
+    await overdub.quiet('machine', 'accept', machine.name);
+    await overdub.quiet('server', 'create', 'nowhere', '--master', MASTER);
+    await expect(overdub.quiet('server', 'assign', 'nowhere', machine.name)).rejects.toThrow(
+      /MASTER_UNBOOTABLE.*no driver for any disk of bios: sda \(ahci\)/,
+    );
+    await overdub.quiet('server', 'remove', 'nowhere');
+  });
+
   test('accepted and assigned, they become servers that boot from their own disks', async () => {
-    const imported = await overdub.quiet<Operation>('master', 'import', MASTER, masterTar);
-    expect(imported).toMatchObject({ state: 'done' });
     await Promise.all(players.map(becomesServer));
   });
 
@@ -172,7 +201,7 @@ describe('beside a DHCP server, with a codec of its own', () => {
 
 async function becomesServer({ server, machine, guest, spec }: Player): Promise<void> {
   await overdub.quiet('machine', 'accept', machine.name);
-  await overdub.quiet('server', 'create', server, '--master', MASTER);
+  await overdub.quiet('server', 'create', server, '--master', spec.master);
   const assigned = await overdub.quiet<Operation>('server', 'assign', server, machine.name);
   expect(assigned).toMatchObject({ state: 'done', result: { diskPin: spec.disk.serial } });
   expect(await guest.eventually('nginx', () => guest.page())).toContain('It works');
