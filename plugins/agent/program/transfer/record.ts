@@ -11,13 +11,21 @@ import { dirname } from 'node:path';
 import { pipeline as pipe } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
-import type { ContentRef, Entry, FileStamp, ManifestRef } from '@overdub/core/agent';
+import {
+  type ContentRef,
+  comparePaths,
+  type Entry,
+  type FileStamp,
+  type ManifestRef,
+} from '@overdub/core/agent';
 
 const VERSION = 1;
 const NEWLINE = 0x0a;
 /** Last line: a record without it was cut off. */
-const END = '"end"';
-const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 };
+const END = 'end';
+const LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 };
+/** Lines are written, and come out of the decompressor, by so many bytes: each turn of zlib is a trip to a thread. */
+const PIECE_BYTES = 256 * 1024;
 
 export interface RecordHeader {
   /** Whose image it is. */
@@ -44,12 +52,13 @@ export class RecordWriter {
   readonly #path: string;
   readonly #out = createZstdCompress({ params: LEVEL });
   readonly #done: Promise<void>;
+  #text = '';
 
   private constructor(path: string, header: RecordHeader) {
     this.#path = path;
     this.#done = pipeline(this.#out, createWriteStream(partOf(path), { mode: 0o600 }));
     this.#done.catch(() => undefined);
-    this.#out.write(`${JSON.stringify({ v: VERSION, ...header })}\n`);
+    this.#text = `${JSON.stringify({ v: VERSION, ...header })}\n`;
   }
 
   static async create(path: string, header: RecordHeader): Promise<RecordWriter> {
@@ -57,14 +66,21 @@ export class RecordWriter {
     return new RecordWriter(path, header);
   }
 
-  async add(line: RecordLine): Promise<void> {
-    if (!this.#out.write(`${JSON.stringify(line)}\n`)) {
-      await Promise.race([new Promise((resolve) => this.#out.once('drain', resolve)), this.#done]);
-    }
+  /** True when so much has gathered that `flush` should be awaited. */
+  add(line: RecordLine): boolean {
+    this.#text += `${JSON.stringify(line)}\n`;
+    return this.#text.length >= PIECE_BYTES;
+  }
+
+  async flush(): Promise<void> {
+    const text = this.#text;
+    this.#text = '';
+    if (this.#out.write(text)) return;
+    await Promise.race([new Promise((resolve) => this.#out.once('drain', resolve)), this.#done]);
   }
 
   async commit(): Promise<void> {
-    this.#out.end(`${END}\n`);
+    this.#out.end(`${this.#text}${JSON.stringify(END)}\n`);
     await this.#done;
     const file = await open(partOf(this.#path), 'r');
     try {
@@ -91,7 +107,7 @@ export async function writeRecord(
 ): Promise<void> {
   const writer = await RecordWriter.create(path, header);
   try {
-    for await (const line of lines) await writer.add(line);
+    for await (const line of lines) if (writer.add(line)) await writer.flush();
     await writer.commit();
   } catch (error) {
     await writer.abandon();
@@ -135,44 +151,83 @@ async function headBeside(path: string): Promise<RecordHeader | undefined> {
 }
 
 async function ownHeader(path: string): Promise<RecordHeader | undefined> {
-  const lines = textLines(path);
+  const pieces = parsedPieces(path);
   try {
-    const first = await lines.next();
-    const header = JSON.parse(first.done === true ? 'null' : first.value) as
+    const first = await pieces.next();
+    const header = (first.done === true ? undefined : first.value[0]) as
       | (RecordHeader & { v: number })
-      | null;
+      | undefined;
     return header?.v === VERSION ? header : undefined;
   } catch {
     // A cache that cannot be read is no cache; the contents are read again instead.
     return undefined;
   } finally {
-    await lines.return(undefined);
+    await pieces.return(undefined);
   }
 }
 
 /** The lines, in order. Throws when the record is absent or damaged on the way. */
 export async function* readRecord(path: string): AsyncGenerator<RecordLine> {
+  for await (const lines of readBatches(path)) yield* lines;
+}
+
+/** The lines, in order, as many at a time as come out of the file together. */
+async function* readBatches(path: string): AsyncGenerator<RecordLine[]> {
   let first = true;
   let ended = false;
-  for await (const text of textLines(path)) {
-    if (text === END) ended = true;
-    else if (!first) yield JSON.parse(text) as RecordLine;
+  for await (const values of parsedPieces(path)) {
+    if (first) values.shift();
     first = false;
+    if (values.at(-1) === END) {
+      ended = true;
+      values.pop();
+    }
+    yield values as RecordLine[];
   }
   if (!ended) throw new Error(`the record ${path} is cut off`);
 }
 
-async function* textLines(path: string): AsyncGenerator<string> {
-  const plain = pipe(createReadStream(path), createZstdDecompress(), () => undefined);
+/** Walks a record alongside another listing in manifest order. Close it. */
+export class RecordCursor {
+  readonly #batches: AsyncGenerator<RecordLine[]>;
+  #batch: readonly RecordLine[] = [];
+  #at = 0;
+
+  constructor(path: string) {
+    this.#batches = readBatches(path);
+  }
+
+  /** The line at `path`, if there is one. Paths must be asked for in manifest order. */
+  async seek(path: string): Promise<RecordLine | undefined> {
+    for (;;) {
+      for (; this.#at < this.#batch.length; this.#at++) {
+        const line = this.#batch[this.#at] as RecordLine;
+        const order = comparePaths(line.entry.path, path);
+        if (order >= 0) return order === 0 ? line : undefined;
+      }
+      const next = await this.#batches.next();
+      if (next.done === true) return undefined;
+      this.#batch = next.value;
+      this.#at = 0;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#batches.return(undefined);
+  }
+}
+
+/** What the lines of a file say, a piece of the file at a time: no newline stands inside a value. */
+async function* parsedPieces(path: string): AsyncGenerator<unknown[]> {
+  const decompress = createZstdDecompress({ chunkSize: PIECE_BYTES });
+  const plain = pipe(createReadStream(path), decompress, () => undefined);
   let rest: Buffer = Buffer.alloc(0);
   for await (const piece of plain as AsyncIterable<Buffer>) {
     const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-    let from = 0;
-    for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, from)) {
-      yield bytes.toString('utf8', from, at);
-      from = at + 1;
-    }
-    rest = bytes.subarray(from);
+    const end = bytes.lastIndexOf(NEWLINE);
+    rest = bytes.subarray(end + 1);
+    if (end !== -1)
+      yield JSON.parse(`[${bytes.toString('utf8', 0, end).replaceAll('\n', ',')}]`) as unknown[];
   }
 }
 

@@ -2,21 +2,20 @@
 
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type ContentRef,
-  comparePaths,
-  type DeltaCodec,
-  type Digest,
-  type Imager,
-  type ManifestRef,
-  type Progress,
-  type RestoreResult,
+import type {
+  ContentRef,
+  DeltaCodec,
+  Digest,
+  Imager,
+  ManifestRef,
+  Progress,
+  RestoreResult,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { entriesOf, type RecordLine, readRecord, writeRecord } from './record.ts';
+import { entriesOf, RecordCursor, type RecordLine, readRecord, writeRecord } from './record.ts';
 import { isSettled, scanImage } from './scan.ts';
 import { recordPath } from './state.ts';
 
@@ -108,14 +107,10 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
   const freshSince = context.nowNs() - 2_000_000_000n;
   const { signal } = context;
   const options = { excludes: order.excludes, onSkip: () => undefined, signal };
-  const target = readRecord(targetPath(context.workDir));
+  const target = new RecordCursor(targetPath(context.workDir));
   try {
-    let known = await target.next();
     for await (const { entry, stamp } of context.imager.scan(context.root, options)) {
-      while (known.done !== true && comparePaths(known.value.entry.path, entry.path) < 0)
-        known = await target.next();
-      const wanted =
-        known.done !== true && known.value.entry.path === entry.path ? known.value.entry : undefined;
+      const wanted = (await target.seek(entry.path))?.entry;
       if (entry.type !== 'file') {
         yield { entry };
       } else if (wanted?.content !== undefined && stamp !== undefined) {
@@ -125,7 +120,7 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
       }
     }
   } finally {
-    await target.return(undefined);
+    await target.close();
   }
 }
 
@@ -162,20 +157,16 @@ async function fetchTarget(
 /** Target content → what lies at its path now, where both are files and differ. */
 async function basesOf(target: string, present: string): Promise<Map<Digest, ContentRef>> {
   const bases = new Map<Digest, ContentRef>();
-  const there = readRecord(present);
+  const there = new RecordCursor(present);
   try {
-    let known = await there.next();
     for await (const { entry } of readRecord(target)) {
-      while (known.done !== true && comparePaths(known.value.entry.path, entry.path) < 0)
-        known = await there.next();
-      const now =
-        known.done !== true && known.value.entry.path === entry.path ? known.value.entry.content : undefined;
+      const now = (await there.seek(entry.path))?.entry.content;
       const differs = entry.content !== undefined && now !== undefined && now.digest !== entry.content.digest;
       if (differs && now.bytes > 0 && bases.size < MAX_BASES)
         bases.set((entry.content as ContentRef).digest, now);
     }
   } finally {
-    await there.return(undefined);
+    await there.close();
   }
   return bases;
 }

@@ -1,7 +1,7 @@
 /** Scans a root into a record: unchanged files by their stamps, changed ones read once. */
 
 import {
-  comparePaths,
+  type ContentRef,
   type FileStamp,
   isUnder,
   type ScannedEntry,
@@ -9,7 +9,7 @@ import {
 } from '@overdub/core/agent';
 import { mapOrdered } from './ordered.ts';
 import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
-import { type RecordLine, readRecord } from './record.ts';
+import { RecordCursor, type RecordLine } from './record.ts';
 
 /** Files read at once; each holds a piece or two. */
 const AT_ONCE = 8;
@@ -41,7 +41,7 @@ interface Joined {
 /** The lines of the new record, in manifest order. */
 export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLine> {
   const freshSince = request.nowNs() - RACY_NS;
-  const joined = joinPrevious(scanned(request), request.previous);
+  const joined = joinPrevious(request);
   const lines = mapOrdered(joined, AT_ONCE, (item) => lineOf(request, item, freshSince));
   const lost = new Set<string>();
   for await (const line of lines) {
@@ -52,20 +52,12 @@ export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLin
   }
 }
 
-async function* scanned(request: ScanRequest): AsyncGenerator<ScannedEntry> {
-  const { imager, root, excludes, onSkip, signal, only, except = [] } = request;
-  const all = imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
-  for await (const item of all) {
-    if (!except.some((path) => isUnder(item.entry.path, path))) yield item;
-  }
-}
-
-/** The line of one entry; its path alone when its content could not be had. */
-async function lineOf(
+/** The line of one entry, at once unless it has to be read; its path alone when its content could not be had. */
+function lineOf(
   request: ScanRequest,
   { scanned: { entry, stamp }, previous }: Joined,
   freshSince: bigint,
-): Promise<RecordLine | string> {
+): RecordLine | Promise<RecordLine | string> {
   if (entry.type !== 'file' || stamp === undefined) return { entry };
   const before = previous?.entry.content;
   const trusted =
@@ -73,6 +65,15 @@ async function lineOf(
   if (before !== undefined && trusted && before.bytes === stamp.size) {
     return { entry: { ...entry, content: before }, stamp };
   }
+  return readLine(request, entry, before, freshSince);
+}
+
+async function readLine(
+  request: ScanRequest,
+  entry: ScannedEntry['entry'],
+  before: ContentRef | undefined,
+  freshSince: bigint,
+): Promise<RecordLine | string> {
   try {
     const known = request.trust === 'nothing' && request.vouched === true ? before : undefined;
     const read = await readContent(request, entry.path, known);
@@ -98,22 +99,18 @@ export function isSettled(stamp: FileStamp, freshSince: bigint): boolean {
   return BigInt(stamp.mtimeNs) < freshSince && BigInt(stamp.ctimeNs) < freshSince;
 }
 
-/** Pairs what is there with what was there, both in manifest order. */
-async function* joinPrevious(
-  entries: AsyncIterable<ScannedEntry>,
-  record: string | undefined,
-): AsyncGenerator<Joined> {
-  const previous = record === undefined ? undefined : readRecord(record);
+/** Pairs what is there with what was there. */
+async function* joinPrevious(request: ScanRequest): AsyncGenerator<Joined> {
+  const { imager, root, excludes, onSkip, signal, only, except = [] } = request;
+  const cursor = request.previous === undefined ? undefined : new RecordCursor(request.previous);
   try {
-    let known = await previous?.next();
-    for await (const item of entries) {
-      while (known?.done === false && comparePaths(known.value.entry.path, item.entry.path) < 0) {
-        known = await previous?.next();
-      }
-      const same = known?.done === false && known.value.entry.path === item.entry.path;
-      yield { scanned: item, previous: same ? (known as { value: RecordLine }).value : undefined };
+    const all = imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
+    for await (const scanned of all) {
+      const { path } = scanned.entry;
+      if (except.some((tree) => isUnder(path, tree))) continue;
+      yield { scanned, previous: await cursor?.seek(path) };
     }
   } finally {
-    await previous?.return(undefined);
+    await cursor?.close();
   }
 }

@@ -1,0 +1,120 @@
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mapOrdered } from './ordered.ts';
+import { RecordCursor, type RecordLine, readHeader, readRecord, writeHead, writeRecord } from './record.ts';
+
+const HEADER = { server: 'web-1' };
+
+function lineOf(at: number): RecordLine {
+  const path = `srv/${String(at).padStart(6, '0')} "\n\u2028ü`;
+  return { entry: { path, type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: '1' } };
+}
+
+async function* lines(count: number): AsyncGenerator<RecordLine> {
+  for (let at = 0; at < count; at++) yield lineOf(at);
+}
+
+async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of source) found.push(one);
+  return found;
+}
+
+describe('a record', () => {
+  let directory: string;
+  let path: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'overdub-record-'));
+    path = join(directory, 'record');
+  });
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+  it.each([0, 1, 20_000])('gives back its %i lines, whatever stands in them', async (count) => {
+    await writeRecord(path, HEADER, lines(count));
+    expect(await all(readRecord(path))).toEqual(await all(lines(count)));
+    expect(await readHeader(path)).toMatchObject(HEADER);
+  });
+
+  it('is found cut off, at whatever byte', async () => {
+    await writeRecord(path, HEADER, lines(3000));
+    const whole = readFileSync(path);
+    for (const length of [1, 100, whole.length >> 1, whole.length - 1]) {
+      truncateSync(path, length);
+      await expect(all(readRecord(path)), `${length} bytes`).rejects.toThrow();
+      writeFileSync(path, whole);
+    }
+  });
+
+  it('stays as it was when the new one fails on the way', async () => {
+    await writeRecord(path, HEADER, lines(2));
+    const failing = async function* () {
+      yield* lines(20_000);
+      throw new Error('the disk died');
+    };
+    await expect(writeRecord(path, HEADER, failing())).rejects.toThrow('the disk died');
+    expect(await all(readRecord(path))).toHaveLength(2);
+  });
+
+  it('is named by the file beside it, until other lines come', async () => {
+    const manifest = { root: 'a'.repeat(64), entries: 2, bytes: 0 };
+    await writeRecord(path, HEADER, lines(2));
+    await writeHead(path, { ...HEADER, manifest });
+    expect(await readHeader(path)).toMatchObject({ manifest });
+    await writeRecord(path, HEADER, lines(3));
+    expect((await readHeader(path))?.manifest).toBeUndefined();
+  });
+
+  it('is walked alongside another listing', async () => {
+    await writeRecord(path, HEADER, lines(20_000));
+    const cursor = new RecordCursor(path);
+    try {
+      expect(await cursor.seek('a')).toBeUndefined();
+      for (const at of [0, 1, 7, 9_999, 19_999]) {
+        const wanted = lineOf(at);
+        expect(await cursor.seek(wanted.entry.path)).toEqual(wanted);
+        expect(await cursor.seek(`${wanted.entry.path}-behind`)).toBeUndefined();
+      }
+      expect(await cursor.seek('z')).toBeUndefined();
+    } finally {
+      await cursor.close();
+    }
+  });
+});
+
+describe('mapOrdered', () => {
+  const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
+  async function* numbers(count: number) {
+    for (let at = 0; at < count; at++) yield at;
+  }
+
+  it('keeps the order of results that are there at once and of others', async () => {
+    const work = (n: number) => (n % 3 === 0 ? n : sleep(n % 5).then(() => n));
+    expect(await all(mapOrdered(numbers(50), 4, work))).toEqual(Array.from({ length: 50 }, (_, n) => n));
+  });
+
+  it('never works on more at once than allowed', async () => {
+    let running = 0;
+    let most = 0;
+    const work = async (n: number) => {
+      running += 1;
+      most = Math.max(most, running);
+      await sleep(1);
+      running -= 1;
+      return n;
+    };
+    await all(mapOrdered(numbers(20), 4, work));
+    expect(most).toBe(4);
+  });
+
+  it('tells of a failure in its turn', async () => {
+    const work = (n: number) => (n === 3 ? Promise.reject(new Error('three')) : n);
+    const seen: number[] = [];
+    const reading = (async () => {
+      for await (const n of mapOrdered(numbers(10), 4, work)) seen.push(n);
+    })();
+    await expect(reading).rejects.toThrow('three');
+    expect(seen).toEqual([0, 1, 2]);
+  });
+});
