@@ -53,6 +53,18 @@ describe('the schedule of a server', () => {
     expect(schedule.due()).toBeUndefined();
   });
 
+  test('skips what came due while a snapshot ran', async () => {
+    const schedule = await Schedule.open(directory, clock);
+    schedule.update(orders(20));
+    await schedule.began();
+    await clock.advance(45_000);
+    expect(schedule.due()?.inMs).toBe(0);
+    await schedule.ended();
+    const next = schedule.due()?.inMs ?? 0;
+    expect(next).toBeGreaterThan(0);
+    expect(next).toBeLessThanOrEqual(20_000);
+  });
+
   test('waits a while after a failure', async () => {
     const schedule = await Schedule.open(directory, clock);
     schedule.update(orders(1));

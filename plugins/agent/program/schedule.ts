@@ -49,11 +49,20 @@ export class Schedule {
   }
 
   async began(): Promise<void> {
-    this.#lastRun = this.#clock.now() + this.#offset;
-    await writeState(this.#path, { lastRun: this.#lastRun });
+    await this.#ran();
+  }
+
+  /** What came due while it ran is skipped: a server slower than its interval gets a rest all the same. */
+  async ended(): Promise<void> {
+    await this.#ran();
   }
 
   failed(): void {
     this.#notBefore = this.#clock.now() + this.#offset + RETRY_MS;
+  }
+
+  async #ran(): Promise<void> {
+    this.#lastRun = this.#clock.now() + this.#offset;
+    await writeState(this.#path, { lastRun: this.#lastRun });
   }
 }

@@ -148,7 +148,7 @@ export class Work {
     try {
       const task = await appliance.beginSnapshot({ server, reason: 'schedule' }, options.signal);
       const ended = await this.#attempt(task, (stop) => performTask(this.#context, task, stop));
-      if (ended?.state !== 'failed') return;
+      if (ended?.state !== 'failed') return await schedule.ended();
       schedule.failed();
       this.#say(`scheduled snapshot failed: ${ended.error.message}`);
       await appliance.report(task.id, ended, options.signal);
