@@ -36,11 +36,14 @@ export interface CreateServer {
   readonly schedule?: SnapshotSchedule;
   readonly retention?: Partial<RetentionPolicy>;
   readonly excludes?: readonly string[];
+  /** Bytes a second that snapshots may send. */
+  readonly bandwidth?: number;
   readonly address?: string;
 }
 
 export type ServerChange = Partial<Omit<CreateServer, 'name' | 'master'>> & {
   readonly clearSchedule?: boolean;
+  readonly clearBandwidth?: boolean;
 };
 
 export interface DiffEntry {

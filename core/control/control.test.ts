@@ -98,6 +98,8 @@ describe('servers', () => {
     [{ name: 'a', retention: { last: -1 } }, 'INPUT_INVALID'],
     [{ name: 'a', retention: { weekly: 1 } }, 'INPUT_INVALID'],
     [{ name: 'a', excludes: ['../etc'] }, 'INPUT_INVALID'],
+    [{ name: 'a', bandwidth: 10 }, 'INPUT_INVALID'],
+    [{ name: 'a', bandwidth: 1e6 + 0.5 }, 'INPUT_INVALID'],
     [{ name: 'taken' }, 'CONFLICT'],
   ])('are refused as %j', async (request, code) => {
     await world.control.createServer({ name: 'taken', address: '10.0.0.1' }, 'ann');
@@ -121,8 +123,12 @@ describe('servers', () => {
       schedule,
       retention: { last: 3, hourly: 24 },
     });
-    await world.control.setServer('a', { clearSchedule: true }, 'ann');
+    await world.control.setServer('a', { clearSchedule: true, bandwidth: 5_000_000 }, 'ann');
     expect((await world.control.getServer('a')).schedule).toBeUndefined();
+    await world.control.setServer('a', { excludes: [] }, 'ann');
+    expect(await world.control.getServer('a')).toMatchObject({ bandwidth: 5_000_000 });
+    await world.control.setServer('a', { clearBandwidth: true }, 'ann');
+    expect((await world.control.getServer('a')).bandwidth).toBeUndefined();
   });
 
   it('stay while they run, are worked on, or have pinned evidence', async () => {

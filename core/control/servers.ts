@@ -27,6 +27,8 @@ type ServerControl = Pick<
   | 'move'
 >;
 
+/** With less a snapshot would not end before its server has changed anew, bytes a second. */
+const MIN_BANDWIDTH = 1000;
 /** The only imager this version knows. */
 const IMAGER = 'tree';
 
@@ -38,7 +40,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
       await assertSettings(deps, request.name, request);
       const master =
         request.master === undefined ? undefined : await findMaster(repository, parseMaster(request.master));
-      const { name, schedule, address } = request;
+      const { name, schedule, address, bandwidth } = request;
       return servers.create({
         name,
         ...(master === undefined ? {} : { master: { name: master.name, version: master.version } }),
@@ -48,6 +50,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
         ...(schedule === undefined ? {} : { schedule }),
         retention: { ...DEFAULT_RETENTION, ...request.retention },
         excludes: request.excludes ?? [],
+        ...(bandwidth === undefined ? {} : { bandwidth }),
         ...(address === undefined ? {} : { address }),
         drivers: { imager: IMAGER },
         createdAt: new Date(clock.now()).toISOString(),
@@ -57,12 +60,14 @@ export function serverControl(deps: ControlDeps): ServerControl {
     getServer: (name) => servers.get(name),
     async setServer(name, change) {
       await assertSettings(deps, name, change);
-      const { clearSchedule, schedule, retention, excludes, address } = change;
-      return servers.update(name, ({ schedule: before, ...server }) => {
-        const next = schedule ?? (clearSchedule === true ? undefined : before);
+      const { retention, excludes, address } = change;
+      return servers.update(name, ({ schedule: before, bandwidth: limit, ...server }) => {
+        const schedule = change.schedule ?? (change.clearSchedule === true ? undefined : before);
+        const bandwidth = change.bandwidth ?? (change.clearBandwidth === true ? undefined : limit);
         return {
           ...server,
-          ...(next === undefined ? {} : { schedule: next }),
+          ...(schedule === undefined ? {} : { schedule }),
+          ...(bandwidth === undefined ? {} : { bandwidth }),
           retention: { ...server.retention, ...retention },
           ...(excludes === undefined ? {} : { excludes }),
           ...(address === undefined ? {} : { address }),
@@ -156,11 +161,14 @@ type Settings = Omit<CreateServer, 'name' | 'master'>;
 async function assertSettings(
   { catalogue }: ControlDeps,
   name: string,
-  { schedule, retention, excludes, address }: Partial<Settings>,
+  { schedule, retention, excludes, bandwidth, address }: Partial<Settings>,
 ): Promise<void> {
   if (schedule !== undefined) assertSchedule(schedule);
   if (retention !== undefined) assertRetention(retention);
   for (const exclude of excludes ?? []) assertExclude(exclude);
+  if (bandwidth !== undefined && !(Number.isInteger(bandwidth) && bandwidth >= MIN_BANDWIDTH)) {
+    throw invalid(`A bandwidth of ${bandwidth} bytes a second is too little.`, 'Write it as 500kB or 5MB.');
+  }
   if (address === undefined) return;
   if (!isIPv4(address))
     throw invalid(`${JSON.stringify(address)} is no IPv4 address.`, 'Write it as 10.0.0.17.');

@@ -62,6 +62,8 @@ export interface TaskServer {
   readonly identity: ServerIdentity;
   readonly imager: string;
   readonly excludes: readonly string[];
+  /** Snapshots send at most so many bytes a second. */
+  readonly bandwidth?: number;
   readonly master?: MasterRef;
 }
 

@@ -41,6 +41,8 @@ export interface Server {
   readonly retention: RetentionPolicy;
   /** Extra excludes, gitignore-like globs relative to the root (`var/cache/**`). */
   readonly excludes: readonly string[];
+  /** Snapshots send at most so many bytes a second; absent: as the line goes. Restores are never slowed. */
+  readonly bandwidth?: number;
   /** Reservation that follows the server (full DHCP mode). */
   readonly address?: string;
   /** Chosen drivers, kept on the record. */

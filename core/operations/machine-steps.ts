@@ -28,6 +28,7 @@ export function taskServer(server: Server, generation: number = server.generatio
     identity: server.identity,
     imager: server.drivers.imager,
     excludes: server.excludes,
+    ...(server.bandwidth === undefined ? {} : { bandwidth: server.bandwidth }),
     ...(server.master === undefined ? {} : { master: server.master }),
   };
 }

@@ -78,6 +78,7 @@ const Server = Type.Object({
   schedule: optional(Schedule),
   retention: Retention,
   excludes: Strings,
+  bandwidth: optional(Type.Integer({ description: 'Bytes a second that snapshots may send' })),
   address: optional(Type.String()),
   drivers: Type.Object({ imager: Type.String() }),
   createdAt: Time,

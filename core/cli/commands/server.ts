@@ -4,7 +4,8 @@ import type { RetentionPolicy } from '../../domain/retention.ts';
 import type { Server, SnapshotSchedule } from '../../domain/server.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, type Flag, UsageError } from '../command.ts';
-import { facts, table, time } from '../format.ts';
+import { facts, size, table, time } from '../format.ts';
+import { parseSize } from '../sizes.ts';
 import { parseDuration } from '../times.ts';
 import { showOperation, WAIT_FLAGS } from '../wait.ts';
 
@@ -20,6 +21,7 @@ const SETTINGS: Readonly<Record<string, Flag>> = {
   'keep-daily': { type: 'string', value: 'N', summary: 'Keep one for each of the last N days' },
   'keep-within': { type: 'string', value: 'TIME', summary: 'Keep everything younger than this' },
   exclude: { type: 'string', value: 'GLOB', multiple: true, summary: 'Leave these paths out of snapshots' },
+  bandwidth: { type: 'string', value: 'SIZE', summary: 'Send at most this much a second: 500kB, 5MB' },
   address: { type: 'string', value: 'IP', summary: 'Address that follows the server (full DHCP mode)' },
 };
 
@@ -110,15 +112,24 @@ export const serverCommands: readonly Command[] = [
   }),
   defineCommand({
     path: ['server', 'set'],
-    summary: 'Change schedule, retention, excludes or address',
+    summary: 'Change schedule, retention, excludes, bandwidth or address',
     positionals: ['SERVER'],
-    flags: { ...SETTINGS, 'no-schedule': { type: 'boolean', summary: 'Take no snapshots by itself' } },
+    flags: {
+      ...SETTINGS,
+      'no-schedule': { type: 'boolean', summary: 'Take no snapshots by itself' },
+      'no-bandwidth': { type: 'boolean', summary: 'Send as fast as the line goes' },
+    },
     examples: [
       'overdub server set web-1 --every 1h --keep-daily 30',
       'overdub server set web-1 --no-schedule',
+      'overdub server set web-1 --bandwidth 5MB',
     ],
     async run(call) {
-      const change = { ...settingsOf(call), ...(call.flag('no-schedule') ? { clearSchedule: true } : {}) };
+      const change = {
+        ...settingsOf(call),
+        ...(call.flag('no-schedule') ? { clearSchedule: true } : {}),
+        ...(call.flag('no-bandwidth') ? { clearBandwidth: true } : {}),
+      };
       if (Object.keys(change).length === 0) throw new UsageError('There is nothing to change; see --help.');
       const server = await call.client().patch<Server>(at(call), change);
       call.show(server, () => details(server));
@@ -142,11 +153,12 @@ export const serverCommands: readonly Command[] = [
 function settingsOf(call: Call): object {
   const schedule = scheduleOf(call);
   const retention = retentionOf(call);
-  const address = call.text('address');
+  const [address, bandwidth] = [call.text('address'), call.text('bandwidth')];
   return {
     ...(schedule === undefined ? {} : { schedule }),
     ...(Object.keys(retention).length === 0 ? {} : { retention }),
     ...(call.list('exclude').length === 0 ? {} : { excludes: call.list('exclude') }),
+    ...(bandwidth === undefined ? {} : { bandwidth: parseSize(bandwidth) }),
     ...(address === undefined ? {} : { address }),
   };
 }
@@ -193,6 +205,7 @@ function details(server: Server): string {
     ],
     ['retention', `last ${last}, hourly ${hourly}, daily ${daily}, everything within ${withinSeconds} s`],
     ['excludes', server.excludes.join(' ')],
+    ['bandwidth', server.bandwidth && `${size(server.bandwidth)}/s`],
     ['address', server.address],
     ['machine-id', server.identity.machineId],
     ['root uuid', server.identity.rootUuid],

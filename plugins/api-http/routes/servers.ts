@@ -9,6 +9,7 @@ const settings = {
   schedule: Type.Optional(Schedule),
   retention: Type.Optional(Type.Partial(Retention)),
   excludes: Type.Optional(Type.Array(Type.String())),
+  bandwidth: Type.Optional(Type.Integer({ description: 'Bytes a second that snapshots may send' })),
   address: Type.Optional(Type.String()),
 };
 
@@ -57,9 +58,13 @@ function recordRoutes(api: Api): void {
     url: '/servers/:server',
     role: 'operator',
     tag,
-    summary: 'Changes schedule, retention, excludes, address',
+    summary: 'Changes schedule, retention, excludes, bandwidth, address',
     params,
-    body: Type.Object({ ...settings, clearSchedule: Type.Optional(Type.Boolean()) }),
+    body: Type.Object({
+      ...settings,
+      clearSchedule: Type.Optional(Type.Boolean()),
+      clearBandwidth: Type.Optional(Type.Boolean()),
+    }),
     response: 'Server',
     handle: ({ control, params: { server }, body, by }) => control.setServer(server, body, by),
   });

@@ -73,6 +73,7 @@ export const server: Server = {
   schedule: { everySeconds: 900, jitterSeconds: 60 },
   retention: { last: 10, hourly: 24, daily: 14, withinSeconds: 3600 },
   excludes: ['var/cache/**'],
+  bandwidth: 5_000_000,
   address: '10.77.0.50',
   drivers: { imager: 'tree' },
   createdAt: AT,

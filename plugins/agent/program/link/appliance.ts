@@ -1,6 +1,6 @@
 /** The appliance as the agent sees it: one session that renews itself, one method a request. */
 
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import {
   type CommitRequest,
   type ContentRef,
@@ -26,6 +26,7 @@ import {
   type Welcome,
 } from '@overdub/core/agent';
 import { ConnectionLost, HttpLink, type HttpRequest } from './http.ts';
+import { paced } from './pace.ts';
 
 const FRAMES_TYPE = 'application/vnd.overdub.frames+zstd';
 const BINARY_TYPE = 'application/octet-stream';
@@ -135,10 +136,16 @@ export class Appliance {
     return (at) => (((bitmap[at >> 3] ?? 0) >> (at & 7)) & 1) === 1;
   }
 
-  /** Not repeated by itself: what arrived is not asked for in the next offer. */
-  async upload(transfer: string, frames: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  /** Not repeated by itself: what arrived is not asked for in the next offer. `bandwidth`: bytes a second at most. */
+  async upload(
+    transfer: string,
+    frames: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    bandwidth?: number,
+  ): Promise<void> {
     const path = `/agent/v1/transfers/${transfer}/upload`;
-    const body = compressFrames(frames, 'upload');
+    const compressed = compressFrames(frames, 'upload');
+    const body = bandwidth === undefined ? compressed : Readable.from(paced(compressed, bandwidth, signal));
     try {
       await this.#http.json({ method: 'POST', path, body, type: FRAMES_TYPE, signal, ...this.#bearer() });
     } finally {

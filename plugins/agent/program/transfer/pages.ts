@@ -23,6 +23,7 @@ export async function sendPages(
   lines: AsyncIterable<RecordLine>,
   file: string,
   signal: AbortSignal,
+  bandwidth?: number,
 ): Promise<ManifestRef> {
   const store = await PageStore.build(file, lines);
   try {
@@ -34,7 +35,7 @@ export async function sendPages(
       missing.push(...some.filter((_, at) => asked(at)));
     }
     if (missing.length > 0) {
-      await appliance.upload(transfer, requestFrames(NO_BASES, frames(store, missing)), signal);
+      await appliance.upload(transfer, requestFrames(NO_BASES, frames(store, missing)), signal, bandwidth);
     }
     return store.manifest;
   } finally {

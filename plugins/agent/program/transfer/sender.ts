@@ -34,6 +34,8 @@ export interface SenderOptions {
   /** Name of the codec both sides have. */
   readonly codec: string | undefined;
   readonly signatures: SignatureStore | undefined;
+  /** Bytes a second at most; undefined: as the line goes. */
+  readonly bandwidth: number | undefined;
   readonly signal: AbortSignal;
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   readonly onBytes: (bytes: number) => void;
@@ -111,7 +113,7 @@ export class Sender {
     deltas: boolean,
     stale: Set<string>,
   ): Promise<void> {
-    const { appliance, transfer, signal, codec, base, signatures } = this.#options;
+    const { appliance, transfer, signal, codec, base, signatures, bandwidth } = this.#options;
     const open = files.filter((file) => file.entry.content.chunks.some((chunk) => missing.has(chunk.digest)));
     const canDelta = deltas && codec !== undefined && signatures !== undefined;
     const bases =
@@ -126,7 +128,7 @@ export class Sender {
       virtual: bases?.virtual ?? 0,
     };
     const body = requestFrames(head, this.#frames(open, missing, bases, stale));
-    await appliance.upload(transfer, body, signal);
+    await appliance.upload(transfer, body, signal, bandwidth);
   }
 
   async *#frames(

@@ -215,6 +215,7 @@ class SnapshotWork {
       base: offer.baseKnown ? base : undefined,
       codec,
       signatures: this.#signatures,
+      bandwidth: this.#task.server.bandwidth,
       signal,
       sleep,
       onBytes: (bytes) => this.#progress(bytes, 'sending'),
@@ -308,7 +309,14 @@ class SnapshotWork {
   async #commitOnce(offer: TransferOffer, consistency: Consistency): Promise<Snapshot> {
     const { appliance, stateDir, signal } = this.#context;
     const pages = join(stateDir, 'pages');
-    const manifest = await sendPages(appliance, offer.transfer, this.#counted(), pages, signal);
+    const manifest = await sendPages(
+      appliance,
+      offer.transfer,
+      this.#counted(),
+      pages,
+      signal,
+      this.#task.server.bandwidth,
+    );
     const request = {
       manifest,
       consistency: consistency === 'crash' && this.#changing ? 'fuzzy' : consistency,
