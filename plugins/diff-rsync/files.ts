@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import type { FileFeature } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from './atomic-file.ts';
+import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
 import { BlockIndex } from './block-index.ts';
 import { DeltaReader } from './delta-reader.ts';
 import { MIN_STRONG_BYTES, type WeakKind } from './format.ts';

@@ -1,9 +1,10 @@
 /** The `xdelta` codec: VCDIFF (RFC 3284) by xdelta3's own code, compiled to WebAssembly. */
 
 import { type DeltaCodec, OverdubError } from '@overdub/core/agent';
+import { memoryReader } from '@overdub/lib-files';
 import { vcdiffFiles } from './files.ts';
 import { EMPTY_WINDOW, invalid, PLAIN_HEADER } from './vcdiff.ts';
-import { decodeWindowsInMemory, memoryReader, outline } from './windows.ts';
+import { decodeWindowsInMemory, outline } from './windows.ts';
 import { encodeMemory, NOTHING, XdeltaLoader } from './xdelta.ts';
 
 const MAX_BYTES = 8 * 1024 * 1024;

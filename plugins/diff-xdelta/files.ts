@@ -2,7 +2,7 @@
 
 import { open } from 'node:fs/promises';
 import type { FileFeature } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from './atomic-file.ts';
+import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
 import { decodeWindows, encodeWindows, outline } from './windows.ts';
 import type { XdeltaLoader } from './xdelta.ts';
 

@@ -1,6 +1,7 @@
 /** Encodes and decodes window by window, in memory that depends on the windows, not on the files. */
 
 import type { RandomReader } from '@overdub/core/agent';
+import { memoryReader } from '@overdub/lib-files';
 import {
   asFile,
   EMPTY_WINDOW,
@@ -136,14 +137,6 @@ async function decodeWindow(
   }
   if (made.length === window.targetBytes) return made;
   throw invalid(`A window makes ${made.length} bytes instead of the ${window.targetBytes} it announces.`);
-}
-
-/** A reader over bytes in memory. */
-export function memoryReader(bytes: Uint8Array): RandomReader {
-  return {
-    bytes: bytes.length,
-    read: async (offset, length) => bytes.subarray(offset, offset + length),
-  };
 }
 
 function around(baseBytes: number, targetOffset: number): Segment {

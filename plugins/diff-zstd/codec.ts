@@ -3,6 +3,7 @@
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { type DeltaCodec, OverdubError } from '@overdub/core/agent';
+import { memoryReader } from '@overdub/lib-files';
 import { zstdFiles } from './files.ts';
 import { invalid, readFrame } from './frame.ts';
 import { compressSettings, decompressSettings } from './settings.ts';
@@ -56,10 +57,7 @@ export function zstdCodec(): DeltaCodec {
 
 /** What this codec writes always has: one frame, the content's length, a checksum, a window no larger than needed. */
 async function checkedWindow(delta: Uint8Array, baseBytes: number, targetBytes: number): Promise<number> {
-  const { contentBytes, windowBytes, checksummed } = await readFrame({
-    bytes: delta.length,
-    read: async (offset, length) => delta.subarray(offset, offset + length),
-  });
+  const { contentBytes, windowBytes, checksummed } = await readFrame(memoryReader(delta));
   if (contentBytes !== targetBytes) {
     throw invalid(
       `The delta makes ${contentBytes ?? 'an unknown number of'} bytes instead of ${targetBytes}.`,

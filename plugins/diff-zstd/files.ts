@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type FileFeature, OverdubError } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from './atomic-file.ts';
+import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
 import { invalid, readFrame } from './frame.ts';
 import { compressMemory, compressSettings, decompressMemory, decompressSettings } from './settings.ts';
 

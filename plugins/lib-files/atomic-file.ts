@@ -3,7 +3,6 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { RandomReader } from '@overdub/core/agent';
 
 /** Writes `pieces` to a temporary name beside `path`, syncs, renames, syncs the folder. Nothing is left on failure. */
 export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
@@ -31,24 +30,6 @@ export async function assertRoom(path: string, bytes: number): Promise<void> {
       `${path} would have ${bytes} bytes, but only ${free} are free there: make room or write elsewhere`,
     );
   }
-}
-
-/** Random access to an open file whose length stays as it is now. */
-export async function fileReader(file: FileHandle): Promise<RandomReader> {
-  const { size } = await file.stat();
-  return {
-    bytes: size,
-    async read(offset, length) {
-      const buffer = new Uint8Array(length);
-      let filled = 0;
-      while (filled < length) {
-        const { bytesRead } = await file.read(buffer, filled, length - filled, offset + filled);
-        if (bytesRead === 0) break;
-        filled += bytesRead;
-      }
-      return buffer.subarray(0, filled);
-    },
-  };
 }
 
 async function writeWhole(file: FileHandle, piece: Uint8Array): Promise<void> {
