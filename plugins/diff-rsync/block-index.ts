@@ -1,8 +1,8 @@
 /** What a target is searched for: the blocks of one or several bases, seen as one virtual base. */
 
 import type { SignatureIndex, SignedBase } from '@overdub/core/agent';
-import type { WeakKind } from './format.ts';
-import { type ParsedSignature, parseSignature } from './signature.ts';
+import type { StrongKind, SumKinds, WeakKind } from './format.ts';
+import { longestBase, type ParsedSignature, parseSignature, type SignaturePolicy } from './signature.ts';
 import { WeakTable } from './weak-table.ts';
 
 /** Words of each strong sum that are kept: 96 bits; whoever applies the delta checks the content's digest too. */
@@ -15,24 +15,32 @@ interface Run {
   readonly baseBytes: number;
 }
 
-/** Blocks of equal weak sum kind and block length, searched in one pass. Opaque outside the codec. */
+/** Blocks of equal sums and block length, searched in one pass. Opaque outside the codec. */
 export class BlockGroup {
   readonly weak: WeakKind;
+  readonly strong: StrongKind;
   readonly blockBytes: number;
   readonly table: WeakTable;
   #strong = new Uint32Array(0);
   readonly #runs: Run[] = [];
   /** Length of a base's last, short block → the numbers of the blocks of that length. */
   readonly #short = new Map<number, number[]>();
+  #openBlock: number | undefined;
 
-  constructor(weak: WeakKind, blockBytes: number) {
+  constructor({ weak, strong }: SumKinds, blockBytes: number) {
     this.weak = weak;
+    this.strong = strong;
     this.blockBytes = blockBytes;
     this.table = new WeakTable((known, added) => this.#sameStrong(known, added));
   }
 
   get bytes(): number {
     return this.table.bytes + this.#strong.byteLength + this.#runs.length * 64 + this.#short.size * 64;
+  }
+
+  /** The last block of a base of unknown length: it may be shorter than the others. */
+  get openBlock(): number | undefined {
+    return this.#openBlock;
   }
 
   /** Lengths of short last blocks, longest first. */
@@ -96,6 +104,11 @@ export class BlockGroup {
     return this.#short.get(length) ?? [];
   }
 
+  /** The last block added ends a base of unknown length. */
+  leaveOpen(): void {
+    this.#openBlock = this.table.count - 1;
+  }
+
   #runOf(block: number): Run {
     let low = 0;
     let high = this.#runs.length - 1;
@@ -116,13 +129,26 @@ export class BlockGroup {
   }
 }
 
+/**
+ * The index over one signature alone, as `rdiff delta` has it: it does not tell the base's length, so the last block
+ * is looked for at every length.
+ */
+export function openIndex(signature: Uint8Array): BlockIndex {
+  const baseBytes = longestBase(signature);
+  const index = new BlockIndex([{ signature, baseBytes }], { acceptMd4: true });
+  for (const group of index.groups) group.leaveOpen();
+  return index;
+}
+
 /** The index of {@link SignatureFeature}: about 24 bytes a block. Bases may differ in block length. */
 export class BlockIndex implements SignatureIndex {
   readonly #groups: BlockGroup[] = [];
+  readonly #policy: SignaturePolicy;
   #baseBytes = 0;
 
-  constructor(bases: readonly SignedBase[]) {
-    const parsed = bases.map((base) => parseSignature(base.signature, base.baseBytes));
+  constructor(bases: readonly SignedBase[], policy: SignaturePolicy = {}) {
+    this.#policy = policy;
+    const parsed = bases.map((base) => parseSignature(base.signature, base.baseBytes, policy));
     const blocks = new Map<BlockGroup, number>();
     for (const signature of parsed) {
       const group = this.#groupFor(signature);
@@ -147,7 +173,7 @@ export class BlockIndex implements SignatureIndex {
   }
 
   append(base: SignedBase): void {
-    this.#add(parseSignature(base.signature, base.baseBytes), base.baseBytes);
+    this.#add(parseSignature(base.signature, base.baseBytes, this.#policy), base.baseBytes);
   }
 
   #add(signature: ParsedSignature, baseBytes: number): void {
@@ -155,10 +181,13 @@ export class BlockIndex implements SignatureIndex {
     this.#baseBytes += baseBytes;
   }
 
-  #groupFor({ weak, blockBytes }: ParsedSignature): BlockGroup {
-    const known = this.#groups.find((group) => group.weak === weak && group.blockBytes === blockBytes);
+  #groupFor(signature: ParsedSignature): BlockGroup {
+    const { weak, strong, blockBytes } = signature;
+    const known = this.#groups.find(
+      (group) => group.weak === weak && group.strong === strong && group.blockBytes === blockBytes,
+    );
     if (known !== undefined) return known;
-    const group = new BlockGroup(weak, blockBytes);
+    const group = new BlockGroup(signature, blockBytes);
     this.#groups.push(group);
     this.#groups.sort((a, b) => b.blockBytes - a.blockBytes);
     return group;

@@ -2,7 +2,8 @@
 
 import type { BlockGroup } from './block-index.ts';
 import type { DeltaSink } from './delta-writer.ts';
-import type { StrongSum } from './signature.ts';
+import type { StrongSum } from './strong-sum.ts';
+import { tailLengths } from './tail-sums.ts';
 import { createRoller, type Roller, weakSum } from './weak-sum.ts';
 
 const BUFFER_BYTES = 256 * 1024;
@@ -137,7 +138,7 @@ export class BlockSearcher implements DeltaSink {
       const { length } = this.#group.place(block);
       this.#position = this.#end - length;
       this.#accept(block);
-    }
+    } else this.#acceptOpenBlock();
     this.#emitLiteral(this.#end);
     this.#start = 0;
     this.#position = 0;
@@ -161,6 +162,19 @@ export class BlockSearcher implements DeltaSink {
       if (found !== undefined) return found;
     }
     return -1;
+  }
+
+  #acceptOpenBlock(): void {
+    const { openBlock, blockBytes, weak, table } = this.#group;
+    if (openBlock === undefined) return;
+    const most = Math.min(blockBytes - 1, this.#end - this.#start);
+    for (const length of tailLengths(weak, this.#buffer, this.#end, most, table.sumOf(openBlock))) {
+      if (!this.#group.hasStrong(openBlock, this.#strongAt(this.#end - length, length))) continue;
+      this.#emitLiteral(this.#end - length);
+      this.#sink.copy(this.#group.place(openBlock).offset, length);
+      this.#start = this.#end;
+      return;
+    }
   }
 
   #strongAt(from: number, length: number): Uint8Array {

@@ -4,9 +4,9 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import type { FileFeature } from '@overdub/core/agent';
 import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
-import { BlockIndex } from './block-index.ts';
+import { BlockIndex, openIndex } from './block-index.ts';
 import { DeltaReader } from './delta-reader.ts';
-import { MIN_STRONG_BYTES, type WeakKind } from './format.ts';
+import { MIN_STRONG_BYTES, type StrongKind, type WeakKind } from './format.ts';
 import { rdiffBlockBytes, sign } from './signature.ts';
 import { deltaStream, patchStream } from './stream.ts';
 
@@ -24,6 +24,8 @@ export function signatureBlockBytes(baseBytes: number): number {
 
 export interface SignFileOptions {
   readonly weak?: WeakKind;
+  /** Default `blake2`. `md4` only for readers that know nothing else: its collisions are made at will. */
+  readonly strong?: StrongKind;
   /** Default: what `rdiff` itself would take. */
   readonly blockBytes?: number;
   readonly strongBytes?: number;
@@ -44,15 +46,14 @@ export async function signFile(
   );
 }
 
-/** Writes a delta from a signature alone, as `rdiff delta` does. `baseBytes` is the length of the signed base. */
+/** Writes a delta from a signature alone, with either strong sum, as `rdiff delta SIGNATURE TARGET DELTA` does. */
 export async function deltaFromSignature(
   signaturePath: string,
-  baseBytes: number,
   targetPath: string,
   deltaPath: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  const index = new BlockIndex([{ signature: await readFile(signaturePath), baseBytes }]);
+  const index = openIndex(await readFile(signaturePath));
   await writeAtomically(deltaPath, deltaStream(index, readStream(targetPath, signal), signal));
 }
 

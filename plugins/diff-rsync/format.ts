@@ -5,20 +5,42 @@ import { OverdubError } from '@overdub/core/agent';
 /** First word of a delta. */
 export const DELTA_MAGIC = 0x72730236;
 
-/** First word of a signature: which weak sum goes with a BLAKE2b strong sum. */
-export const SIGNATURE_MAGIC = { rollsum: 0x72730137, rabinkarp: 0x72730147 } as const;
-
-/** Signatures with an MD4 strong sum: recognised only to be refused. */
-export const MD4_MAGICS: readonly number[] = [0x72730136, 0x72730146];
-
 /** Name of a weak (rolling) checksum. */
-export type WeakKind = keyof typeof SIGNATURE_MAGIC;
+export type WeakKind = 'rollsum' | 'rabinkarp';
+
+/** Name of a strong checksum. MD4 collides at will (CVE-2014-8242): read where asked for, never chosen. */
+export type StrongKind = 'blake2' | 'md4';
+
+/** The sums of one signature; rdiff 2.3 knows all four pairs (`-R`, `-H`). */
+export interface SumKinds {
+  readonly weak: WeakKind;
+  readonly strong: StrongKind;
+}
+
+/** First word of a signature: which sums it holds (`RS_*_SIG_MAGIC`). */
+const SIGNATURE_MAGICS: readonly (SumKinds & { readonly magic: number })[] = [
+  { magic: 0x72730136, weak: 'rollsum', strong: 'md4' },
+  { magic: 0x72730137, weak: 'rollsum', strong: 'blake2' },
+  { magic: 0x72730146, weak: 'rabinkarp', strong: 'md4' },
+  { magic: 0x72730147, weak: 'rabinkarp', strong: 'blake2' },
+];
+
+export function signatureMagic({ weak, strong }: SumKinds): number {
+  const found = SIGNATURE_MAGICS.find((entry) => entry.weak === weak && entry.strong === strong);
+  if (found === undefined) throw new TypeError(`there are no signatures with ${weak} and ${strong}`);
+  return found.magic;
+}
+
+/** `undefined` when this is no signature's first word. */
+export function sumKindsOf(magic: number): SumKinds | undefined {
+  return SIGNATURE_MAGICS.find((entry) => entry.magic === magic);
+}
+
+/** Length of a whole strong sum, bytes; signatures may keep less. */
+export const STRONG_BYTES: Readonly<Record<StrongKind, number>> = { blake2: 32, md4: 16 };
 
 /** Magic, block length and strong length, four bytes each. */
 export const SIGNATURE_HEADER_BYTES = 12;
-
-/** Length of a whole BLAKE2b strong sum; signatures may keep less. */
-export const MAX_STRONG_BYTES = 32;
 
 /** Shorter strong sums are refused: blocks would be taken for others by accident or by design. */
 export const MIN_STRONG_BYTES = 12;

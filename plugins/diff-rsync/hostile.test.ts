@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { noise } from '@overdub/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { openIndex } from './block-index.ts';
 import { rsyncCodec } from './codec.ts';
 import { rdiffBlockBytes, sign } from './signature.ts';
 import { createRoller, weakSum } from './weak-sum.ts';
@@ -103,6 +104,14 @@ describe('an rdiff signature', () => {
     ['half a header', [0x72, 0x73, 0x01, 0x47, 0, 0], /truncated/],
   ])('with %s is refused', async (_title, bytes, reason) => {
     await expect(index(bytes)).rejects.toThrow(reason);
+  });
+
+  it.each([
+    [[0x72, 0x73]],
+    [[0x72, 0x73, 0x01, 0x36, 0, 0, 2, 0, 255, 255, 255, 255, 1, 2]],
+    [[9, 9, 9, 9, 9]],
+  ])('read from a file without its base is checked as well: %j', async (bytes) => {
+    expect(() => openIndex(Uint8Array.from(bytes))).toThrow(/signature|strong sum/);
   });
 
   it('takes the block length that rdiff takes', () => {

@@ -1,32 +1,27 @@
 /** rdiff signatures: a weak and a strong sum for each block of a base. */
 
-import { createBLAKE2b } from 'hash-wasm';
 import {
   invalid,
   MAX_BLOCK_BYTES,
-  MAX_STRONG_BYTES,
-  MD4_MAGICS,
   MIN_BLOCK_BYTES,
   MIN_STRONG_BYTES,
   SIGNATURE_HEADER_BYTES,
-  SIGNATURE_MAGIC,
+  STRONG_BYTES,
+  type StrongKind,
+  type SumKinds,
+  signatureMagic,
+  sumKindsOf,
   type WeakKind,
 } from './format.ts';
+import { createStrongSum } from './strong-sum.ts';
 import { weakSum } from './weak-sum.ts';
-
-/** BLAKE2b-256 of one block. The answer is only lent: the next call may overwrite it. */
-export type StrongSum = (block: Uint8Array) => Uint8Array;
-
-/** A hasher of its own for each operation; 450 MB/s on blocks of 512 bytes. */
-export async function createStrongSum(): Promise<StrongSum> {
-  const hasher = await createBLAKE2b(8 * MAX_STRONG_BYTES);
-  return (block) => hasher.init().update(block).digest('binary');
-}
 
 export interface SignatureOptions {
   readonly weak?: WeakKind;
+  /** Default: `blake2`. */
+  readonly strong?: StrongKind;
   readonly blockBytes: number;
-  /** Kept bytes of each strong sum, 12 to 32. */
+  /** Kept bytes of each strong sum, from 12; by default all: 32 of BLAKE2, 16 of MD4. */
   readonly strongBytes?: number;
   /** When given, a source of any other length is rejected. */
   readonly sourceBytes?: number;
@@ -39,15 +34,16 @@ export function rdiffBlockBytes(sourceBytes: number): number {
   return Math.max(256, Math.floor(Math.sqrt(sourceBytes) / 128) * 128);
 }
 
-/** Streams a signature, byte-identical to `rdiff signature -H blake2 -R WEAK -b BLOCK -S STRONG`. */
+/** Streams a signature, byte-identical to `rdiff signature -H STRONG -R WEAK -b BLOCK -S BYTES`. */
 export async function* sign(
   source: AsyncIterable<Uint8Array>,
   options: SignatureOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { blockBytes, weak = 'rabinkarp', strongBytes = MAX_STRONG_BYTES } = options;
-  assertParameters(blockBytes, strongBytes);
-  yield header(SIGNATURE_MAGIC[weak], blockBytes, strongBytes);
-  const strong = await createStrongSum();
+  const { blockBytes, weak = 'rabinkarp', strong: kind = 'blake2' } = options;
+  const { strongBytes = STRONG_BYTES[kind] } = options;
+  assertParameters(blockBytes, strongBytes, kind);
+  yield header(signatureMagic({ weak, strong: kind }), blockBytes, strongBytes);
+  const strong = await createStrongSum(kind);
   const entryBytes = 4 + strongBytes;
   const held = new Uint8Array(blockBytes);
   let heldBytes = 0;
@@ -92,8 +88,7 @@ export async function* sign(
 }
 
 /** A checked view of a signature's bytes. */
-export interface ParsedSignature {
-  readonly weak: WeakKind;
+export interface ParsedSignature extends SumKinds {
   readonly blockBytes: number;
   readonly strongBytes: number;
   readonly blocks: number;
@@ -102,15 +97,24 @@ export interface ParsedSignature {
   strongWordAt(block: number, word: number): number;
 }
 
-/** Reads a signature of a base of `baseBytes`; refuses MD4, weak strong sums and any wrong length. */
-export function parseSignature(signature: Uint8Array, baseBytes: number): ParsedSignature {
+/** Which strong sums a reader accepts: MD4 only where it is asked for. */
+export interface SignaturePolicy {
+  readonly acceptMd4?: boolean;
+}
+
+/** Reads a signature of a base of `baseBytes`; refuses short strong sums, any wrong length, and MD4 unless accepted. */
+export function parseSignature(
+  signature: Uint8Array,
+  baseBytes: number,
+  { acceptMd4 = false }: SignaturePolicy = {},
+): ParsedSignature {
   const view = new DataView(signature.buffer, signature.byteOffset, signature.byteLength);
   if (signature.length < SIGNATURE_HEADER_BYTES)
     throw invalid('The signature is truncated: it has no whole header.');
-  const weak = weakKindOf(view.getUint32(0));
+  const { weak, strong } = kindsOf(view.getUint32(0), acceptMd4);
   const blockBytes = view.getUint32(4);
   const strongBytes = view.getUint32(8);
-  assertParameters(blockBytes, strongBytes);
+  assertParameters(blockBytes, strongBytes, strong);
   const entryBytes = 4 + strongBytes;
   const blocks = Math.ceil(baseBytes / blockBytes);
   const expected = SIGNATURE_HEADER_BYTES + blocks * entryBytes;
@@ -122,6 +126,7 @@ export function parseSignature(signature: Uint8Array, baseBytes: number): Parsed
   const entry = (block: number): number => SIGNATURE_HEADER_BYTES + block * entryBytes;
   return {
     weak,
+    strong,
     blockBytes,
     strongBytes,
     blocks,
@@ -130,26 +135,33 @@ export function parseSignature(signature: Uint8Array, baseBytes: number): Parsed
   };
 }
 
-function weakKindOf(magic: number): WeakKind {
-  if (magic === SIGNATURE_MAGIC.rabinkarp) return 'rabinkarp';
-  if (magic === SIGNATURE_MAGIC.rollsum) return 'rollsum';
-  if (MD4_MAGICS.includes(magic)) {
-    throw invalid(
-      'The signature uses MD4, for which collisions can be made at will (CVE-2014-8242); sign with `rdiff -H blake2`.',
-    );
-  }
-  throw invalid('This is no rdiff signature: its first bytes are wrong.');
+/** Length of the longest base that a signature can be of, from its head and its own length alone. */
+export function longestBase(signature: Uint8Array): number {
+  if (signature.length < SIGNATURE_HEADER_BYTES) return 0;
+  const view = new DataView(signature.buffer, signature.byteOffset, signature.byteLength);
+  const entryBytes = 4 + view.getUint32(8);
+  return Math.floor((signature.length - SIGNATURE_HEADER_BYTES) / entryBytes) * view.getUint32(4);
 }
 
-function assertParameters(blockBytes: number, strongBytes: number): void {
+function kindsOf(magic: number, acceptMd4: boolean): SumKinds {
+  const kinds = sumKindsOf(magic);
+  if (kinds === undefined) throw invalid('This is no rdiff signature: its first bytes are wrong.');
+  if (kinds.strong === 'blake2' || acceptMd4) return kinds;
+  throw invalid(
+    'The signature uses MD4, for which collisions can be made at will (CVE-2014-8242); sign with `rdiff -H blake2`.',
+  );
+}
+
+function assertParameters(blockBytes: number, strongBytes: number, strong: StrongKind): void {
   if (!Number.isInteger(blockBytes) || blockBytes < MIN_BLOCK_BYTES || blockBytes > MAX_BLOCK_BYTES) {
     throw invalid(
       `A block length of ${blockBytes} is not between ${MIN_BLOCK_BYTES} and ${MAX_BLOCK_BYTES}.`,
     );
   }
-  if (!Number.isInteger(strongBytes) || strongBytes < MIN_STRONG_BYTES || strongBytes > MAX_STRONG_BYTES) {
+  const most = STRONG_BYTES[strong];
+  if (!Number.isInteger(strongBytes) || strongBytes < MIN_STRONG_BYTES || strongBytes > most) {
     throw invalid(
-      `A strong sum of ${strongBytes} bytes is not between ${MIN_STRONG_BYTES} and ${MAX_STRONG_BYTES}: shorter ones mistake blocks for others.`,
+      `A strong sum of ${strongBytes} bytes is not between ${MIN_STRONG_BYTES} and ${most}: shorter ones mistake blocks for others.`,
     );
   }
 }

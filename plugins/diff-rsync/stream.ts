@@ -6,7 +6,7 @@ import { BlockSearcher } from './block-searcher.ts';
 import { DeltaReader } from './delta-reader.ts';
 import { type DeltaSink, DeltaWriter } from './delta-writer.ts';
 import { invalid } from './format.ts';
-import { createStrongSum } from './signature.ts';
+import { createStrongSum } from './strong-sum.ts';
 
 const PIECE_BYTES = 256 * 1024;
 
@@ -17,12 +17,11 @@ export async function* deltaStream(
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
-  const strong = await createStrongSum();
   const writer = new DeltaWriter();
-  const search = index.groups.reduceRight<DeltaSink>(
-    (sink, group) => new BlockSearcher(group, strong, sink),
-    writer,
-  );
+  let search: DeltaSink = writer;
+  for (const group of index.groups.toReversed()) {
+    search = new BlockSearcher(group, await createStrongSum(group.strong), search);
+  }
   for await (const chunk of target) {
     for (let from = 0; from < chunk.length; from += PIECE_BYTES) {
       signal?.throwIfAborted();

@@ -38,10 +38,11 @@ function passes(bits: Uint8Array, shift: number, sum: number): boolean {
   return ((bits[second >>> 3] as number) & (1 << (second & 7))) !== 0;
 }
 
-const RABINKARP_SEED = 1;
-const RABINKARP_MULT = 0x08104225;
+/** Constants of the two sums. */
+export const RABINKARP_SEED = 1;
+export const RABINKARP_MULT = 0x08104225;
 const RABINKARP_ADJUST = RABINKARP_MULT - 1;
-const ROLLSUM_OFFSET = 31;
+export const ROLLSUM_OFFSET = 31;
 
 /** Checksum of `length` bytes from `from`, as librsync stores it. */
 export function weakSum(kind: WeakKind, bytes: Uint8Array, from: number, length: number): number {

@@ -46,6 +46,12 @@ describe('rdiff', () => {
   const SIGNATURES = [
     { title: 'by default', args: [], options: {} },
     { title: 'with rollsum', args: ['-R', 'rollsum'], options: { weak: 'rollsum' as const } },
+    { title: 'with MD4', args: ['-H', 'md4'], options: { strong: 'md4' as const } },
+    {
+      title: 'with MD4 and rollsum, of 12 bytes',
+      args: ['-H', 'md4', '-R', 'rollsum', '-S', '12'],
+      options: { strong: 'md4' as const, weak: 'rollsum' as const, strongBytes: 12 },
+    },
     {
       title: 'with small blocks and sums',
       args: ['-b', '512', '-S', '12'],
@@ -64,7 +70,7 @@ describe('rdiff', () => {
     it.each(PAIRS)('serve both ways for $title', async ({ base, target }) => {
       await place(base, target);
       await run('rdiff', [...args, 'signature', at('base'), at('signature')]);
-      await deltaFromSignature(at('signature'), base.length, at('target'), at('delta'));
+      await deltaFromSignature(at('signature'), at('target'), at('delta'));
       await run('rdiff', ['patch', at('base'), at('delta'), at('made')]);
       await expectSame('made', target);
       await signFile(at('base'), at('signature'), options);
@@ -74,11 +80,22 @@ describe('rdiff', () => {
     });
   });
 
-  it('has its MD4 signatures refused, with the reason', async () => {
+  it('has MD4 signatures of 8 bytes refused, with the reason', async () => {
     await place(pages, edited);
-    await run('rdiff', ['-H', 'md4', 'signature', at('base'), at('signature')]);
-    const refused = deltaFromSignature(at('signature'), pages.length, at('target'), at('delta'));
-    await expect(refused).rejects.toThrow(/MD4.*blake2/);
+    await run('rdiff', ['-H', 'md4', '-S', '8', 'signature', at('base'), at('signature')]);
+    const refused = deltaFromSignature(at('signature'), at('target'), at('delta'));
+    await expect(refused).rejects.toThrow(/strong sum of 8 bytes.*mistake/);
+  });
+
+  it.each(['rabinkarp', 'rollsum'])('finds a last short block without the base, by %s', async (weak) => {
+    const base = noise(100_000, 8);
+    const target = Buffer.concat([noise(700, 9), base]);
+    await place(base, target);
+    await run('rdiff', ['-R', weak, '-b', '1024', 'signature', at('base'), at('signature')]);
+    await deltaFromSignature(at('signature'), at('target'), at('delta'));
+    expect((await readFile(at('delta'))).length).toBeLessThan(800);
+    await run('rdiff', ['patch', at('base'), at('delta'), at('made')]);
+    await expectSame('made', target);
   });
 
   readsOurs(codec, () => run('rdiff', ['patch', at('base'), at('delta'), at('made')]));
