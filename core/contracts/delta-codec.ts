@@ -81,8 +81,47 @@ export interface SignatureIndex {
   append(base: SignedBase): void;
 }
 
-/** Whole-file functions on paths; outputs are written to a temporary name, synced and renamed. */
+/**
+ * Whole-file functions on paths, in the field's own format; outputs are written to a temporary name, synced and
+ * renamed, and appear whole or not at all. `overdub delta`, `patch` and `signature` are these.
+ */
 export interface FileFeature {
-  delta(basePath: string, targetPath: string, deltaPath: string, signal?: AbortSignal): Promise<void>;
-  patch(basePath: string, deltaPath: string, targetPath: string, signal?: AbortSignal): Promise<void>;
+  readonly format: FileFormat;
+  /** Throws DELTA_TOO_LARGE when files of these lengths are not taken. Without it, any are. */
+  assertFits?(baseBytes: number, targetBytes: number): void;
+  delta(basePath: string, targetPath: string, deltaPath: string, options?: FileOptions): Promise<void>;
+  patch(basePath: string, deltaPath: string, targetPath: string, options?: FileOptions): Promise<void>;
+  /** Feature: deltas from a signature's file, the base not at hand. */
+  readonly signatures?: FileSignatureFeature;
+}
+
+/** How the field calls a format, and how its files begin. */
+export interface FileFormat {
+  /** `rdiff delta`, `VCDIFF`: shown to people. */
+  readonly title: string;
+  /** First bytes of every file of it: what `overdub patch` knows it by. */
+  readonly magic: Uint8Array;
+  /** A damaged file, or a wrong base, is noticed by the format's own checksums. */
+  readonly checksummed: boolean;
+}
+
+export interface FileOptions {
+  readonly signal?: AbortSignal;
+  /** Called often with how much of the work is done, in bytes of `total`; both may stay 0. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface FileSignatureFeature {
+  readonly formats: readonly FileFormat[];
+  /** Names that {@link FileSignOptions.sums} takes, the default first. */
+  readonly sums: readonly string[];
+  sign(basePath: string, signaturePath: string, options?: FileSignOptions): Promise<void>;
+  delta(signaturePath: string, targetPath: string, deltaPath: string, options?: FileOptions): Promise<void>;
+}
+
+export interface FileSignOptions extends FileOptions {
+  /** Block length; the codec chooses by default. */
+  readonly blockBytes?: number;
+  /** Which checksums the signature holds: one of {@link FileSignatureFeature.sums}. */
+  readonly sums?: string;
 }

@@ -1,19 +1,18 @@
 /** Whole files in rdiff's formats; what Debian's `rdiff` writes is read here, and the reverse. */
 
-import { createReadStream } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
-import type { FileFeature } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
-import { BlockIndex, openIndex } from './block-index.ts';
+import { open, stat } from 'node:fs/promises';
+import type { FileFeature, FileOptions } from '@overdub/core/agent';
+import { assertRoom, fileReader, readPieces, reported, writeAtomically } from '@overdub/lib-files';
+import { BlockIndex } from './block-index.ts';
 import { DeltaReader } from './delta-reader.ts';
-import { MIN_STRONG_BYTES, type StrongKind, type WeakKind } from './format.ts';
-import { rdiffBlockBytes, sign } from './signature.ts';
+import { DELTA_FORMAT, MIN_STRONG_BYTES } from './format.ts';
+import { sign } from './signature.ts';
+import { signatureFiles } from './signature-files.ts';
 import { deltaStream, patchStream } from './stream.ts';
 
 /** At most this many blocks a base, when the codec chooses: an index of some 24 MB, whatever the file. */
 const MAX_BLOCKS = 1024 * 1024;
 const SMALLEST_BLOCK = 512;
-const READ_BYTES = 1024 * 1024;
 
 /** Block length for a base of this size: 512 bytes up to 512 MiB, then doubling. */
 export function signatureBlockBytes(baseBytes: number): number {
@@ -22,73 +21,50 @@ export function signatureBlockBytes(baseBytes: number): number {
   return block;
 }
 
-export interface SignFileOptions {
-  readonly weak?: WeakKind;
-  /** Default `blake2`. `md4` only for readers that know nothing else: its collisions are made at will. */
-  readonly strong?: StrongKind;
-  /** Default: what `rdiff` itself would take. */
-  readonly blockBytes?: number;
-  readonly strongBytes?: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Writes the signature of a file; by default the same bytes as `rdiff signature BASE SIGNATURE`. */
-export async function signFile(
-  basePath: string,
-  signaturePath: string,
-  options: SignFileOptions = {},
-): Promise<void> {
-  const { size } = await stat(basePath);
-  const blockBytes = options.blockBytes ?? rdiffBlockBytes(size);
-  await writeAtomically(
-    signaturePath,
-    sign(readStream(basePath, options.signal), { ...options, blockBytes, sourceBytes: size }),
-  );
-}
-
-/** Writes a delta from a signature alone, with either strong sum, as `rdiff delta SIGNATURE TARGET DELTA` does. */
-export async function deltaFromSignature(
-  signaturePath: string,
-  targetPath: string,
-  deltaPath: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  const index = openIndex(await readFile(signaturePath));
-  await writeAtomically(deltaPath, deltaStream(index, readStream(targetPath, signal), signal));
-}
-
 /** {@link FileFeature} for rdiff: any size, flat memory. */
 export const rdiffFiles: FileFeature = {
-  async delta(basePath, targetPath, deltaPath, signal) {
-    const index = await indexFile(basePath, signal);
-    await writeAtomically(deltaPath, deltaStream(index, readStream(targetPath, signal), signal));
+  format: DELTA_FORMAT,
+  signatures: signatureFiles,
+
+  async delta(basePath, targetPath, deltaPath, options = {}) {
+    const baseBytes = (await stat(basePath)).size;
+    const total = baseBytes + (await stat(targetPath)).size;
+    const index = await indexFile(basePath, baseBytes, total, options);
+    const target = reported(readPieces(targetPath, options.signal), options, total, baseBytes);
+    await writeAtomically(deltaPath, deltaStream(index, target, options.signal));
   },
 
-  async patch(basePath, deltaPath, targetPath, signal) {
+  async patch(basePath, deltaPath, targetPath, options = {}) {
+    const { signal } = options;
     await using base = await open(basePath, 'r');
     const reader = await fileReader(base);
     // A few bytes of delta can ask for a full disk: learn the length before anything is written.
     const targetBytes = await producedBytes(deltaPath, reader.bytes, signal);
     await assertRoom(targetPath, targetBytes);
-    const pieces = patchStream(reader, readStream(deltaPath, signal), {
+    const pieces = patchStream(reader, readPieces(deltaPath, signal), {
       targetBytes,
       ...(signal === undefined ? {} : { signal }),
     });
-    await writeAtomically(targetPath, pieces);
+    await writeAtomically(targetPath, reported(pieces, options, targetBytes));
   },
 };
 
-async function indexFile(path: string, signal: AbortSignal | undefined): Promise<BlockIndex> {
-  const { size } = await stat(path);
+async function indexFile(
+  path: string,
+  baseBytes: number,
+  total: number,
+  options: FileOptions,
+): Promise<BlockIndex> {
+  const { signal } = options;
   const parts: Uint8Array[] = [];
-  const pieces = sign(readStream(path, signal), {
-    blockBytes: signatureBlockBytes(size),
+  const pieces = sign(reported(readPieces(path, signal), options, total), {
+    blockBytes: signatureBlockBytes(baseBytes),
     strongBytes: MIN_STRONG_BYTES,
-    sourceBytes: size,
+    sourceBytes: baseBytes,
     ...(signal === undefined ? {} : { signal }),
   });
   for await (const piece of pieces) parts.push(piece);
-  return new BlockIndex([{ signature: Buffer.concat(parts), baseBytes: size }]);
+  return new BlockIndex([{ signature: Buffer.concat(parts), baseBytes }]);
 }
 
 async function producedBytes(
@@ -97,19 +73,9 @@ async function producedBytes(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const reader = new DeltaReader({ baseBytes });
-  let produced = 0;
-  for await (const chunk of readStream(deltaPath, signal)) {
-    for (const command of reader.read(chunk)) {
-      produced += command.kind === 'literal' ? command.bytes.length : command.length;
-    }
+  for await (const chunk of readPieces(deltaPath, signal)) {
+    for (const _command of reader.read(chunk)) signal?.throwIfAborted();
   }
   reader.finish();
-  return produced;
-}
-
-function readStream(path: string, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
-  return createReadStream(path, {
-    highWaterMark: READ_BYTES,
-    ...(signal === undefined ? {} : { signal }),
-  });
+  return reader.produced;
 }

@@ -1,9 +1,16 @@
 /** The numbers of librsync's two file formats (librsync 2.3, `librsync.h`, `prototab.c`), all big-endian. */
 
-import { OverdubError } from '@overdub/core/agent';
+import { type FileFormat, OverdubError } from '@overdub/core/agent';
 
 /** First word of a delta. */
 export const DELTA_MAGIC = 0x72730236;
+
+/** A delta has no checksum: the content's own digest is to be checked. */
+export const DELTA_FORMAT: FileFormat = {
+  title: 'rdiff delta',
+  magic: bigEndian(DELTA_MAGIC),
+  checksummed: false,
+};
 
 /** Name of a weak (rolling) checksum. */
 export type WeakKind = 'rollsum' | 'rabinkarp';
@@ -24,6 +31,13 @@ const SIGNATURE_MAGICS: readonly (SumKinds & { readonly magic: number })[] = [
   { magic: 0x72730146, weak: 'rabinkarp', strong: 'md4' },
   { magic: 0x72730147, weak: 'rabinkarp', strong: 'blake2' },
 ];
+
+/** What a signature's file is known by. */
+export const SIGNATURE_FORMATS: readonly FileFormat[] = SIGNATURE_MAGICS.map(({ magic, weak, strong }) => ({
+  title: `rdiff signature (${weak}, ${strong})`,
+  magic: bigEndian(magic),
+  checksummed: false,
+}));
 
 export function signatureMagic({ weak, strong }: SumKinds): number {
   const found = SIGNATURE_MAGICS.find((entry) => entry.weak === weak && entry.strong === strong);
@@ -63,4 +77,8 @@ export function invalid(message: string): OverdubError {
     message,
     'Make the delta or signature again from the right base; if it was stored, verify the repository.',
   );
+}
+
+function bigEndian(word: number): Uint8Array {
+  return Uint8Array.of(word >>> 24, (word >>> 16) & 255, (word >>> 8) & 255, word & 255);
 }

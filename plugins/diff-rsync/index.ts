@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { rsyncCodec } from './codec.ts';
 
 export { rsyncCodec } from './codec.ts';
-export { deltaFromSignature, signFile } from './files.ts';
+export { deltaFromSignature, signFile } from './signature-files.ts';
 
 export default definePlugin({
   name: 'diff-rsync',

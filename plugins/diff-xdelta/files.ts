@@ -2,7 +2,8 @@
 
 import { open } from 'node:fs/promises';
 import type { FileFeature } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
+import { assertRoom, fileReader, reported, writeAtomically } from '@overdub/lib-files';
+import { PLAIN_HEADER } from './vcdiff.ts';
 import { decodeWindows, encodeWindows, outline } from './windows.ts';
 import type { XdeltaLoader } from './xdelta.ts';
 
@@ -11,15 +12,19 @@ const LEVEL = 3;
 /** {@link FileFeature} for VCDIFF. A base part further than 6 MiB from its old place is not found. */
 export function vcdiffFiles(loader: XdeltaLoader): FileFeature {
   return {
-    async delta(basePath, targetPath, deltaPath, signal) {
+    format: { title: 'VCDIFF', magic: PLAIN_HEADER.subarray(0, 4), checksummed: true },
+
+    async delta(basePath, targetPath, deltaPath, options = {}) {
+      const { signal } = options;
       signal?.throwIfAborted();
       await using base = await open(basePath, 'r');
       await using target = await open(targetPath, 'r');
-      const windows = encodeWindows(loader, await fileReader(base), await fileReader(target), LEVEL, signal);
+      const windows = encodeWindows(loader, await fileReader(base), await fileReader(target), LEVEL, options);
       await writeAtomically(deltaPath, windows);
     },
 
-    async patch(basePath, deltaPath, targetPath, signal) {
+    async patch(basePath, deltaPath, targetPath, options = {}) {
+      const { signal } = options;
       signal?.throwIfAborted();
       await using baseFile = await open(basePath, 'r');
       await using deltaFile = await open(deltaPath, 'r');
@@ -27,7 +32,8 @@ export function vcdiffFiles(loader: XdeltaLoader): FileFeature {
       const delta = await fileReader(deltaFile);
       const { targetBytes, windowMemory } = await outline(delta, base.bytes, signal);
       await assertRoom(targetPath, targetBytes);
-      await writeAtomically(targetPath, decodeWindows(loader, base, delta, windowMemory, signal));
+      const made = decodeWindows(loader, base, delta, windowMemory, signal);
+      await writeAtomically(targetPath, reported(made, options, targetBytes));
     },
   };
 }

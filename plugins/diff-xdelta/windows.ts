@@ -1,6 +1,6 @@
 /** Encodes and decodes window by window, in memory that depends on the windows, not on the files. */
 
-import type { RandomReader } from '@overdub/core/agent';
+import type { FileOptions, RandomReader } from '@overdub/core/agent';
 import { memoryReader } from '@overdub/lib-files';
 import {
   asFile,
@@ -24,7 +24,7 @@ export async function* encodeWindows(
   base: RandomReader,
   target: RandomReader,
   level: number,
-  signal?: AbortSignal,
+  { signal, onProgress }: FileOptions = {},
 ): AsyncGenerator<Uint8Array> {
   yield PLAIN_HEADER;
   if (target.bytes === 0) yield EMPTY_WINDOW;
@@ -32,6 +32,7 @@ export async function* encodeWindows(
     signal?.throwIfAborted();
     const bytes = await readWhole(target, { offset: at, length: Math.min(WINDOW_BYTES, target.bytes - at) });
     yield* encodeWindow(loader, base, around(base.bytes, at), bytes, level);
+    onProgress?.(at + bytes.length, target.bytes);
   }
 }
 

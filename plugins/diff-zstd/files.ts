@@ -1,42 +1,52 @@
 /** Whole files as `zstd --patch-from` frames, up to 2 GiB. */
 
-import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { type FileFeature, OverdubError } from '@overdub/core/agent';
-import { assertRoom, fileReader, writeAtomically } from '@overdub/lib-files';
-import { invalid, readFrame } from './frame.ts';
+import { assertRoom, fileReader, readPieces, reported, writeAtomically } from '@overdub/lib-files';
+import { FRAME_START, invalid, readFrame } from './frame.ts';
 import { compressMemory, compressSettings, decompressMemory, decompressSettings } from './settings.ts';
 
 /** zstd's own limit for --patch-from (zstd#2173, #3852). */
 const MAX_FILE_BYTES = 2 ** 31 - 1;
 const EFFORT = 'fast';
-const READ_BYTES = 1024 * 1024;
 
 /** {@link FileFeature} for zstd. The base is a prefix in one piece, so memory grows with it (see the README). */
 export const zstdFiles: FileFeature = {
-  async delta(basePath, targetPath, deltaPath, signal) {
+  format: { title: 'zstd --patch-from', magic: FRAME_START, checksummed: true },
+
+  assertFits(baseBytes, targetBytes) {
+    assertWithin('The base', baseBytes);
+    assertWithin('The target', targetBytes);
+    assertMemory(compressMemory(baseBytes, targetBytes, EFFORT));
+  },
+
+  async delta(basePath, targetPath, deltaPath, options = {}) {
+    const { signal } = options;
     signal?.throwIfAborted();
-    const baseBytes = await assertWithinLimit(basePath);
-    const targetBytes = await assertWithinLimit(targetPath);
+    const baseBytes = await bytesOf(basePath);
+    const targetBytes = await bytesOf(targetPath);
     assertMemory(compressMemory(baseBytes, targetBytes, EFFORT));
     const base = await readFile(basePath, signal === undefined ? {} : { signal });
     const compressor = createZstdCompress(compressSettings(base, targetBytes, EFFORT));
-    await writeAtomically(deltaPath, through(targetPath, compressor, signal));
+    const target = reported(readPieces(targetPath, signal), options, targetBytes);
+    await writeAtomically(deltaPath, through(target, compressor, signal));
   },
 
-  async patch(basePath, deltaPath, targetPath, signal) {
+  async patch(basePath, deltaPath, targetPath, options = {}) {
+    const { signal } = options;
     signal?.throwIfAborted();
-    const baseBytes = await assertWithinLimit(basePath);
+    const baseBytes = await bytesOf(basePath);
     await using deltaFile = await open(deltaPath, 'r');
     const { contentBytes, windowBytes } = await frameOf(deltaFile);
     assertMemory(decompressMemory(baseBytes, windowBytes));
     await assertRoom(targetPath, contentBytes ?? 0);
     const base = await readFile(basePath, signal === undefined ? {} : { signal });
     const decompressor = createZstdDecompress(decompressSettings(base, windowBytes));
-    await writeAtomically(targetPath, exactly(through(deltaPath, decompressor, signal), contentBytes));
+    const made = exactly(through(readPieces(deltaPath, signal), decompressor, signal), contentBytes);
+    await writeAtomically(targetPath, reported(made, options, contentBytes ?? 0));
   },
 };
 
@@ -48,13 +58,12 @@ async function frameOf(delta: FileHandle): ReturnType<typeof readFrame> {
   return frame;
 }
 
-/** Pipes a file through a (de)compressor; a failure of either side ends the iteration with its error. */
+/** Pipes bytes through a (de)compressor; a failure of either side ends the iteration with its error. */
 async function* through(
-  path: string,
+  source: AsyncIterable<Uint8Array>,
   transform: Duplex,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const source = createReadStream(path, { highWaterMark: READ_BYTES });
   const piped = pipeline(source, transform, signal === undefined ? {} : { signal });
   piped.catch(() => undefined);
   yield* transform as AsyncIterable<Uint8Array>;
@@ -77,10 +86,14 @@ async function* exactly(
     throw invalid(`The delta makes ${made} bytes instead of ${bytes}.`);
 }
 
-async function assertWithinLimit(path: string): Promise<number> {
+async function bytesOf(path: string): Promise<number> {
   const { size } = await stat(path);
-  if (size > MAX_FILE_BYTES) throw tooLarge(`${path} has ${size} bytes`);
+  assertWithin(path, size);
   return size;
+}
+
+function assertWithin(what: string, bytes: number): void {
+  if (bytes > MAX_FILE_BYTES) throw tooLarge(`${what} has ${bytes} bytes`);
 }
 
 function assertMemory(bytes: number): void {

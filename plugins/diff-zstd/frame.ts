@@ -3,6 +3,10 @@
 import { OverdubError, type RandomReader } from '@overdub/core/agent';
 
 const FRAME_MAGIC = 0xfd2fb528;
+
+/** First bytes of every frame. */
+export const FRAME_START = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd);
+
 const CHECKSUM_BYTES = 4;
 /** Magic, descriptor, window, dictionary id and content size at their longest. */
 const MAX_HEADER_BYTES = 18;

@@ -1,4 +1,5 @@
 /** Files that appear complete or not at all, and random access to bytes. A library: no plugin. */
 
 export * from './atomic-file.ts';
+export * from './progress.ts';
 export * from './readers.ts';

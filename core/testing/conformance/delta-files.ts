@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { FileFeature } from '../../contracts/delta-codec.ts';
+import type { FileFeature, FileOptions } from '../../contracts/delta-codec.ts';
 import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
 
 export function deltaFilesConformance(feature: FileFeature): void {
@@ -20,10 +20,10 @@ export function deltaFilesConformance(feature: FileFeature): void {
       await writeFile(path('base'), base);
       await writeFile(path('target'), target);
     };
-    const delta = (signal?: AbortSignal): Promise<void> =>
-      feature.delta(path('base'), path('target'), path('delta'), signal);
-    const patch = (signal?: AbortSignal): Promise<void> =>
-      feature.patch(path('base'), path('delta'), path('made'), signal);
+    const delta = (options?: FileOptions): Promise<void> =>
+      feature.delta(path('base'), path('target'), path('delta'), options);
+    const patch = (options?: FileOptions): Promise<void> =>
+      feature.patch(path('base'), path('delta'), path('made'), options);
 
     it.each(deltaSamples(8 * 1024 * 1024))('$title', async ({ base, target }) => {
       await write(base, target);
@@ -31,6 +31,21 @@ export function deltaFilesConformance(feature: FileFeature): void {
       await patch();
       expect(Buffer.compare(await readFile(path('made')), target)).toBe(0);
       expect((await readdir(folder)).sort()).toEqual(['base', 'delta', 'made', 'target']);
+    });
+
+    it('begins its deltas as its format says, and tells how far it is', async () => {
+      const base = databasePages(3_000_000, 9);
+      await write(base, editPages(base, 30, 4));
+      for (const work of [delta, patch]) {
+        const steps: (readonly [number, number])[] = [];
+        await work({ onProgress: (done, total) => steps.push([done, total]) });
+        const all = steps.map(([done]) => done);
+        expect(all).toEqual(all.toSorted((a, b) => a - b));
+        expect(steps.at(-1)?.[0]).toBe(steps.at(-1)?.[1]);
+        expect(new Set(steps.map(([, total]) => total)).size).toBe(1);
+      }
+      const head = (await readFile(path('delta'))).subarray(0, feature.format.magic.length);
+      expect(Buffer.compare(head, feature.format.magic)).toBe(0);
     });
 
     it('works past one window: edits, an insertion and moved content in 24 MiB', async () => {
@@ -75,13 +90,39 @@ export function deltaFilesConformance(feature: FileFeature): void {
       expect(await readdir(folder)).toEqual(['target']);
     });
 
+    const { signatures } = feature;
+    it.runIf(signatures !== undefined)(
+      'makes deltas from signatures of every kind, without the base',
+      async () => {
+        const base = databasePages(300_001, 10);
+        const target = editPages(base, 30, 11);
+        for (const sums of signatures?.sums ?? []) {
+          await write(base, target);
+          await signatures?.sign(path('base'), path('signature'), { sums, blockBytes: 512 });
+          const signature = await readFile(path('signature'));
+          expect(
+            signatures?.formats.some(({ magic }) => signature.subarray(0, magic.length).equals(magic)),
+          ).toBe(true);
+          await rm(path('base'));
+          await signatures?.delta(path('signature'), path('target'), path('delta'));
+          expect((await readFile(path('delta'))).length).toBeLessThan(target.length / 4);
+          await writeFile(path('base'), base);
+          await patch();
+          expect(Buffer.compare(await readFile(path('made')), target)).toBe(0);
+        }
+        const unknown = signatures?.sign(path('base'), path('other'), { sums: 'no-such' });
+        await expect(unknown).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+      },
+    );
+
     it('stops on an aborted signal and leaves nothing', async () => {
       const base = databasePages(100_000, 8);
       await write(base, base);
       await delta();
-      await expect(patch(AbortSignal.abort(new Error('enough')))).rejects.toThrow();
+      const signal = AbortSignal.abort(new Error('enough'));
+      await expect(patch({ signal })).rejects.toThrow();
       await rm(path('delta'));
-      await expect(delta(AbortSignal.abort(new Error('enough')))).rejects.toThrow();
+      await expect(delta({ signal })).rejects.toThrow();
       expect((await readdir(folder)).sort()).toEqual(['base', 'target']);
     });
   });
