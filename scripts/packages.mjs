@@ -21,6 +21,7 @@ const REFEREES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
   ['xdelta3', '/usr/bin/xdelta3'],
   ['rdiff', '/usr/bin/rdiff'],
+  ['bsdiff', '/usr/bin/bsdiff'],
   ['rsync', '/usr/bin/rsync'],
   ['curl', '/usr/bin/curl'],
   ['attr', '/usr/bin/setfattr'],

@@ -1,0 +1,4 @@
+import { deltaCodecConformance } from '@overdub/core/testing';
+import { bsdiffCodec } from './codec.ts';
+
+deltaCodecConformance('diff-bsdiff', bsdiffCodec());
