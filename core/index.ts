@@ -15,6 +15,7 @@ export * from './hooks/hooks.ts';
 export * from './plugin-host/inspect.ts';
 export * from './plugin-host/load.ts';
 export * from './plugin-host/plugin.ts';
+export { pluginFromName } from './plugin-host/plugin-by-name.ts';
 export { allowedText, type SchemaNode } from './plugin-host/schema.ts';
 export { systemClock } from './scheduler/clock.ts';
 export { VERSION } from './version.ts';

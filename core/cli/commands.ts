@@ -3,6 +3,7 @@
 import type { Command } from './command.ts';
 import { applianceCommands } from './commands/appliance.ts';
 import { configCommands } from './commands/config.ts';
+import { deltaCommands } from './commands/delta.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { lookCommands } from './commands/look.ts';
 import { machineCommands } from './commands/machine.ts';
@@ -25,4 +26,5 @@ export const COMMANDS: readonly Command[] = [
   ...lookCommands,
   ...operationCommands,
   ...tokenCommands,
+  ...deltaCommands,
 ];

@@ -21,6 +21,8 @@ const NO_BORDERS = Object.fromEntries(
   ].map((name) => [name, '']),
 );
 
+const BAR_WIDTH = 20;
+
 /** Columns under upper-case heads, no borders; `none` when there are no rows. */
 export function table(
   head: readonly string[],
@@ -55,6 +57,14 @@ export function size(bytes: number): string {
   let unit = 0;
   for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `████░░ 40 % of 12.3 MB`; without a total, how much is done. */
+export function bar(doneBytes: number, totalBytes: number | undefined): string {
+  if (totalBytes === undefined || totalBytes === 0) return size(doneBytes);
+  const part = Math.min(1, doneBytes / totalBytes);
+  const blocks = '█'.repeat(Math.round(part * BAR_WIDTH)).padEnd(BAR_WIDTH, '░');
+  return `${blocks} ${Math.round(part * 100)} % of ${size(totalBytes)}`;
 }
 
 /** Local time to the second; `-` for none. */

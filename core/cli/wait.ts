@@ -5,7 +5,7 @@ import type { Operation, OperationStep } from '../domain/operation.ts';
 import { OverdubError } from '../errors.ts';
 import { type ApiClient, segment } from './client.ts';
 import type { Call, Flag } from './command.ts';
-import { duration, safe, size } from './format.ts';
+import { bar, duration, safe, size } from './format.ts';
 
 /** Of every command that starts an operation. */
 export const WAIT_FLAGS: Readonly<Record<string, Flag>> = {
@@ -14,7 +14,6 @@ export const WAIT_FLAGS: Readonly<Record<string, Flag>> = {
 
 /** An appliance that restarts may be away this long while we wait. */
 const ABSENCE_MS = 120_000;
-const BAR_WIDTH = 20;
 
 /** Shows the operation's end, or with --no-wait its beginning. Exit code 1 unless it was done. */
 export async function showOperation(call: Call, client: ApiClient, started: Operation): Promise<number> {
@@ -90,10 +89,7 @@ function progressLine(operation: Operation): string {
   const line = stepLine(operation);
   if (operation.state === 'waiting' || doneBytes === undefined)
     return `${line}${text === undefined ? ' …' : ` ${safe(text)}`}`;
-  if (totalBytes === undefined || totalBytes === 0) return `${line} ${size(doneBytes)}`;
-  const share = Math.min(1, doneBytes / totalBytes);
-  const bar = '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '░');
-  return `${line} ${bar} ${Math.round(share * 100)} % of ${size(totalBytes)}`;
+  return `${line} ${bar(doneBytes, totalBytes)}`;
 }
 
 function currentStep({ steps }: Operation): OperationStep | undefined {

@@ -87,6 +87,8 @@ export interface SignatureIndex {
  */
 export interface FileFeature {
   readonly format: FileFormat;
+  /** Content of the base is found wherever it moved; else only near its old place. */
+  readonly seesWholeBase: boolean;
   /** Throws DELTA_TOO_LARGE when files of these lengths are not taken. Without it, any are. */
   assertFits?(baseBytes: number, targetBytes: number): void;
   delta(basePath: string, targetPath: string, deltaPath: string, options?: FileOptions): Promise<void>;
@@ -113,15 +115,22 @@ export interface FileOptions {
 
 export interface FileSignatureFeature {
   readonly formats: readonly FileFormat[];
-  /** Names that {@link FileSignOptions.sums} takes, the default first. */
-  readonly sums: readonly string[];
+  /** What {@link FileSignOptions.sums} takes, the default first. */
+  readonly sums: readonly SumsChoice[];
   sign(basePath: string, signaturePath: string, options?: FileSignOptions): Promise<void>;
   delta(signaturePath: string, targetPath: string, deltaPath: string, options?: FileOptions): Promise<void>;
+}
+
+/** The checksums of a signature, by name. */
+export interface SumsChoice {
+  readonly name: string;
+  /** Why nobody should take them without need. */
+  readonly warning?: string;
 }
 
 export interface FileSignOptions extends FileOptions {
   /** Block length; the codec chooses by default. */
   readonly blockBytes?: number;
-  /** Which checksums the signature holds: one of {@link FileSignatureFeature.sums}. */
+  /** Which checksums the signature holds: a name of {@link FileSignatureFeature.sums}. */
   readonly sums?: string;
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { ApplianceConfig } from '../contracts/config.ts';
 import type { CommandContribution } from '../contracts/context.ts';
 import type { PluginStatus } from '../contracts/control.ts';
+import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { Log } from '../contracts/log.ts';
 import { OverdubError } from '../errors.ts';
 import { createHooks } from '../hooks/attribution.ts';
@@ -22,6 +23,8 @@ export interface Inspection {
   readonly routes: readonly { readonly plugin: string; readonly prefix: string }[];
   /** Agent halves, for commands that bundle them. */
   readonly agentHalves: readonly { readonly name: string; readonly agent: URL }[];
+  /** The codecs that the plugins' taps of `diffing.codec` give, for commands on files. */
+  codecs(): Promise<readonly DeltaCodec[]>;
 }
 
 /**
@@ -63,6 +66,7 @@ export function inspectPlugins(
     commands,
     routes: routes.map(({ plugin, prefix }) => ({ plugin, prefix })),
     agentHalves: host.agentHalves(),
+    codecs: () => hooks.call('diffing.codec', {}),
   };
 }
 

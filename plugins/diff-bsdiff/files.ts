@@ -18,6 +18,7 @@ export function bsdiffFiles(memoryBytes: number): FileFeature {
   };
   return {
     format: BSDIFF_FORMAT,
+    seesWholeBase: true,
     assertFits,
 
     async delta(basePath, targetPath, deltaPath, options = {}) {

@@ -24,6 +24,7 @@ export function signatureBlockBytes(baseBytes: number): number {
 /** {@link FileFeature} for rdiff: any size, flat memory. */
 export const rdiffFiles: FileFeature = {
   format: DELTA_FORMAT,
+  seesWholeBase: true,
   signatures: signatureFiles,
 
   async delta(basePath, targetPath, deltaPath, options = {}) {

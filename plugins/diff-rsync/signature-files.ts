@@ -25,6 +25,9 @@ const SUMS: Readonly<Record<string, SumKinds>> = {
   'rollsum-md4': { weak: 'rollsum', strong: 'md4' },
 };
 
+const MD4_WARNING =
+  'two blocks of equal MD4 can be made at will (CVE-2014-8242): check the SHA-256 of what is patched';
+
 /** Writes the signature of a file; by default the same bytes as `rdiff signature BASE SIGNATURE`. */
 export async function signFile(
   basePath: string,
@@ -51,7 +54,9 @@ export async function deltaFromSignature(
 
 export const signatureFiles: FileSignatureFeature = {
   formats: SIGNATURE_FORMATS,
-  sums: Object.keys(SUMS),
+  sums: Object.entries(SUMS).map(([name, { strong }]) =>
+    strong === 'md4' ? { name, warning: MD4_WARNING } : { name },
+  ),
   async sign(basePath, signaturePath, { sums = 'rabinkarp-blake2', ...options } = {}) {
     await signFile(basePath, signaturePath, { ...options, ...sumsNamed(sums) });
   },

@@ -13,6 +13,7 @@ const LEVEL = 3;
 export function vcdiffFiles(loader: XdeltaLoader): FileFeature {
   return {
     format: { title: 'VCDIFF', magic: PLAIN_HEADER.subarray(0, 4), checksummed: true },
+    seesWholeBase: false,
 
     async delta(basePath, targetPath, deltaPath, options = {}) {
       const { signal } = options;

@@ -16,6 +16,7 @@ const EFFORT = 'fast';
 /** {@link FileFeature} for zstd. The base is a prefix in one piece, so memory grows with it (see the README). */
 export const zstdFiles: FileFeature = {
   format: { title: 'zstd --patch-from', magic: FRAME_START, checksummed: true },
+  seesWholeBase: true,
 
   assertFits(baseBytes, targetBytes) {
     assertWithin('The base', baseBytes);
@@ -76,7 +77,7 @@ async function* exactly(
   bytes: number | undefined,
 ): AsyncGenerator<Uint8Array> {
   let made = 0;
-  for await (const piece of pieces) {
+  for await (const piece of decoded(pieces)) {
     made += piece.length;
     if (made > (bytes ?? MAX_FILE_BYTES))
       throw invalid(`The delta makes more than ${bytes ?? MAX_FILE_BYTES} bytes.`);
@@ -84,6 +85,16 @@ async function* exactly(
   }
   if (bytes !== undefined && made !== bytes)
     throw invalid(`The delta makes ${made} bytes instead of ${bytes}.`);
+}
+
+/** zlib's own errors mean a damaged delta, or another base. */
+async function* decoded(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    if (!/^Z/.test(String((error as { code?: unknown }).code))) throw error;
+    throw invalid(`The delta does not decode against this base: ${(error as Error).message}.`);
+  }
 }
 
 async function bytesOf(path: string): Promise<number> {

@@ -96,7 +96,7 @@ export function deltaFilesConformance(feature: FileFeature): void {
       async () => {
         const base = databasePages(300_001, 10);
         const target = editPages(base, 30, 11);
-        for (const sums of signatures?.sums ?? []) {
+        for (const { name: sums } of signatures?.sums ?? []) {
           await write(base, target);
           await signatures?.sign(path('base'), path('signature'), { sums, blockBytes: 512 });
           const signature = await readFile(path('signature'));
