@@ -6,6 +6,7 @@ import { assertRoom, fileReader, readPieces, reported, writeAtomically } from '@
 import { BlockIndex } from './block-index.ts';
 import { DeltaReader } from './delta-reader.ts';
 import { DELTA_FORMAT, MIN_STRONG_BYTES } from './format.ts';
+import { growCopies } from './grown-copies.ts';
 import { sign } from './signature.ts';
 import { signatureFiles } from './signature-files.ts';
 import { deltaStream, patchStream } from './stream.ts';
@@ -32,7 +33,9 @@ export const rdiffFiles: FileFeature = {
     const total = baseBytes + (await stat(targetPath)).size;
     const index = await indexFile(basePath, baseBytes, total, options);
     const target = reported(readPieces(targetPath, options.signal), options, total, baseBytes);
-    await writeAtomically(deltaPath, deltaStream(index, target, options.signal));
+    await using base = await open(basePath, 'r');
+    const delta = deltaStream(index, target, options.signal);
+    await writeAtomically(deltaPath, growCopies(await fileReader(base), delta));
   },
 
   async patch(basePath, deltaPath, targetPath, options = {}) {
