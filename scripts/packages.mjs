@@ -19,6 +19,7 @@ const LAB = [
 ];
 const REFEREES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
+  ['isc-dhcp-relay', '/usr/sbin/dhcrelay'],
   ['xdelta3', '/usr/bin/xdelta3'],
   ['rdiff', '/usr/bin/rdiff'],
   ['bsdiff', '/usr/bin/bsdiff'],

@@ -6,10 +6,11 @@ import type { LeaseBook } from './lease-book.ts';
 
 /** The network that is served. */
 export interface AddressPlan {
-  readonly ours: string;
+  /** Its first address: `10.0.0.0`. */
+  readonly network: string;
   readonly netmask: string;
   readonly pool: { readonly from: string; readonly to: string };
-  /** Router and name servers: in use, whatever the pool says. */
+  /** Ours, routers and name servers: in use, whatever the pool says. */
   readonly taken: ReadonlySet<string>;
 }
 
@@ -21,14 +22,12 @@ export interface Claims {
   readonly reservations: ReadonlySet<string>;
 }
 
-/** A host's address in our network that is not ours and not the network's own. */
+/** A host's address in this network, not the network's own, not one that is taken for good. */
 export function isUsable(address: string, plan: AddressPlan): boolean {
-  const network = formatIpv4(((parseIpv4(plan.ours) ?? 0) & (parseIpv4(plan.netmask) ?? 0)) >>> 0);
   return (
-    sameNetwork(address, plan.ours, plan.netmask) &&
-    address !== plan.ours &&
-    address !== network &&
-    address !== broadcastAddress(plan.ours, plan.netmask) &&
+    sameNetwork(address, plan.network, plan.netmask) &&
+    address !== plan.network &&
+    address !== broadcastAddress(plan.network, plan.netmask) &&
     !plan.taken.has(address)
   );
 }

@@ -20,6 +20,14 @@ describe('options', () => {
       'server mode',
       { mode: 'server', interface: ['eth0'], pool: { from: '10.0.0.9', to: '10.0.0.99' }, dns: ['9.9.9.9'] },
     ],
+    [
+      'networks behind relays',
+      { mode: 'server', subnets: [{ network: '10.2.0.0/24', pool: { from: '10.2.0.5', to: '10.2.0.9' } }] },
+    ],
+    [
+      'all quirks',
+      { quirks: { '52:54:00:12:34:56': { bootFile: 'field', nulTerminated: false, unicast: true } } },
+    ],
     ['quirks', { quirks: { '52:54:00:12:34:56': { option43: false } } }],
   ])('%s are accepted', (_, options) => expect(Check(PxeOptions, options)).toBe(true));
 
@@ -40,6 +48,11 @@ describe('options', () => {
       'a pool of half the Internet',
       { mode: 'server', pool: { from: '10.0.0.1', to: '20.0.0.1' } },
       /1,048,576/,
+    ],
+    [
+      'a subnet that is none',
+      { mode: 'server', subnets: [{ network: '10.2.0.5/24', pool: { from: '10.2.0.5', to: '10.2.0.9' } }] },
+      /10\.2\.0\.5\/24 is no network/,
     ],
     ['no address', { address: '300.0.0.1' }, /300\.0\.0\.1 is no IPv4/],
     [

@@ -13,6 +13,8 @@ export interface Desk {
   readonly log: Log;
   readonly ports: Ports;
   quirksOf(mac: string): Quirks;
+  /** Does any machine have the quirk `unicast`? */
+  readonly unicasts: boolean;
   /** True once per key and minute: a machine that asks every second fills no log. */
   readonly firstTime: (key: string) => boolean;
 }

@@ -10,7 +10,18 @@ import {
 import { describe, expect, test } from 'vitest';
 import { handleDhcp } from './dhcp-server.ts';
 import { LeaseBook } from './lease-book.ts';
-import { CLIENT, discover, MAC, MAC2, OURS, packet, received, type TestDesk, testDesk } from './test-kit.ts';
+import {
+  CLIENT,
+  discover,
+  MAC,
+  MAC2,
+  OURS,
+  packet,
+  received,
+  SUBNET,
+  type TestDesk,
+  testDesk,
+} from './test-kit.ts';
 
 const POOL = ['10.0.0.100', '10.0.0.101', '10.0.0.102'];
 const nthMac = (n: number): string => `52:54:00:00:01:${n.toString(16).padStart(2, '0')}`;
@@ -36,7 +47,9 @@ async function lease(desk: TestDesk, mac = MAC): Promise<string> {
 
 describe('leases', () => {
   test('offer and acknowledgement carry address, times and network', async () => {
-    const desk = testDesk({ router: '10.0.0.254', dns: ['10.0.0.253', '9.9.9.9'] });
+    const desk = testDesk({
+      subnets: [{ ...SUBNET, router: '10.0.0.254', dns: ['10.0.0.253', '9.9.9.9'] }],
+    });
     const offer = await ask(desk, discover());
     expect(messageType(offer)).toBe(MESSAGE.offer);
     expect(POOL).toContain(offer.yiaddr);
@@ -107,7 +120,7 @@ describe('leases', () => {
     ['the router', { pool: { from: '10.0.0.9', to: '10.0.0.9' }, taken: new Set(['10.0.0.9']) }],
   ])('%s in the pool is never handed out', async (_, plan) => {
     const desk = testDesk();
-    const narrowed = { ...desk, plan: { ...desk.plan, ...plan } };
+    const narrowed = { ...desk, subnets: [{ ...SUBNET, ...plan }] };
     expect(await handleDhcp(discover(), narrowed)).toBeUndefined();
     const asked = packet({ type: MESSAGE.request, requested: plan.pool.from });
     expect(messageType(await ask(narrowed, asked))).toBe(MESSAGE.nak);
@@ -222,7 +235,7 @@ describe('DECLINE, RELEASE, INFORM', () => {
   });
 
   test('INFORM gets settings, no address and no lease time', async () => {
-    const desk = testDesk({ router: '10.0.0.254' });
+    const desk = testDesk({ subnets: [{ ...SUBNET, router: '10.0.0.254' }] });
     const reply = await handleDhcp(packet({ type: MESSAGE.inform, ciaddr: '10.0.0.77' }), desk);
     expect(reply?.to).toEqual({ address: '10.0.0.77', port: 68 });
     const ack = received(reply);

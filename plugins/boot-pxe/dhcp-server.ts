@@ -8,39 +8,48 @@ import {
   MESSAGE,
   type MessageType,
   messageType,
+  nodeIdentifier,
   OPTION,
-  sameNetwork,
+  relayInformation,
   textOption,
   uint32Option,
 } from '@overdub/lib-netboot';
-import { type AddressPlan, type Claims, chooseAddress, isUsable, mayHave } from './address-choice.ts';
+import { type Claims, chooseAddress, isUsable, mayHave } from './address-choice.ts';
 import { type Caller, callerOf } from './caller.ts';
+import type { ConflictProbe } from './conflict-probe.ts';
 import { type BootDecision, type Desk, decideBoot } from './desk.ts';
 import type { Lease, LeaseBook } from './lease-book.ts';
 import { bootOptions, destinationOf, IPXE_NO_PXEDHCP, makeReply, type Reply } from './reply.ts';
+import { placeOf, type Subnet, subnetFor } from './subnets.ts';
 
 const UNSET = '0.0.0.0';
 
 /** What server mode needs beyond {@link Desk}. */
 export interface LeaseDesk extends Desk {
-  readonly plan: AddressPlan;
+  readonly subnets: readonly Subnet[];
+  /** All our addresses, whichever interface they are on. */
+  readonly ours: ReadonlySet<string>;
+  /** One for all interfaces: a machine has one lease, wherever it asks. */
   readonly book: LeaseBook;
-  readonly leaseSeconds: number;
-  readonly router: string | undefined;
-  readonly dns: readonly string[];
+  readonly probe: ConflictProbe;
   /** Makes the book durable; an ACK waits for it. */
   save(): Promise<void>;
   /** A client chose another server: there is one on this network. */
   foreignServer(address: string): void;
 }
 
-interface Turn {
+/** A message in its place. */
+interface Question {
   readonly packet: DhcpPacket;
   readonly caller: Caller;
+  readonly subnet: Subnet;
+  readonly desk: LeaseDesk;
+}
+
+interface Turn extends Question {
   readonly claims: Claims;
   readonly hostname: string | undefined;
   readonly now: number;
-  readonly desk: LeaseDesk;
 }
 
 /**
@@ -50,28 +59,28 @@ interface Turn {
 export async function handleDhcp(packet: DhcpPacket, desk: LeaseDesk): Promise<Reply | undefined> {
   const type = messageType(packet);
   const caller = packet.op === 1 ? callerOf(packet) : undefined;
-  if (type === undefined || caller === undefined || isElsewhere(packet, desk)) return undefined;
-  if (type === MESSAGE.decline) return decline(packet, caller, desk);
-  if (type === MESSAGE.release) return release(packet, caller, desk);
-  if (type === MESSAGE.discover) return discover(packet, caller, desk);
-  if (type === MESSAGE.request) return request(packet, caller, desk);
-  return type === MESSAGE.inform ? inform(await takeTurn(packet, caller, desk)) : undefined;
+  if (type === undefined || caller === undefined) return undefined;
+  const subnet = subnetFor(packet, desk.site, desk.subnets);
+  if (subnet === undefined) return elsewhere(packet, desk);
+  const question = { packet, caller, subnet, desk };
+  if (type === MESSAGE.decline) return decline(question);
+  if (type === MESSAGE.release) return release(question);
+  if (type === MESSAGE.discover) return discover(question);
+  if (type === MESSAGE.request) return request(question);
+  return type === MESSAGE.inform ? inform(await takeTurn(question)) : undefined;
 }
 
-function isElsewhere(packet: DhcpPacket, desk: LeaseDesk): boolean {
-  const { giaddr } = packet;
-  if (giaddr === UNSET || sameNetwork(giaddr, desk.plan.ours, desk.plan.netmask)) return false;
-  if (desk.firstTime(`relay ${giaddr}`)) {
-    desk.log.warn(
-      { giaddr },
-      'a relay forwards requests of a network that boot-pxe has no pool for; not answered',
-    );
-  }
-  return true;
+function elsewhere(packet: DhcpPacket, desk: LeaseDesk): undefined {
+  if (packet.giaddr === UNSET || !desk.firstTime(`relay ${placeOf(packet)}`)) return;
+  desk.log.warn(
+    { giaddr: packet.giaddr, network: placeOf(packet) },
+    'a relay forwards requests of a network that boot-pxe has no pool for; not answered. Add it to `subnets`.',
+  );
 }
 
 /** The last thing awaited before a decision, so that choosing and binding an address is one step. */
-async function takeTurn(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Promise<Turn> {
+async function takeTurn(question: Question): Promise<Turn> {
+  const { caller, desk } = question;
   const [reservation, reservations] = await Promise.all([
     desk.netboot.reservation(caller.mac),
     desk.netboot.reservedAddresses(),
@@ -83,13 +92,11 @@ async function takeTurn(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Pr
       ? (await desk.netboot.reservation(holder.mac))?.address === claimed
       : false;
   return {
-    packet,
-    caller,
-    desk,
+    ...question,
     now: desk.clock.now(),
     hostname: reservation?.hostname,
     claims: {
-      reserved: twin ? undefined : grantable(claimed, holder?.state, caller, desk),
+      reserved: twin ? undefined : grantable(claimed, holder?.state, question),
       reservations: new Set(reservations),
     },
   };
@@ -98,16 +105,15 @@ async function takeTurn(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Pr
 function grantable(
   address: string | undefined,
   state: Lease['state'] | undefined,
-  caller: Caller,
-  desk: LeaseDesk,
+  { caller, desk, subnet }: Question,
 ): string | undefined {
   if (address === undefined) return undefined;
   const problem =
     state === 'declined'
       ? 'is used by something else on the network'
-      : isUsable(address, desk.plan)
+      : isUsable(address, subnet)
         ? undefined
-        : 'is not a free address of the network that boot-pxe serves';
+        : `is not a free address of its network ${subnet.network}`;
   if (problem === undefined) return address;
   if (desk.firstTime(`reservation ${address}`)) {
     desk.log.warn(
@@ -118,31 +124,35 @@ function grantable(
   return undefined;
 }
 
-async function discover(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Promise<Reply | undefined> {
+async function discover(question: Question): Promise<Reply | undefined> {
+  const { packet, caller, desk, subnet } = question;
   const boot = await decideBoot(caller, desk);
   if (boot.kind === 'silent') return undefined;
-  const turn = await takeTurn(packet, caller, desk);
+  const turn = await takeTurn(question);
   const { claims, now } = turn;
   const requested = addressOption(packet, OPTION.requestedAddress);
-  const address = chooseAddress(caller.mac, requested, claims, desk.plan, desk.book, now);
+  const address = chooseAddress(caller.mac, requested, claims, subnet, desk.book, now);
   if (address === undefined) {
-    if (desk.firstTime('exhausted')) {
+    if (desk.firstTime(`exhausted ${subnet.network}`)) {
       desk.log.error(
-        { mac: caller.mac, pool: desk.plan.pool },
+        { mac: caller.mac, pool: subnet.pool },
         'no free address: enlarge the pool of boot-pxe, or shorten leaseSeconds',
       );
     }
     return undefined;
   }
+  const holdsIt = desk.book.holder(address, now)?.mac === caller.mac;
   desk.book.offer(address, caller.mac, now);
+  if (!holdsIt) desk.probe.begin(address, caller.mac, packet.giaddr === UNSET ? 'link' : 'relayed');
   return leaseReply(turn, MESSAGE.offer, address, boot);
 }
 
-async function request(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Promise<Reply | undefined> {
+async function request(question: Question): Promise<Reply | undefined> {
+  const { packet, caller, desk, subnet } = question;
   const server = addressOption(packet, OPTION.serverId);
-  if (server !== undefined && server !== desk.plan.ours) {
+  if (server !== undefined && server !== serverIdOf(packet, desk)) {
     desk.book.withdrawOffers(caller.mac);
-    desk.foreignServer(server);
+    if (!desk.ours.has(server)) desk.foreignServer(server);
     return undefined;
   }
   const renewing = packet.ciaddr !== UNSET;
@@ -150,17 +160,20 @@ async function request(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Pro
   if (wanted === undefined) return undefined;
   const boot = renewing ? ({ kind: 'none' } as const) : await decideBoot(caller, desk);
   if (boot.kind === 'silent') return undefined;
-  const turn = await takeTurn(packet, caller, desk);
+  // A conflict found meanwhile has set the address aside.
+  await desk.probe.settled(wanted);
+  const turn = await takeTurn(question);
   const { claims, now } = turn;
   // A machine that comes up with an old address moves to its server's; one at work keeps what it has.
   const comesUp = !renewing && server === undefined;
   const outdated = comesUp && claims.reserved !== undefined && wanted !== claims.reserved;
-  if (outdated || !mayHave(wanted, caller.mac, claims, desk.plan, desk.book, now)) return nak(turn, wanted);
+  if (outdated || !mayHave(wanted, caller.mac, claims, subnet, desk.book, now)) return nak(turn, wanted);
   desk.book.bind({
     mac: caller.mac,
     address: wanted,
-    expiresAt: now + desk.leaseSeconds * 1000,
+    expiresAt: now + subnet.leaseSeconds * 1000,
     ...hostnameOf(turn),
+    ...clientIdOf(turn),
   });
   await desk.save();
   return leaseReply(turn, MESSAGE.ack, wanted, boot);
@@ -169,6 +182,20 @@ async function request(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Pro
 function hostnameOf(turn: Turn): { hostname?: string } {
   const hostname = turn.hostname ?? textOption(turn.packet, OPTION.hostName)?.slice(0, 63);
   return hostname === undefined ? {} : { hostname };
+}
+
+/** Cloned machine-ids do no harm here, but elsewhere they do: said once a pair. */
+function clientIdOf({ packet, caller, desk, now }: Turn): { clientId?: string } {
+  const clientId = nodeIdentifier(packet);
+  if (clientId === undefined) return {};
+  const twin = desk.book.twinOf(caller.mac, clientId, now);
+  if (twin !== undefined && desk.firstTime(`twins ${[caller.mac, twin.mac].sort()}`)) {
+    desk.log.warn(
+      { mac: caller.mac, other: twin.mac, clientId },
+      'two machines send one client identifier: a copied /etc/machine-id? Other DHCP servers give them one address.',
+    );
+  }
+  return { clientId };
 }
 
 function nak(turn: Turn, wanted: string): Reply {
@@ -182,6 +209,11 @@ function nak(turn: Turn, wanted: string): Reply {
   });
 }
 
+/** What our replies to this request call us (option 54). */
+function serverIdOf(packet: DhcpPacket, desk: LeaseDesk): string {
+  return relayInformation(packet).serverIdOverride ?? desk.site.address;
+}
+
 /** An address that came from elsewhere, and only the settings are wanted (RFC 2131 §4.3.5). */
 function inform(turn: Turn): Reply | undefined {
   if (turn.packet.ciaddr === UNSET) return undefined;
@@ -193,10 +225,10 @@ function inform(turn: Turn): Reply | undefined {
   });
 }
 
-async function decline(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Promise<undefined> {
+async function decline({ packet, caller, desk, subnet }: Question): Promise<undefined> {
   const address = addressOption(packet, OPTION.requestedAddress);
-  if (address === undefined || addressOption(packet, OPTION.serverId) !== desk.plan.ours) return;
-  if (!desk.book.decline(address, caller.mac, desk.clock.now() + desk.leaseSeconds * 1000)) return;
+  if (address === undefined || addressOption(packet, OPTION.serverId) !== serverIdOf(packet, desk)) return;
+  if (!desk.book.decline(address, caller.mac, desk.clock.now() + subnet.leaseSeconds * 1000)) return;
   desk.log.warn(
     { mac: caller.mac, address },
     'the address is in use by something that has no lease for it; set aside',
@@ -204,18 +236,17 @@ async function decline(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Pro
   await desk.save();
 }
 
-async function release(packet: DhcpPacket, caller: Caller, desk: LeaseDesk): Promise<undefined> {
+async function release({ packet, caller, desk }: Question): Promise<undefined> {
   if (desk.book.release(packet.ciaddr, caller.mac)) await desk.save();
 }
 
 function leaseReply(turn: Turn, type: MessageType, address: string, boot: BootDecision): Reply {
-  const { packet, caller, desk } = turn;
-  const seconds = desk.leaseSeconds;
+  const { packet, caller, desk, subnet } = turn;
+  const seconds = subnet.leaseSeconds;
   const bootFile = boot.kind === 'file' ? boot.name : undefined;
+  const quirks = desk.quirksOf(caller.mac);
   const booting =
-    bootFile === undefined
-      ? []
-      : bootOptions(packet, caller, bootFile, desk.site, desk.quirksOf(caller.mac), 'server');
+    bootFile === undefined ? [] : bootOptions(packet, caller, bootFile, desk.site, quirks, 'server');
   desk.log.info(
     {
       mac: caller.mac,
@@ -228,12 +259,12 @@ function leaseReply(turn: Turn, type: MessageType, address: string, boot: BootDe
   return makeReply(packet, {
     type,
     site: desk.site,
-    to: destinationOf(packet, type, desk.ports),
+    to: destinationOf(packet, type, desk.ports, { unicast: quirks.unicast, yiaddr: address }),
     yiaddr: address,
-    ...(bootFile === undefined ? {} : { bootFile }),
+    ...(bootFile === undefined ? {} : { bootFile, bootFileIn: quirks.bootFile }),
     options: [
       [OPTION.leaseTime, uint32Option(seconds)],
-      [OPTION.subnetMask, ipv4Bytes(desk.plan.netmask)],
+      [OPTION.subnetMask, ipv4Bytes(subnet.netmask)],
       ...booting,
       ...(caller.client === 'ipxe' ? ([[OPTION.ipxe, IPXE_NO_PXEDHCP]] as const) : []),
       ...networkOptions(turn),
@@ -244,13 +275,13 @@ function leaseReply(turn: Turn, type: MessageType, address: string, boot: BootDe
 }
 
 function networkOptions(turn: Turn): readonly (readonly [number, Uint8Array])[] {
-  const { desk, hostname } = turn;
-  const { plan, router, dns } = desk;
+  const { subnet, hostname } = turn;
+  const { network, netmask, router, dns } = subnet;
   const options: (readonly [number, Uint8Array])[] = [];
-  if (messageType(turn.packet) === MESSAGE.inform) options.push([OPTION.subnetMask, ipv4Bytes(plan.netmask)]);
+  if (messageType(turn.packet) === MESSAGE.inform) options.push([OPTION.subnetMask, ipv4Bytes(netmask)]);
   if (router !== undefined) options.push([OPTION.router, ipv4Bytes(router)]);
   if (dns.length > 0) options.push([OPTION.dns, Buffer.concat(dns.map(ipv4Bytes))]);
   if (hostname !== undefined) options.push([OPTION.hostName, Buffer.from(hostname)]);
-  options.push([OPTION.broadcastAddress, ipv4Bytes(broadcastAddress(plan.ours, plan.netmask))]);
+  options.push([OPTION.broadcastAddress, ipv4Bytes(broadcastAddress(network, netmask))]);
   return options;
 }

@@ -9,6 +9,8 @@ export interface Lease {
   /** `declined`: the client found somebody else using the address. */
   readonly state: 'bound' | 'declined';
   readonly hostname?: string;
+  /** Its RFC 4361 client identifier, in hex. */
+  readonly clientId?: string;
 }
 
 const OFFER_MS = 60_000;
@@ -51,6 +53,14 @@ export class LeaseBook {
   isRemembered(address: string, mac: string): boolean {
     const lease = this.#byAddress.get(address);
     return lease !== undefined && lease.mac !== mac;
+  }
+
+  /** Another machine with a lease and this client identifier. */
+  twinOf(mac: string, clientId: string, now: number): Lease | undefined {
+    for (const lease of this.#byAddress.values()) {
+      if (lease.clientId === clientId && lease.mac !== mac && lease.expiresAt > now) return lease;
+    }
+    return undefined;
   }
 
   offer(address: string, mac: string, now: number): void {

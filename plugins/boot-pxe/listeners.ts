@@ -7,16 +7,21 @@ import {
   decodeDhcp,
   encodeDhcp,
   interfaceMtu,
+  type LinkSocket,
+  openLinkSocket,
   payloadBudget,
   startTftpServer,
   type TftpFile,
   type TftpReport,
   type TftpServer,
+  UdpError,
+  udpFrame,
 } from '@overdub/lib-netboot';
 import type { Desk } from './desk.ts';
 import { openPort, portError } from './ports.ts';
 import { handleBootServer } from './proxy.ts';
-import type { Reply } from './reply.ts';
+import type { Destination, Reply } from './reply.ts';
+import type { Site } from './sites.ts';
 
 /** Answers under way at one time; what comes beyond is dropped, and clients ask again. */
 const MAX_PENDING = 512;
@@ -39,8 +44,21 @@ export async function listenDhcp(
   opened.push(() => closed(dhcp));
   const bootServer = await openPort({ interface: site.interface, port: ports.proxy }, 'PXE boot server');
   opened.push(() => closed(bootServer));
-  serve(dhcp, handler, desk);
-  serve(bootServer, (packet, from) => handleBootServer(packet, from, desk), desk);
+  const link = desk.unicasts ? await openLink(desk) : undefined;
+  if (link !== undefined) opened.push(async () => link.close());
+  serve(dhcp, handler, desk, link);
+  serve(bootServer, (packet, from) => handleBootServer(packet, from, desk), desk, link);
+}
+
+/** For the quirk `unicast`; without the privilege for it those machines hear broadcasts like all others. */
+async function openLink({ site, log }: Desk): Promise<LinkSocket | undefined> {
+  try {
+    return await openLinkSocket(site.interface, 0);
+  } catch (error) {
+    if (!(error instanceof UdpError)) throw error;
+    log.warn({ reason: error.message }, 'the quirk `unicast` needs CAP_NET_RAW; answers go to everybody');
+    return undefined;
+  }
 }
 
 /** Closes a socket; resolves when it is. */
@@ -48,7 +66,7 @@ export function closed(socket: dgram.Socket): Promise<void> {
   return new Promise((resolve) => socket.close(() => resolve()));
 }
 
-function serve(socket: dgram.Socket, handler: Handler, desk: Desk): void {
+function serve(socket: dgram.Socket, handler: Handler, desk: Desk, link: LinkSocket | undefined): void {
   const { log, site } = desk;
   let pending = 0;
   socket.on('error', (error) =>
@@ -61,7 +79,7 @@ function serve(socket: dgram.Socket, handler: Handler, desk: Desk): void {
     if (packet === undefined || packet.op !== 1 || pending >= MAX_PENDING || isOurs(packet, site.mac)) return;
     pending += 1;
     handler(packet, from)
-      .then((reply) => (reply === undefined ? undefined : send(socket, packet, reply, log)))
+      .then((reply) => (reply === undefined ? undefined : send({ socket, link, desk }, packet, reply)))
       .catch((error: unknown) => {
         const reason = error instanceof Error ? error.message : String(error);
         log.error(
@@ -81,12 +99,36 @@ function isOurs(packet: DhcpPacket, mac: string): boolean {
   );
 }
 
-function send(socket: dgram.Socket, request: DhcpPacket, reply: Reply, log: Log): Promise<void> {
-  const { bytes, dropped } = encodeDhcp(reply.draft, payloadBudget(request));
-  if (dropped.length > 0) log.warn({ dropped }, 'a DHCP reply has no room for all its options');
+interface Ways {
+  readonly socket: dgram.Socket;
+  readonly link: LinkSocket | undefined;
+  readonly desk: Desk;
+}
+
+function send({ socket, link, desk }: Ways, request: DhcpPacket, { draft, to }: Reply): Promise<void> {
+  const { bytes, dropped } = encodeDhcp(draft, payloadBudget(request));
+  if (dropped.length > 0) desk.log.warn({ dropped }, 'a DHCP reply has no room for all its options');
+  if (to.hardware !== undefined && link !== undefined) {
+    link.send(frameOf(bytes, to, to.hardware, desk));
+    return Promise.resolve();
+  }
+  const address = to.hardware === undefined ? to.address : '255.255.255.255';
   return new Promise((resolve, reject) => {
-    socket.send(bytes, reply.to.port, reply.to.address, (error) => (error ? reject(error) : resolve()));
+    socket.send(bytes, to.port, address, (error) => (error ? reject(error) : resolve()));
   });
+}
+
+function frameOf(payload: Uint8Array, to: Destination, toMac: Uint8Array, { site, ports }: Desk): Uint8Array {
+  return udpFrame(payload, {
+    fromMac: macBytes(site),
+    toMac,
+    from: { address: site.address, port: ports.server },
+    to,
+  });
+}
+
+function macBytes({ mac }: Site): Uint8Array {
+  return Uint8Array.from(mac.split(':').map((byte) => Number.parseInt(byte, 16)));
 }
 
 /** Serves the core's artifacts by TFTP on one interface. */

@@ -1,12 +1,14 @@
 /** What boot-pxe can be told. */
 
 import { normalizeMac, OverdubError } from '@overdub/core/agent';
-import { isNetmask, parseIpv4, sameNetwork } from '@overdub/lib-netboot';
+import { isNetmask, parseIpv4 } from '@overdub/lib-netboot';
 import { type Static, Type } from 'typebox';
+import { parseNetwork } from './subnets.ts';
 
 const ADDRESS = '^\\d{1,3}(\\.\\d{1,3}){3}$';
 const Address = Type.String({ pattern: ADDRESS });
 const Interface = Type.String({ pattern: '^[^/\\s]{1,15}$' });
+const LeaseSeconds = Type.Integer({ minimum: 60, maximum: 31_536_000 });
 const Port = Type.Integer({ minimum: 1, maximum: 65535 });
 
 export const PxeOptions = Type.Object(
@@ -37,6 +39,24 @@ export const PxeOptions = Type.Object(
         },
       ),
     ),
+    subnets: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            network: Type.String({ pattern: '^\\d{1,3}(\\.\\d{1,3}){3}/\\d{1,2}$' }),
+            pool: Type.Object({ from: Address, to: Address }, { additionalProperties: false }),
+            router: Type.Optional(Address),
+            dns: Type.Optional(Type.Array(Address)),
+            leaseSeconds: Type.Optional(LeaseSeconds),
+          },
+          { additionalProperties: false },
+        ),
+        {
+          description:
+            'Server mode: further networks, behind relays or on further interfaces: `network` (`10.2.0.0/24`), `pool`, `router` (default behind a relay: the relay), `dns`, `leaseSeconds`.',
+        },
+      ),
+    ),
     netmask: Type.Optional(
       Type.String({ pattern: ADDRESS, description: 'Server mode. Default: the interface’s.' }),
     ),
@@ -44,11 +64,13 @@ export const PxeOptions = Type.Object(
       Type.String({ pattern: ADDRESS, description: 'Server mode: default route. Default: none.' }),
     ),
     dns: Type.Optional(Type.Array(Address, { description: 'Server mode: name servers. Default: none.' })),
-    leaseSeconds: Type.Optional(
+    leaseSeconds: Type.Optional({ ...LeaseSeconds, description: 'Server mode. Default 43200 (12 hours).' }),
+    conflictProbeMs: Type.Optional(
       Type.Integer({
-        minimum: 60,
-        maximum: 31_536_000,
-        description: 'Server mode. Default 43200 (12 hours).',
+        minimum: 0,
+        maximum: 5000,
+        description:
+          'Server mode: how long to wait for somebody who already uses a newly offered address. Offers do not wait, only a REQUEST that comes sooner. Default 300; 0 does not look.',
       }),
     ),
     probeSeconds: Type.Optional(
@@ -72,12 +94,17 @@ export const PxeOptions = Type.Object(
           {
             option43: Type.Optional(Type.Boolean()),
             vendorClass: Type.Optional(Type.Boolean()),
+            bootFile: Type.Optional(
+              Type.Union([Type.Literal('both'), Type.Literal('field'), Type.Literal('option')]),
+            ),
+            nulTerminated: Type.Optional(Type.Boolean()),
+            unicast: Type.Optional(Type.Boolean()),
           },
           { additionalProperties: false },
         ),
         {
           description:
-            'By MAC address: `option43: false` leaves out the PXE discovery control, `vendorClass: false` leaves out option 60.',
+            'By MAC address: `option43: false` leaves out the PXE discovery control, `vendorClass: false` leaves out option 60; `bootFile: "field"` or `"option"` names the file there only; `nulTerminated: false` ends options 66 and 67 without NUL; `unicast: true` answers to the hardware address instead of to everybody.',
         },
       ),
     ),
@@ -100,6 +127,12 @@ export type PxeOptions = Static<typeof PxeOptions>;
 export interface Quirks {
   readonly option43?: boolean;
   readonly vendorClass?: boolean;
+  /** Where the boot file is named: the BOOTP `file` field, option 67, or both (default). */
+  readonly bootFile?: 'both' | 'field' | 'option' | undefined;
+  /** Do options 66 and 67 end in NUL? Default true. */
+  readonly nulTerminated?: boolean;
+  /** Answer to the hardware address, never by broadcast. */
+  readonly unicast?: boolean;
 }
 
 export interface Ports {
@@ -113,10 +146,22 @@ export function portsOf(options: PxeOptions): Ports {
   return { server: 67, client: 68, proxy: 4011, ...options.ports };
 }
 
+const SERVER_ONLY = [
+  'pool',
+  'subnets',
+  'netmask',
+  'router',
+  'dns',
+  'leaseSeconds',
+  'probeSeconds',
+  'conflictProbeMs',
+] as const;
+
 /** Contradictions that a schema cannot say. Throws CONFIG_INVALID; no I/O. */
 export function checkOptions(options: PxeOptions): void {
-  const addresses = [options.address, options.netmask, options.router, options.pool?.from, options.pool?.to];
-  for (const address of [...addresses, ...(options.dns ?? [])]) {
+  const networks = [options, ...(options.subnets ?? [])];
+  const addresses = networks.flatMap(({ router, dns = [], pool }) => [router, ...dns, pool?.from, pool?.to]);
+  for (const address of [options.address, options.netmask, ...addresses]) {
     if (address !== undefined && parseIpv4(address) === undefined)
       throw wrong(`${address} is no IPv4 address.`);
   }
@@ -128,27 +173,25 @@ export function checkOptions(options: PxeOptions): void {
       throw wrong(`quirks are by MAC address, and ${JSON.stringify(mac)} is none.`);
   }
   if (options.mode !== 'server') {
-    const only = (['pool', 'netmask', 'router', 'dns', 'leaseSeconds', 'probeSeconds'] as const).filter(
-      (key) => options[key] !== undefined,
-    );
+    const only = SERVER_ONLY.filter((key) => options[key] !== undefined);
     if (only.length > 0) throw wrong(`${only.join(', ')} belong to mode 'server', but the mode is 'proxy'.`);
     return;
   }
-  if (options.pool === undefined) {
+  const pools = [options, ...(options.subnets ?? [])].flatMap(({ pool }) => pool ?? []);
+  if (pools.length === 0) {
     throw wrong("mode 'server' needs a pool of addresses: pool: { from: '10.0.0.100', to: '10.0.0.200' }.");
   }
-  const [from, to] = [parseIpv4(options.pool.from) as number, parseIpv4(options.pool.to) as number];
-  if (from > to) throw wrong(`the pool ends (${options.pool.to}) before it begins (${options.pool.from}).`);
-  if (to - from >= 1 << 20) throw wrong('the pool has more than 1,048,576 addresses.');
+  for (const { network } of options.subnets ?? []) {
+    if (parseNetwork(network) === undefined)
+      throw wrong(`${network} is no network: its first address and 8 to 30 bits, as in 10.2.0.0/24.`);
+  }
+  for (const pool of pools) checkPool(pool);
 }
 
-/** What only the interface tells: does the pool lie in its network? Throws CONFIG_INVALID. */
-export function checkPool(options: PxeOptions, address: string, netmask: string): void {
-  for (const end of [options.pool?.from, options.pool?.to, options.router]) {
-    if (end !== undefined && !sameNetwork(end, address, netmask)) {
-      throw wrong(`${end} is not in the network of our address ${address}, netmask ${netmask}.`);
-    }
-  }
+function checkPool(pool: { readonly from: string; readonly to: string }): void {
+  const [from, to] = [parseIpv4(pool.from) as number, parseIpv4(pool.to) as number];
+  if (from > to) throw wrong(`the pool ends (${pool.to}) before it begins (${pool.from}).`);
+  if (to - from >= 1 << 20) throw wrong('the pool has more than 1,048,576 addresses.');
 }
 
 function wrong(what: string): OverdubError {

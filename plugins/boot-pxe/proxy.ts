@@ -35,7 +35,7 @@ async function bootReply(
   packet: DhcpPacket,
   type: MessageType,
   desk: Desk,
-  to: Destination = destinationOf(packet, type, desk.ports),
+  from?: Destination,
 ): Promise<Reply | undefined> {
   const caller = packet.op === 1 ? callerOf(packet) : undefined;
   if (caller === undefined || caller.client === 'plain') return undefined;
@@ -43,8 +43,17 @@ async function bootReply(
   if (decision.kind !== 'file') return undefined;
   logOffer(caller, decision.name, desk);
   const { site } = desk;
-  const options = bootOptions(packet, caller, decision.name, site, desk.quirksOf(caller.mac), 'proxy');
-  return makeReply(packet, { type, site, to, options, bootFile: decision.name });
+  const quirks = desk.quirksOf(caller.mac);
+  const to = from ?? destinationOf(packet, type, desk.ports, quirks);
+  const options = bootOptions(packet, caller, decision.name, site, quirks, 'proxy');
+  return makeReply(packet, {
+    type,
+    site,
+    to,
+    options,
+    bootFile: decision.name,
+    bootFileIn: quirks.bootFile,
+  });
 }
 
 function logOffer(caller: Caller, file: string, desk: Desk): void {

@@ -9,6 +9,7 @@ import {
   type MessageType,
   nulTerminated,
   OPTION,
+  relayInformation,
 } from '@overdub/lib-netboot';
 import type { Caller } from './caller.ts';
 import type { Ports, Quirks } from './options.ts';
@@ -33,6 +34,8 @@ export interface Reply {
 export interface Destination {
   readonly address: string;
   readonly port: number;
+  /** Send to this hardware address, whatever the IP address: for firmware that hears no broadcasts. */
+  readonly hardware?: Uint8Array;
 }
 
 export interface ReplyParts {
@@ -42,20 +45,22 @@ export interface ReplyParts {
   readonly yiaddr?: string;
   readonly options: readonly Option[];
   readonly bootFile?: string;
+  readonly bootFileIn?: Quirks['bootFile'];
 }
 
 /** Fills the fixed fields: identity, flags and giaddr are the request's (RFC 2131 table 3). */
 export function makeReply(request: DhcpPacket, parts: ReplyParts): Reply {
-  const { type, site, bootFile } = parts;
+  const { type, site, bootFile, bootFileIn = 'both' } = parts;
   const relayed = type === MESSAGE.nak && request.giaddr !== UNSET;
   const options: Option[] = [
     [OPTION.messageType, Uint8Array.of(type)],
-    [OPTION.serverId, ipv4Bytes(site.address)],
+    [OPTION.serverId, ipv4Bytes(relayInformation(request).serverIdOverride ?? site.address)],
     ...parts.options,
+    // RFC 6842: a client may share its hardware address with others.
     ...echoed(request, OPTION.clientId),
-    // RFC 3046 §2.2: relay information comes last.
-    ...echoed(request, OPTION.relayInformation),
   ];
+  const relayed82 = request.options.get(OPTION.relayInformation);
+  const inField = bootFile !== undefined && bootFileIn !== 'option' && fitsFile(bootFile);
   return {
     type,
     to: parts.to,
@@ -70,8 +75,9 @@ export function makeReply(request: DhcpPacket, parts: ReplyParts): Reply {
       siaddr: bootFile === undefined ? UNSET : site.address,
       giaddr: request.giaddr,
       chaddr: request.chaddr,
-      ...(bootFile === undefined ? {} : { sname: site.address, file: fitsFile(bootFile) ? bootFile : '' }),
+      ...(bootFile === undefined ? {} : { sname: site.address, file: inField ? bootFile : '' }),
       options,
+      ...(relayed82 === undefined ? {} : { relayInformation: relayed82 }),
     },
   };
 }
@@ -90,11 +96,22 @@ function echoed(request: DhcpPacket, code: number): readonly Option[] {
  * Where a reply goes (RFC 2131 §4.1): to the relay, to the address the client has, else to everybody on the
  * interface, since a client without an address cannot be asked for one by ARP.
  */
-export function destinationOf(request: DhcpPacket, type: MessageType, ports: Ports): Destination {
+export function destinationOf(
+  request: DhcpPacket,
+  type: MessageType,
+  ports: Ports,
+  {
+    unicast = false,
+    yiaddr = UNSET,
+  }: { readonly unicast?: boolean | undefined; readonly yiaddr?: string } = {},
+): Destination {
   if (request.giaddr !== UNSET) return { address: request.giaddr, port: ports.server };
   if (type !== MESSAGE.nak && request.ciaddr !== UNSET)
     return { address: request.ciaddr, port: ports.client };
-  return { address: '255.255.255.255', port: ports.client };
+  const everybody = '255.255.255.255';
+  if (!unicast) return { address: everybody, port: ports.client };
+  const address = yiaddr === UNSET ? everybody : yiaddr;
+  return { address, port: ports.client, hardware: request.chaddr };
 }
 
 /**
@@ -117,9 +134,9 @@ export function bootOptions(
   if (firmware && quirks.option43 !== false) {
     options.push([OPTION.vendorSpecific, encodeSubOptions([[PXE_DISCOVERY_CONTROL, USE_OFFERED_FILE]])]);
   }
-  options.push(
-    [OPTION.bootFile, nulTerminated(bootFile)],
-    [OPTION.tftpServerName, nulTerminated(site.address)],
-  );
+  const text = (value: string): Uint8Array =>
+    quirks.nulTerminated === false ? Buffer.from(value, 'latin1') : nulTerminated(value);
+  if (quirks.bootFile !== 'field' || !fitsFile(bootFile)) options.push([OPTION.bootFile, text(bootFile)]);
+  options.push([OPTION.tftpServerName, text(site.address)]);
   return options;
 }

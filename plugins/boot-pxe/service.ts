@@ -2,19 +2,22 @@
 
 import { type Clock, type Log, type NetbootService, normalizeMac, OverdubError } from '@overdub/core/agent';
 import { decodeDhcp, interfaceAddresses } from '@overdub/lib-netboot';
+import { openConflictProbe } from './conflict-probe.ts';
 import { type Desk, oncePerMinute } from './desk.ts';
 import { handleDhcp, type LeaseDesk } from './dhcp-server.ts';
 import { LeaseBook } from './lease-book.ts';
 import { LeaseFile } from './lease-file.ts';
 import { closed, listenDhcp, listenTftp } from './listeners.ts';
-import { checkPool, type PxeOptions, portsOf, type Quirks } from './options.ts';
+import { type PxeOptions, portsOf, type Quirks } from './options.ts';
 import { findOtherServer, foreignServer, otherServerError } from './other-servers.ts';
 import { openPort } from './ports.ts';
 import { handleProxy } from './proxy.ts';
 import { chooseSites, type Site } from './sites.ts';
+import { subnetsOf } from './subnets.ts';
 
-const DEFAULT_LEASE_SECONDS = 43_200;
 const DEFAULT_PROBE_SECONDS = 4;
+const DEFAULT_CONFLICT_PROBE_MS = 300;
+const CONFLICT_MS = 3_600_000;
 const TFTP_PORT = 69;
 
 /** The part of a plugin's context that this needs. */
@@ -39,9 +42,9 @@ export async function startPxe(ctx: PxeContext, options: PxeOptions): Promise<Px
     for (const close of opened.splice(0).reverse()) await close();
   };
   try {
-    for (const site of chooseSites(options, interfaceAddresses(), ctx.http.port)) {
-      await startSite(site, ctx, options, opened);
-    }
+    const sites = chooseSites(options, interfaceAddresses(), ctx.http.port);
+    const leases = options.mode === 'server' ? await leasesOf(sites, ctx, options) : undefined;
+    for (const site of sites) await startSite(site, ctx, options, leases, opened);
     return { stop };
   } catch (error) {
     await stop();
@@ -53,11 +56,13 @@ async function startSite(
   site: Site,
   ctx: PxeContext,
   options: PxeOptions,
+  leases: Leases | undefined,
   opened: (() => Promise<void>)[],
 ): Promise<void> {
   const desk = deskOf(site, ctx, options);
-  if (options.mode === 'server') {
-    const leaseDesk = await leaseDeskOf(desk, ctx, options);
+  if (leases !== undefined) {
+    const leaseDesk = await leaseDeskOf(desk, leases, options);
+    opened.push(async () => leaseDesk.probe.close());
     await listenAlone(leaseDesk, ctx, options, opened);
     await listenDhcp(desk, (packet) => handleDhcp(packet, leaseDesk), opened);
   } else {
@@ -87,31 +92,46 @@ function deskOf(site: Site, ctx: PxeContext, options: PxeOptions): Desk {
     log: ctx.log,
     ports: portsOf(options),
     quirksOf: (mac) => quirks.get(mac) ?? {},
+    unicasts: [...quirks.values()].some(({ unicast }) => unicast === true),
     firstTime: oncePerMinute(ctx.clock),
   };
 }
 
-async function leaseDeskOf(desk: Desk, ctx: PxeContext, options: PxeOptions): Promise<LeaseDesk> {
-  const netmask = options.netmask ?? desk.site.netmask;
-  checkPool(options, desk.site.address, netmask);
+/** What all interfaces share in server mode. */
+type Leases = Pick<LeaseDesk, 'subnets' | 'ours' | 'book' | 'save'>;
+
+async function leasesOf(sites: readonly Site[], ctx: PxeContext, options: PxeOptions): Promise<Leases> {
+  const subnets = subnetsOf(options, sites);
   const file = new LeaseFile(await ctx.ensureStateDir());
   const book = new LeaseBook(await file.load());
-  const { router, dns = [], pool } = options;
+  const ours = new Set(sites.map(({ address }) => address));
+  return { subnets, ours, book, save: () => file.save(() => book.all()) };
+}
+
+async function leaseDeskOf(desk: Desk, leases: Leases, options: PxeOptions): Promise<LeaseDesk> {
+  const { site, log } = desk;
+  const waitMs = options.conflictProbeMs ?? DEFAULT_CONFLICT_PROBE_MS;
+  const onConflict = (address: string, mac: string, by: string | undefined): void =>
+    setAside({ address, mac, by }, desk, leases);
   return {
     ...desk,
-    book,
-    router,
-    dns,
-    leaseSeconds: options.leaseSeconds ?? DEFAULT_LEASE_SECONDS,
-    save: () => file.save(() => book.all()),
+    ...leases,
+    probe: await openConflictProbe({ site, log, waitMs, onConflict }),
     foreignServer: (address) => sayForeign(address, desk),
-    plan: {
-      ours: desk.site.address,
-      netmask,
-      pool: pool as NonNullable<PxeOptions['pool']>,
-      taken: new Set([...(router === undefined ? [] : [router]), ...dns]),
-    },
   };
+}
+
+/** An address that was just offered answers a probe: nobody gets it for an hour. */
+function setAside(
+  found: { readonly address: string; readonly mac: string; readonly by: string | undefined },
+  desk: Desk,
+  { book, save }: Leases,
+): void {
+  if (!book.decline(found.address, found.mac, desk.clock.now() + CONFLICT_MS)) return;
+  desk.log.warn(found, 'an address of the pool is in use by something that has no lease for it; set aside');
+  save().catch((error: unknown) =>
+    desk.log.error({ reason: String(error) }, 'the address set aside could not be written down'),
+  );
 }
 
 /** Fails when another server answers now; later ones are logged. */

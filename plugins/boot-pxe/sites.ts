@@ -38,8 +38,8 @@ export function chooseSites(
         : `no interface has the address ${address}; there are ${listed(present)}.`,
     );
   }
-  if (options.mode === 'server' && sites.length > 1) {
-    throw wrong(`mode 'server' serves one interface; say which: ${names.join(', ')}.`);
+  if (options.mode === 'server' && sites.length > 1 && options.interface === undefined) {
+    throw wrong(`mode 'server' does not guess among several interfaces; say which: ${names.join(', ')}.`);
   }
   return sites;
 }

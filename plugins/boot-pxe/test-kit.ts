@@ -11,10 +11,12 @@ import {
   type MessageType,
   OPTION,
 } from '@overdub/lib-netboot';
+import { NO_PROBE } from './conflict-probe.ts';
 import { type Desk, oncePerMinute } from './desk.ts';
 import type { LeaseDesk } from './dhcp-server.ts';
 import { LeaseBook } from './lease-book.ts';
 import type { Reply } from './reply.ts';
+import type { Subnet } from './subnets.ts';
 
 export const MAC = '52:54:00:00:00:01';
 export const MAC2 = '52:54:00:00:00:02';
@@ -146,7 +148,18 @@ export interface TestDesk extends LeaseDesk {
   readonly foreign: string[];
 }
 
-/** A desk on 10.0.0.1/24 with a pool of three addresses. */
+/** 10.0.0.0/24 with a pool of three addresses. */
+export const SUBNET: Subnet = {
+  network: '10.0.0.0',
+  netmask: '255.255.255.0',
+  pool: { from: '10.0.0.100', to: '10.0.0.102' },
+  taken: new Set([OURS]),
+  leaseSeconds: 3600,
+  router: undefined,
+  dns: [],
+};
+
+/** A desk on 10.0.0.1/24 that serves {@link SUBNET}. */
 export function testDesk(more: Partial<LeaseDesk> = {}): TestDesk {
   const clock = new TestClock();
   const saved = { count: 0 };
@@ -164,20 +177,15 @@ export function testDesk(more: Partial<LeaseDesk> = {}): TestDesk {
     log: new TestLog(),
     ports: { server: 67, client: 68, proxy: 4011 },
     quirksOf: () => ({}),
+    unicasts: false,
     firstTime: oncePerMinute(clock),
   };
   return {
     ...base,
-    plan: {
-      ours: OURS,
-      netmask: '255.255.255.0',
-      pool: { from: '10.0.0.100', to: '10.0.0.102' },
-      taken: new Set(),
-    },
+    subnets: [SUBNET],
+    ours: new Set([OURS]),
     book: new LeaseBook(),
-    leaseSeconds: 3600,
-    router: undefined,
-    dns: [],
+    probe: NO_PROBE,
     saved,
     foreign,
     save: async () => {

@@ -23,5 +23,8 @@ export {
   type TftpServerOptions,
 } from './tftp/server.ts';
 export type { TransferOutcome } from './tftp/transfer.ts';
+export * from './udp/frames.ts';
 export * from './udp/interfaces.ts';
-export * from './udp/open-udp.ts';
+export { UdpError } from './udp/libc.ts';
+export { openUdp, type UdpEndpoint } from './udp/open-udp.ts';
+export * from './udp/raw-socket.ts';

@@ -28,6 +28,8 @@ export interface ClientOrder {
   readonly server: string;
   readonly waitMs: number;
   readonly bootServer?: string;
+  /** The broadcast flag; default set. */
+  readonly broadcast?: boolean;
 }
 
 export interface SeenReply {
@@ -39,6 +41,7 @@ export interface SeenReply {
   readonly vendorClass: string | undefined;
   readonly vendorOptions: readonly number[];
   readonly hostname: string | undefined;
+  readonly router: string | undefined;
   readonly from: string;
 }
 
@@ -65,7 +68,8 @@ socket.on('message', (bytes, from) => {
 
 function message(type: number, more: typeof identity, fields: { ciaddr?: string } = {}): Uint8Array {
   const options = [[OPTION.messageType, Uint8Array.of(type)] as const, ...identity, ...more];
-  return encodeDhcp({ op: 1, xid: 77, flags: 0x8000, chaddr, options, ...fields }).bytes;
+  const flags = order.broadcast === false ? 0 : 0x8000;
+  return encodeDhcp({ op: 1, xid: 77, flags, chaddr, options, ...fields }).bytes;
 }
 
 async function gather(type: number): Promise<SeenReply[]> {
@@ -86,6 +90,7 @@ function seen({ packet, from }: { packet: DhcpPacket; from: string }): SeenReply
     vendorClass: textOption(packet, OPTION.vendorClass),
     vendorOptions: [...(packet.options.get(OPTION.vendorSpecific) ?? [])],
     hostname: textOption(packet, OPTION.hostName),
+    router: addressOption(packet, OPTION.router),
     from,
   };
 }

@@ -1,65 +1,36 @@
 /** Real DHCP on a virtual switch: beside dnsmasq, and alone. Namespaces need root. */
 
-import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ClientOrder, ClientReport } from './netboot-client.ts';
-import { stopped, TestNetwork } from './netboot-namespaces.ts';
+import { stopped } from './netboot-namespaces.ts';
+import { APPLIANCE, BIOS, MAC, NetbootRoom, UEFI } from './netboot-room.ts';
 
-const APPLIANCE = '10.77.0.1';
 const DNSMASQ = '10.77.0.2';
-const MAC = '52:54:00:77:00:01';
 const SERVER = {
   mode: 'server',
   interface: 'eth0',
   pool: { from: '10.77.0.100', to: '10.77.0.110' },
 } as const;
-const BIOS = 'PXEClient:Arch:00000:UNDI:002001';
-const UEFI = 'PXEClient:Arch:00007:UNDI:003016';
-
-const program = (name: string): string[] => [
-  process.execPath,
-  '--conditions=overdub-source',
-  fileURLToPath(new URL(name, import.meta.url)),
-];
-
-interface Appliance {
-  readonly child: ChildProcess;
-  readonly first: { ready?: boolean; error?: { code: string; message: string; remedy: string } };
-  readonly log: string[];
-}
-
 const needsRoot = process.getuid?.() !== 0;
 describe.skipIf(needsRoot)(
   `DHCP between network namespaces${needsRoot ? ' (skipped: needs root)' : ''}`,
   () => {
-    let network: TestNetwork;
-    let directory: string;
-
+    let room: NetbootRoom;
     beforeEach(async () => {
-      directory = await mkdtemp(path.join(os.tmpdir(), 'overdub-dhcp-'));
-      network = new TestNetwork();
-      await network.open();
-      await network.add('app', `${APPLIANCE}/24`);
-      await network.add('client');
+      room = new NetbootRoom();
+      await room.open();
     });
-    afterEach(async () => {
-      await network.close();
-      await rm(directory, { recursive: true, force: true });
-    });
+    afterEach(() => room.close());
 
     async function dnsmasq(): Promise<void> {
-      await network.add('dnsmasq', `${DNSMASQ}/24`);
-      const leases = path.join(directory, 'dnsmasq.leases');
-      const child = network.start('dnsmasq', [
+      await room.network.add('dnsmasq', `${DNSMASQ}/24`);
+      const leases = path.join(room.directory, 'dnsmasq.leases');
+      const command = [
         'dnsmasq',
         '--no-daemon',
         '--conf-file=/dev/null',
@@ -69,41 +40,16 @@ describe.skipIf(needsRoot)(
         '--interface=eth0',
         '--dhcp-range=10.77.0.150,10.77.0.160,1h',
         `--dhcp-leasefile=${leases}`,
-      ]);
-      await lineOf(child, 'stderr', /DHCP, IP range/);
-    }
-
-    async function appliance(options: object, reservations: Record<string, string> = {}): Promise<Appliance> {
-      const state = path.join(directory, 'state');
-      const child = network.start('app', [
-        ...program('netboot-appliance.ts'),
-        JSON.stringify(options),
-        state,
-        JSON.stringify(reservations),
-      ]);
-      const log: string[] = [];
-      child.stderr?.on('data', (text) => log.push(String(text)));
-      const lines = createInterface({ input: child.stdout as NonNullable<ChildProcess['stdout']> });
-      lines.on('line', (line) => log.push(line));
-      const answered = (line: string): boolean => /^\{"(ready|error)"/.test(line);
-      while (!log.some(answered)) {
-        if (child.exitCode !== null) throw new Error(`the appliance ended: ${log.join('\n')}`);
-        await Promise.race([once(lines, 'line'), once(child, 'exit')]);
-      }
-      return { child, first: JSON.parse(log.find(answered) as string), log };
-    }
-
-    async function client(order: Partial<ClientOrder>): Promise<ClientReport> {
-      const full: ClientOrder = { mac: MAC, server: APPLIANCE, waitMs: 700, ...order };
-      return JSON.parse(await network.run('client', [...program('netboot-client.ts'), JSON.stringify(full)]));
+      ];
+      await room.foreign('dnsmasq', command, 'stderr', /DHCP, IP range/);
     }
 
     test('proxy: dnsmasq leases the address, we add the boot file; port 4011 and TFTP deliver', async () => {
       await dnsmasq();
-      const { first } = await appliance({ interface: 'eth0' });
+      const { first } = await room.appliance({ interface: 'eth0' });
       expect(first).toEqual({ ready: true });
 
-      const report = await client({ class: UEFI, server: DNSMASQ, bootServer: APPLIANCE });
+      const report = await room.client({ class: UEFI, server: DNSMASQ, bootServer: APPLIANCE });
       const proxied = report.offers.filter((offer) => offer.server === APPLIANCE);
       expect(proxied).toEqual([
         expect.objectContaining({
@@ -120,8 +66,8 @@ describe.skipIf(needsRoot)(
         expect.objectContaining({ type: 5, file: 'ipxe/ipxe.efi', from: APPLIANCE }),
       ]);
 
-      const target = path.join(directory, 'ipxe.efi');
-      await network.run('client', [
+      const target = path.join(room.directory, 'ipxe.efi');
+      await room.network.run('client', [
         'curl',
         '-sS',
         '--tftp-blksize',
@@ -136,10 +82,10 @@ describe.skipIf(needsRoot)(
 
     test('proxy: an operating system’s client hears only dnsmasq; iPXE gets its script’s URL', async () => {
       await dnsmasq();
-      await appliance({ interface: 'eth0' });
-      const plain = await client({ server: DNSMASQ });
+      await room.appliance({ interface: 'eth0' });
+      const plain = await room.client({ server: DNSMASQ });
       expect(plain.offers.map((offer) => offer.server)).toEqual([DNSMASQ]);
-      const ipxe = await client({ server: DNSMASQ, class: BIOS, userClass: 'iPXE' });
+      const ipxe = await room.client({ server: DNSMASQ, class: BIOS, userClass: 'iPXE' });
       expect(ipxe.offers.find((offer) => offer.server === APPLIANCE)?.bootFile).toBe(
         `http://${APPLIANCE}:7077/boot/ipxe/script?mac=${MAC}&arch=bios-x86`,
       );
@@ -147,7 +93,7 @@ describe.skipIf(needsRoot)(
 
     test('server beside dnsmasq: the start fails, and says to use proxy mode', async () => {
       await dnsmasq();
-      const { first } = await appliance(SERVER);
+      const { first } = await room.appliance(SERVER);
       expect(first.error).toMatchObject({
         code: 'CONFLICT',
         message: expect.stringContaining(`another DHCP server, ${DNSMASQ}, answers on eth0`),
@@ -156,16 +102,16 @@ describe.skipIf(needsRoot)(
     });
 
     test('server: a dnsmasq that comes later is noticed and named', async () => {
-      const { log } = await appliance({ ...SERVER, probeSeconds: 0.5 });
+      const { log } = await room.appliance({ ...SERVER, probeSeconds: 0.5 });
       await dnsmasq();
-      await client({ server: DNSMASQ });
+      await room.client({ server: DNSMASQ });
       expect(log.join('\n')).toContain(`another DHCP server, ${DNSMASQ}`);
     });
 
     test('server: firmware, iPXE and system get one address; it survives a kill -9; a reservation is kept for its machine', async () => {
       const reservations = { '52:54:00:77:00:02': '10.77.0.100' };
-      const started = await appliance({ ...SERVER, probeSeconds: 0.5 }, reservations);
-      const firmware = await client({ class: BIOS });
+      const started = await room.appliance({ ...SERVER, probeSeconds: 0.5 }, reservations);
+      const firmware = await room.client({ class: BIOS });
       expect(firmware.acks).toEqual([
         expect.objectContaining({ file: 'ipxe/undionly.kpxe', server: APPLIANCE }),
       ]);
@@ -174,20 +120,20 @@ describe.skipIf(needsRoot)(
       started.child.kill('SIGKILL');
       await once(started.child, 'exit');
 
-      await appliance({ ...SERVER, probeSeconds: 0.5 }, reservations);
-      const leases = JSON.parse(await readFile(path.join(directory, 'state', 'leases.json'), 'utf8'));
+      await room.appliance({ ...SERVER, probeSeconds: 0.5 }, reservations);
+      const leases = JSON.parse(await readFile(path.join(room.directory, 'state', 'leases.json'), 'utf8'));
       expect(leases.leases).toEqual([expect.objectContaining({ mac: MAC, address, state: 'bound' })]);
-      const ipxe = await client({ class: BIOS, userClass: 'iPXE' });
-      const system = await client({});
+      const ipxe = await room.client({ class: BIOS, userClass: 'iPXE' });
+      const system = await room.client({});
       expect([ipxe.acks[0]?.yiaddr, system.acks[0]?.yiaddr]).toEqual([address, address]);
       expect(system.acks[0]).toMatchObject({ file: '' });
-      const reserved = await client({ mac: '52:54:00:77:00:02' });
+      const reserved = await room.client({ mac: '52:54:00:77:00:02' });
       expect(reserved.acks[0]).toMatchObject({ yiaddr: '10.77.0.100', hostname: 'web-1' });
     });
 
     test('server: port 67 taken by another program is PORT_UNAVAILABLE', async () => {
-      const first = await appliance({ ...SERVER, probeSeconds: 0 });
-      const second = await appliance({ ...SERVER, probeSeconds: 0 });
+      const first = await room.appliance({ ...SERVER, probeSeconds: 0 });
+      const second = await room.appliance({ ...SERVER, probeSeconds: 0 });
       expect(second.first.error).toMatchObject({
         code: 'PORT_UNAVAILABLE',
         message: expect.stringMatching(/port 67 on eth0.*taken/),
@@ -199,12 +145,12 @@ describe.skipIf(needsRoot)(
     test.skipIf(udhcpc === undefined)(
       `server: busybox’s udhcpc takes a lease${udhcpc ? '' : ' (skipped: no udhcpc here)'}`,
       async () => {
-        await appliance({ ...SERVER, router: '10.77.0.254', probeSeconds: 0.5 });
-        const script = path.join(directory, 'event');
-        const events = path.join(directory, 'events');
+        await room.appliance({ ...SERVER, router: '10.77.0.254', probeSeconds: 0.5 });
+        const script = path.join(room.directory, 'event');
+        const events = path.join(room.directory, 'events');
         await writeFile(script, `#!/bin/sh\necho "$1 $ip $subnet $router $lease" >> ${events}\n`);
         await chmod(script, 0o755);
-        await network.run('client', [
+        await room.network.run('client', [
           ...(udhcpc as string[]),
           '-i',
           'eth0',
@@ -233,13 +179,4 @@ function systemClient(): string[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function lineOf(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: RegExp): Promise<void> {
-  let text = '';
-  for await (const chunk of child[stream] as AsyncIterable<Buffer>) {
-    text += String(chunk);
-    if (pattern.test(text)) return;
-  }
-  throw new Error(`the program ended without saying ${pattern}: ${text}`);
 }

@@ -12,23 +12,39 @@ export class TestNetwork {
   readonly #prefix = `ov${process.pid}n${networks++}`;
   readonly #namespaces: string[] = [];
   readonly #children: ChildProcess[] = [];
+  readonly #segments = new Set<string>();
+  #ports = 0;
 
   /** Makes the switch. Call {@link close} also when this rejects. */
   async open(): Promise<void> {
     await this.#namespace('switch');
-    await this.run('switch', ['ip', 'link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0']);
-    await this.run('switch', ['ip', 'link', 'set', 'br0', 'up']);
+    await this.#segment('br0');
   }
 
-  /** A namespace with `eth0` on the switch, with or without an address (`10.77.0.1/24`). */
-  async add(name: string, address?: string): Promise<void> {
-    await this.#namespace(name);
-    const port = `p${this.#namespaces.length}`;
+  /**
+   * A namespace with `eth0` on the switch, with or without an address (`10.77.0.1/24`). Added again with another
+   * `device` and `segment` it gets a second leg, on a network of its own.
+   */
+  async add(
+    name: string,
+    address?: string,
+    { device = 'eth0', segment = 'br0' }: { device?: string; segment?: string } = {},
+  ): Promise<void> {
+    if (!this.#namespaces.includes(this.#nameOf(name))) await this.#namespace(name);
+    if (segment !== 'br0') await this.#segment(segment);
+    const port = `p${++this.#ports}`;
     const [from, to] = [this.#nameOf('switch'), this.#nameOf(name)];
-    await run('ip', ['-n', from, 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', to]);
-    await run('ip', ['-n', from, 'link', 'set', port, 'master', 'br0', 'up']);
-    if (address !== undefined) await this.run(name, ['ip', 'address', 'add', address, 'dev', 'eth0']);
-    for (const device of ['lo', 'eth0']) await this.run(name, ['ip', 'link', 'set', device, 'up']);
+    await run('ip', ['-n', from, 'link', 'add', port, 'type', 'veth', 'peer', 'name', device, 'netns', to]);
+    await run('ip', ['-n', from, 'link', 'set', port, 'master', segment, 'up']);
+    if (address !== undefined) await this.run(name, ['ip', 'address', 'add', address, 'dev', device]);
+    for (const each of ['lo', device]) await this.run(name, ['ip', 'link', 'set', each, 'up']);
+  }
+
+  async #segment(name: string): Promise<void> {
+    if (this.#segments.has(name)) return;
+    this.#segments.add(name);
+    await this.run('switch', ['ip', 'link', 'add', name, 'type', 'bridge', 'forward_delay', '0']);
+    await this.run('switch', ['ip', 'link', 'set', name, 'up']);
   }
 
   /** Runs to the end; rejects with the program's own words when it fails. */

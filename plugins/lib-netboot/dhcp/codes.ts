@@ -34,6 +34,9 @@ export const OPTION = {
   end: 255,
 } as const;
 
+/** Sub-options of option 82 (RFC 3046 §3, 3527, 5107). */
+export const RELAY = { circuitId: 1, remoteId: 2, linkSelection: 5, serverIdOverride: 11 } as const;
+
 /** DHCP message types (RFC 2132 §9.6). */
 export const MESSAGE = {
   discover: 1,

@@ -7,7 +7,9 @@ import {
   machineUuid,
   macOf,
   messageType,
+  nodeIdentifier,
   nulTerminated,
+  relayInformation,
   requestedOptions,
   textOption,
   uint32Option,
@@ -92,4 +94,36 @@ test('only unicast Ethernet addresses are machines', () => {
 test('numbers outside 32 bits are held at its ends', () => {
   expect(uint32Option(-1)).toEqual(Buffer.from([0, 0, 0, 0]));
   expect(uint32Option(2 ** 40)).toEqual(Buffer.from([255, 255, 255, 255]));
+});
+
+describe('relay information (option 82)', () => {
+  const of = (...value: number[]) => relayInformation(packetWith(OPTION.relayInformation, bytes(...value)));
+  test('link selection (RFC 3527) and server identifier override (RFC 5107) are read', () => {
+    expect(of(1, 2, 9, 9, 5, 4, 10, 2, 0, 0, 11, 4, 10, 2, 0, 254)).toEqual({
+      linkSelection: '10.2.0.0',
+      serverIdOverride: '10.2.0.254',
+    });
+  });
+  test.each([
+    ['absent', [1, 1, 0]],
+    ['of another length', [5, 3, 10, 2, 0]],
+    ['unset', [5, 4, 0, 0, 0, 0]],
+    ['cut off', [5, 4, 10, 2]],
+  ])('link selection is unknown when %s', (_, value) => {
+    expect(of(...value).linkSelection).toBeUndefined();
+  });
+});
+
+test('a client identifier of RFC 4361 is told from the older ones', () => {
+  const duid = [0, 2, 0, 0, 0xab, 0x11, 1, 2, 3, 4];
+  const value = bytes(255, 0, 0, 0, 1, ...duid);
+  expect(nodeIdentifier(packetWith(OPTION.clientId, value))).toBe(`ff00000001${'00020000ab1101020304'}`);
+  for (const old of [
+    bytes(1, 2, 3, 4, 5, 6, 7),
+    bytes(255, 0, 0, 0, 1, 0, 2),
+    bytes(),
+    new Uint8Array(255).fill(255),
+  ]) {
+    expect(nodeIdentifier(packetWith(OPTION.clientId, old))).toBeUndefined();
+  }
 });

@@ -1,7 +1,7 @@
 /** What a request says about its sender, read tolerantly: real ROMs bend every rule. */
 
 import { ipv4FromBytes } from '../ipv4.ts';
-import { MESSAGE, type MessageType, OPTION } from './codes.ts';
+import { MESSAGE, type MessageType, OPTION, RELAY } from './codes.ts';
 import { decodeOptions, type Options } from './options.ts';
 import { type DhcpPacket, zeroTerminated } from './packet.ts';
 
@@ -88,6 +88,40 @@ export function userClasses(packet: DhcpPacket): readonly string[] {
 export function ipxeOptions(packet: DhcpPacket): Options | undefined {
   const value = packet.options.get(OPTION.ipxe);
   return value === undefined ? undefined : decodeOptions(value).options;
+}
+
+/** What a relay adds about the client's place and its own wishes. */
+export interface RelayInformation {
+  /** The client's subnet, where giaddr does not tell (RFC 3527). */
+  readonly linkSelection: string | undefined;
+  /** What the reply's option 54 must say, so that the client renews through the relay (RFC 5107). */
+  readonly serverIdOverride: string | undefined;
+}
+
+/** Option 82; all undefined when there is none, or nonsense in it. */
+export function relayInformation(packet: DhcpPacket): RelayInformation {
+  const value = packet.options.get(OPTION.relayInformation);
+  const parts: Options = value === undefined ? new Map() : decodeOptions(value).options;
+  const address = (code: number): string | undefined => {
+    const bytes = parts.get(code);
+    const text = bytes?.length === 4 ? ipv4FromBytes(bytes) : undefined;
+    return text === '0.0.0.0' ? undefined : text;
+  };
+  return {
+    linkSelection: address(RELAY.linkSelection),
+    serverIdOverride: address(RELAY.serverIdOverride),
+  };
+}
+
+/**
+ * Option 61 in the form of RFC 4361 §6.1 (type 255, interface number, DUID), in hex: made from a machine-id, it is
+ * the same on machines that were cloned. Undefined for the older forms and for senseless lengths.
+ */
+export function nodeIdentifier(packet: DhcpPacket): string | undefined {
+  const value = packet.options.get(OPTION.clientId);
+  // RFC 8415 §11.1: two bytes of type, then 1 to 128 of identifier.
+  if (value?.[0] !== 255 || value.length < 5 + 3 || value.length > 5 + 130) return undefined;
+  return Buffer.from(value).toString('hex');
 }
 
 /** Text as an option value that ends in NUL, as ROMs expect of 66 and 67. */

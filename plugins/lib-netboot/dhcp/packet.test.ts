@@ -100,6 +100,32 @@ describe('long options and the size budget', () => {
     expect(packet.options.get(OPTION.overload)).toBeDefined();
   });
 
+  test.each([
+    ['alone', 0, []],
+    ['with the file field overloaded', 120, []],
+    ['when others find no room', 600, [OPTION.vendorSpecific]],
+  ])('relay information is the last of the options field and never left out: %s', (_, bytes, dropped) => {
+    const relayInformation = Uint8Array.of(1, 2, 7, 7, 2, 1, 9);
+    const made = encodeDhcp(
+      draft(
+        [
+          [OPTION.messageType, Uint8Array.of(MESSAGE.offer)],
+          [OPTION.dns, new Uint8Array(100)],
+          [OPTION.vendorClass, new Uint8Array(90)],
+          [OPTION.vendorSpecific, new Uint8Array(bytes)],
+        ],
+        { op: 2, relayInformation },
+      ),
+    );
+    expect(made.dropped).toEqual(dropped);
+    expect(made.bytes.length).toBeLessThanOrEqual(548);
+    expect(decoded(made.bytes).options.get(OPTION.relayInformation)).toEqual(relayInformation);
+    const field = Buffer.from(made.bytes.subarray(240))
+      .toString('hex')
+      .replace(/(00)*$/, '');
+    expect(field.endsWith('52070102070702010' + '9ff')).toBe(true);
+  });
+
   test('an option split between options field and file field is joined in that order (RFC 3396 §7)', () => {
     const { bytes } = encodeDhcp(
       draft([

@@ -122,6 +122,8 @@ export type DhcpDraft = Partial<Omit<DhcpPacket, 'options'>> & {
   readonly chaddr: Uint8Array;
   /** In order of importance: what does not fit is left out from the end. */
   readonly options: Iterable<readonly [number, Uint8Array]>;
+  /** Option 82 as the relay sent it: always the last of the options field, never left out (RFC 3046 §2.2). */
+  readonly relayInformation?: Uint8Array;
 };
 
 export interface EncodedDhcp {
@@ -178,9 +180,13 @@ interface PackedOptions {
 function packOptions(draft: DhcpDraft, mainRoom: number): PackedOptions {
   const units = [...draft.options].map(([code, value]) => ({ code, bytes: encodeOption(code, value) }));
   const total = units.reduce((sum, unit) => sum + unit.bytes.length, 1);
-  const overloads = total > mainRoom;
+  const relay =
+    draft.relayInformation === undefined
+      ? new Uint8Array(0)
+      : encodeOption(OPTION.relayInformation, draft.relayInformation);
+  const overloads = total + relay.length > mainRoom;
   // The overload option itself takes three bytes of the main field, each field's end mark one.
-  const main = new Room(mainRoom - 1 - (overloads ? 3 : 0));
+  const main = new Room(mainRoom - 1 - relay.length - (overloads ? 3 : 0));
   const file = new Room(overloads && !draft.file ? FILE.bytes - 1 : 0);
   const sname = new Room(overloads && !draft.sname ? SNAME.bytes - 1 : 0);
   const dropped = units
@@ -188,6 +194,7 @@ function packOptions(draft: DhcpDraft, mainRoom: number): PackedOptions {
     .map((unit) => unit.code);
   const overload = (file.used ? 1 : 0) | (sname.used ? 2 : 0);
   if (overload !== 0) main.parts.unshift(Uint8Array.of(OPTION.overload, 1, overload));
+  main.parts.push(relay);
   return {
     main: main.closed(),
     file: file.used ? file.closed() : undefined,

@@ -2,14 +2,11 @@
 
 import dgram from 'node:dgram';
 import os from 'node:os';
-import { getSystemErrorMap } from 'node:util';
 import { ipv4Bytes } from '../ipv4.ts';
+import { loadLibc, UdpError } from './libc.ts';
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_BROADCAST = 6;
 const SO_RCVBUF = 8;
@@ -27,19 +24,6 @@ export interface UdpEndpoint {
   readonly port: number;
   /** Share the port with other sockets that say so too. Default false: a taken port is an error. */
   readonly share?: boolean;
-}
-
-/** Why a socket could not be opened. `code` is the system's: EADDRINUSE, EACCES, ENODEV, EADDRNOTAVAIL … */
-export class UdpError extends Error {
-  readonly code: string;
-  readonly syscall: string;
-
-  constructor(code: string, syscall: string, where: string) {
-    super(`${syscall} ${where}: ${code}`);
-    this.name = 'UdpError';
-    this.code = code;
-    this.syscall = syscall;
-  }
 }
 
 /** Opens and binds an IPv4 socket that may send broadcasts. Rejects with {@link UdpError}; leaks nothing. */
@@ -73,40 +57,22 @@ function bind(socket: dgram.Socket, options: dgram.BindOptions): Promise<void> {
   });
 }
 
-/** A bound descriptor; dgram takes it over. Loaded late, so that importing this library loads no native code. */
+/** A bound descriptor; dgram takes it over. */
 async function deviceSocket(endpoint: UdpEndpoint, where: string): Promise<number> {
-  const { default: koffi } = await import('koffi');
-  const libc = koffi.load(null);
-  const open = libc.func('int socket(int, int, int)');
-  const set = libc.func('int setsockopt(int, int, int, const uint8_t *, uint32_t)');
-  const bindTo = libc.func('int bind(int, const uint8_t *, uint32_t)');
-  const close = libc.func('int close(int)');
-  const failure = (syscall: string): UdpError =>
-    new UdpError(getSystemErrorMap().get(-koffi.errno())?.[0] ?? 'EUNKNOWN', syscall, where);
-
-  const fd = open(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number;
-  if (fd < 0) throw failure('socket');
+  const libc = await loadLibc();
+  const fd = libc.socket(AF_INET, SOCK_DGRAM, 0, where);
   const one = nativeInt(1);
-  const settings: readonly (readonly [number, Uint8Array])[] = [
-    [SO_BROADCAST, one],
-    [SO_RCVBUF, nativeInt(1 << 20)],
-    [SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`)],
-    ...(endpoint.share ? [[SO_REUSEADDR, one] as const] : []),
-  ];
-  for (const [name, value] of settings) {
-    if (set(fd, SOL_SOCKET, name, value, value.length) !== 0) {
-      const error = failure('setsockopt');
-      close(fd);
-      throw error;
-    }
-  }
-  const target = socketAddress(endpoint.address ?? '0.0.0.0', endpoint.port);
-  if (bindTo(fd, target, target.length) !== 0) {
-    const error = failure('bind');
-    close(fd);
+  try {
+    libc.setOption(fd, SO_BROADCAST, one, where);
+    libc.setOption(fd, SO_RCVBUF, nativeInt(1 << 20), where);
+    libc.setOption(fd, SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`), where);
+    if (endpoint.share) libc.setOption(fd, SO_REUSEADDR, one, where);
+    libc.bind(fd, socketAddress(endpoint.address ?? '0.0.0.0', endpoint.port), where);
+    return fd;
+  } catch (error) {
+    libc.close(fd);
     throw error;
   }
-  return fd;
 }
 
 function nativeInt(value: number): Uint8Array {
@@ -114,7 +80,7 @@ function nativeInt(value: number): Uint8Array {
 }
 
 /** `struct sockaddr_in`: family in host order, port and address in network order. */
-function socketAddress(text: string, port: number): Uint8Array {
+export function socketAddress(text: string, port: number): Uint8Array {
   const bytes = Buffer.alloc(16);
   if (os.endianness() === 'LE') bytes.writeUInt16LE(AF_INET);
   else bytes.writeUInt16BE(AF_INET);
