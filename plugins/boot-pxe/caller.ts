@@ -6,6 +6,7 @@ import {
   architectures,
   type DhcpPacket,
   ipxeOptions,
+  isHostAddress,
   machineUuid,
   macOf,
   OPTION,
@@ -39,10 +40,11 @@ const ARCHITECTURES: ReadonlyMap<number, BootArch> = new Map([
   [19, 'uefi-arm64'],
 ]);
 
-/** Reads a request; `undefined` when it has no usable hardware address. */
+/** Reads a request; `undefined` when it has no usable hardware address, or nowhere an answer could go. */
 export function callerOf(packet: DhcpPacket): Caller | undefined {
   const mac = macOf(packet);
-  if (mac === undefined) return undefined;
+  const returns = [packet.giaddr, packet.ciaddr].filter((address) => address !== '0.0.0.0');
+  if (mac === undefined || !returns.every(isHostAddress)) return undefined;
   const codes = architectures(packet);
   const known = codes.find((code) => ARCHITECTURES.has(code));
   const archCode = known ?? codes[0];

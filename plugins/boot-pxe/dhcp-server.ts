@@ -11,6 +11,7 @@ import {
   nodeIdentifier,
   OPTION,
   relayInformation,
+  sameNetwork,
   textOption,
   uint32Option,
 } from '@overdub/lib-netboot';
@@ -214,9 +215,13 @@ function serverIdOf(packet: DhcpPacket, desk: LeaseDesk): string {
   return relayInformation(packet).serverIdOverride ?? desk.site.address;
 }
 
-/** An address that came from elsewhere, and only the settings are wanted (RFC 2131 §4.3.5). */
+/**
+ * An address that came from elsewhere, and only the settings are wanted (RFC 2131 §4.3.5). Only of a network that is
+ * served: others would hear from us what they never asked.
+ */
 function inform(turn: Turn): Reply | undefined {
-  if (turn.packet.ciaddr === UNSET) return undefined;
+  const { ciaddr } = turn.packet;
+  if (!sameNetwork(ciaddr, turn.subnet.network, turn.subnet.netmask)) return undefined;
   return makeReply(turn.packet, {
     type: MESSAGE.ack,
     site: turn.desk.site,

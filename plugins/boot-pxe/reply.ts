@@ -106,7 +106,8 @@ export function destinationOf(
   }: { readonly unicast?: boolean | undefined; readonly yiaddr?: string } = {},
 ): Destination {
   if (request.giaddr !== UNSET) return { address: request.giaddr, port: ports.server };
-  if (type !== MESSAGE.nak && request.ciaddr !== UNSET)
+  // A client that looks for a server has no address yet, whatever it says (RFC 2131 table 5).
+  if (type !== MESSAGE.nak && type !== MESSAGE.offer && request.ciaddr !== UNSET)
     return { address: request.ciaddr, port: ports.client };
   const everybody = '255.255.255.255';
   if (!unicast) return { address: everybody, port: ports.client };

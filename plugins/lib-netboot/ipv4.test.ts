@@ -4,6 +4,7 @@ import {
   formatIpv4,
   ipv4Bytes,
   ipv4FromBytes,
+  isHostAddress,
   isNetmask,
   parseIpv4,
   sameNetwork,
@@ -33,3 +34,14 @@ test.each([
   ['255.0.255.0', false],
   ['0.0.0.0', false],
 ])('%s is a netmask: %s', (mask, valid) => expect(isNetmask(mask)).toBe(valid));
+
+test.each([
+  ['10.0.0.1', true],
+  ['127.0.0.1', true],
+  ['223.255.255.255', true],
+  ['0.0.0.0', false],
+  ['0.1.2.3', false],
+  ['224.0.0.1', false],
+  ['255.255.255.255', false],
+  ['10.0.0', false],
+])('%s is a host address: %s', (address, expected) => expect(isHostAddress(address)).toBe(expected));

@@ -32,6 +32,12 @@ export function sameNetwork(address: string, member: string, netmask: string): b
   return (a & mask) === (b & mask);
 }
 
+/** Could a host have it: neither unset nor multicast, reserved or broadcast (RFC 6890)? */
+export function isHostAddress(text: string): boolean {
+  const value = parseIpv4(text);
+  return value !== undefined && value >>> 24 !== 0 && value >>> 24 < 224;
+}
+
 /** Last address of the network: its directed broadcast. */
 export function broadcastAddress(member: string, netmask: string): string {
   const mask = parseIpv4(netmask) ?? 0xffffffff;

@@ -7,9 +7,10 @@ import { type DhcpPacket, zeroTerminated } from './packet.ts';
 
 const MESSAGE_TYPES = new Set<number>(Object.values(MESSAGE));
 
-/** Option 53; `undefined` for BOOTP and unknown types. */
+/** Option 53; `undefined` for BOOTP, unknown types and other lengths than one byte. */
 export function messageType(packet: DhcpPacket): MessageType | undefined {
-  const type = packet.options.get(OPTION.messageType)?.[0];
+  const value = packet.options.get(OPTION.messageType);
+  const type = value?.length === 1 ? value[0] : undefined;
   return type !== undefined && MESSAGE_TYPES.has(type) ? (type as MessageType) : undefined;
 }
 

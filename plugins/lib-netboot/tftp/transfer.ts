@@ -25,6 +25,8 @@ export interface TransferOptions {
 }
 
 const LONGEST_WAIT_MS = 8000;
+/** However long a `timeout` the client asked for: silence beyond this ends the transfer once it was tried again. */
+const LONGEST_SILENCE_MS = 120_000;
 
 /**
  * The sender's half of RFC 1350 with RFC 7440 windows. Block numbers are counted without bound inside and
@@ -44,6 +46,7 @@ export class Transfer {
   #sent = 0;
   #bytes = 0;
   #tries = 0;
+  #heardAt = performance.now();
   /** A window was sent again because of a duplicate acknowledgement, and nothing came of it yet. */
   #resent = false;
   #ended = false;
@@ -143,6 +146,7 @@ export class Transfer {
 
   #progress(): void {
     this.#tries = 0;
+    this.#heardAt = performance.now();
     this.#resent = false;
     this.#arm();
   }
@@ -176,7 +180,8 @@ export class Transfer {
       return;
     }
     this.#tries += 1;
-    if (this.#tries > this.#attempts) {
+    const silent = performance.now() - this.#heardAt;
+    if (this.#tries > this.#attempts || (this.#tries > 1 && silent > LONGEST_SILENCE_MS)) {
       this.abandon('the client went silent');
       return;
     }
