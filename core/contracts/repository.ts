@@ -2,6 +2,7 @@
 
 import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import type { Master } from '../domain/master.ts';
+import type { Progress } from '../domain/operation.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import type { RandomReader } from './delta-codec.ts';
 
@@ -35,6 +36,12 @@ export interface Repository {
   removeRecord(kind: string, id: string): Promise<void>;
 
   stats(): Promise<RepositoryStats>;
+  /**
+   * Removes what no committed image needs, while everything else goes on. Waits for the sessions that are open when it
+   * condemns; cut off or cancelled anywhere, it has removed only what nothing refers to. CONFLICT while another
+   * one runs; REPOSITORY_DAMAGED when it cannot be known what is needed: then nothing was removed.
+   */
+  collect(options?: CollectionOptions): Promise<CollectionReport>;
   close(): Promise<void>;
 }
 
@@ -78,6 +85,32 @@ export interface IngestSession {
 export interface NearHint {
   readonly contents: readonly ContentRef[];
   readonly offset: number;
+}
+
+/** Long work on the repository: how to stop it, and who hears of it. */
+export interface UpkeepOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface CollectionOptions extends UpkeepOptions {
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean;
+}
+
+/** What a collection found and did; with `dryRun` what it would do. Bytes as stored. */
+export interface CollectionReport {
+  readonly dryRun: boolean;
+  readonly liveChunks: number;
+  readonly liveBytes: number;
+  /** Packs when it began. */
+  readonly packs: number;
+  readonly packBytes: number;
+  readonly removedPacks: number;
+  readonly freedBytes: number;
+  /** Packs of which little lived, and the bytes of those that took their place. */
+  readonly copiedPacks: number;
+  readonly copiedBytes: number;
 }
 
 export interface RepositoryStats {

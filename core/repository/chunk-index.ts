@@ -1,75 +1,39 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { setImmediate } from 'node:timers/promises';
 import type { RepositoryStats } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
-import type { DeltaForm, FramePlace, PackedFrame } from './pack-format.ts';
+import {
+  type ChunkRow,
+  chunkOf,
+  FIND,
+  HAS,
+  INSERT,
+  type IndexedChunk,
+  PLACE,
+  placeOf,
+  SCHEMA,
+  SCHEMA_VERSION,
+  splitDigests,
+  UNRESOLVED_DEPTH,
+} from './chunk-rows.ts';
+import { LiveSet, type MarkedPlace, type PackLife } from './live-set.ts';
+import type { PackedFrame } from './pack-format.ts';
 
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE packs (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE,
-  bytes INTEGER NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('live', 'damaged', 'condemned'))
-) STRICT;
-CREATE TABLE chunks (
-  digest BLOB PRIMARY KEY,
-  bytes INTEGER NOT NULL,
-  pack INTEGER NOT NULL,
-  frame_offset INTEGER NOT NULL,
-  frame_stored INTEGER NOT NULL,
-  frame_raw INTEGER NOT NULL,
-  zstd INTEGER NOT NULL,
-  at INTEGER NOT NULL,
-  payload INTEGER NOT NULL,
-  depth INTEGER NOT NULL,
-  codec TEXT,
-  version INTEGER,
-  bases BLOB,
-  suspect INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-`;
+export type { IndexedChunk } from './chunk-rows.ts';
 
-const FIND = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
-const HAS = `SELECT c.suspect AS suspect, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
-/** Of two stored forms the one with fewer deltas in a row stays: see docs/repository-format.md, "Depth". */
-const INSERT = `
-INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (digest) DO UPDATE SET
-  pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
-  frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
-  depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases, suspect = 0
-WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
-const UNRESOLVED_DEPTH = 255;
+/** Rows looked at between two turns of everything else. */
+const SWEEP_ROWS = 2000;
 
-/** Where a chunk lies, and in which form. */
-export interface IndexedChunk {
-  readonly bytes: number;
-  readonly pack: string;
-  readonly frame: FramePlace;
-  readonly at: number;
-  readonly payloadBytes: number;
-  readonly delta?: DeltaForm;
+/** A frame of copies, and the number of the pack they were copied from. */
+export interface MovedFrame extends PackedFrame {
+  readonly from: number;
 }
 
-/** `suspect`: a read of it failed, so it counts as missing for whoever offers it again. */
-export type ChunkStanding = 'missing' | 'stored' | 'suspect';
-
-interface ChunkRow {
-  readonly bytes: number;
-  readonly pack_name: string;
-  readonly frame_offset: number;
-  readonly frame_stored: number;
-  readonly frame_raw: number;
-  readonly zstd: number;
-  readonly at: number;
-  readonly payload: number;
-  readonly depth: number;
-  readonly codec: string | null;
-  readonly version: number | null;
-  readonly bases: Uint8Array | null;
-}
+/**
+ * `suspect`: a read of it failed, so it counts as missing for whoever offers it again. `condemned`: it is there, but
+ * about to be collected, so it counts as missing too.
+ */
+export type ChunkStanding = 'missing' | 'stored' | 'suspect' | 'condemned';
 
 /**
  * Digest → place of every stored chunk, in a SQLite file of the state directory. A cache over the packs' own
@@ -80,6 +44,10 @@ export class ChunkIndex {
   readonly #find: StatementSync;
   readonly #has: StatementSync;
   readonly #insert: StatementSync;
+  readonly #place: StatementSync;
+  readonly #drop: StatementSync;
+  /** What the collection that runs now knows. */
+  #live: LiveSet | undefined;
 
   /** Throws raw SQLite errors when the file is damaged or of another version: remove it and open again. */
   constructor(path: string) {
@@ -89,6 +57,8 @@ export class ChunkIndex {
       this.#find = this.#database.prepare(FIND);
       this.#has = this.#database.prepare(HAS);
       this.#insert = this.#database.prepare(INSERT);
+      this.#place = this.#database.prepare(PLACE);
+      this.#drop = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
     } catch (error) {
       this.#database.close();
       throw error;
@@ -117,13 +87,106 @@ export class ChunkIndex {
 
   find(digest: Digest): IndexedChunk | undefined {
     const row = this.#find.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
-    return row === undefined ? undefined : chunkOf(row);
+    if (row === undefined) return undefined;
+    return this.#live?.verdict(digest, row.pack, row.bases !== null) === 'gone' ? undefined : chunkOf(row);
+  }
+
+  /** Like {@link find}, but only what new data may be made from. */
+  findBase(digest: Digest): IndexedChunk | undefined {
+    return this.standing(digest) === 'condemned' ? undefined : this.find(digest);
   }
 
   standing(digest: Digest): ChunkStanding {
     const row = this.#has.get(Buffer.from(digest, 'hex'));
     if (row === undefined || row.state !== 'live') return 'missing';
-    return row.suspect === 1 ? 'suspect' : 'stored';
+    const verdict = this.#live?.verdict(digest, row.pack as number, row.delta === 1);
+    if (verdict === 'gone') return 'missing';
+    return row.suspect === 1 ? 'suspect' : (verdict ?? 'stored');
+  }
+
+  /** Brings a condemned chunk back, with what it is made from. False when it is too late. */
+  revive(digest: Digest): boolean {
+    return this.#live?.revive(digest) ?? false;
+  }
+
+  /** Begins judging the packs there are now. End it; one at a time. */
+  beginCollection(): LiveSet {
+    if (this.#live !== undefined) throw new Error('a collection is under way');
+    const rows = this.#database.prepare(`SELECT id, name, bytes FROM packs WHERE state <> 'damaged'`).all();
+    const packs = rows.map(
+      ({ id, name, bytes }): PackLife => ({
+        id: id as number,
+        name: name as string,
+        bytes: bytes as number,
+        liveChunks: 0,
+        liveBytes: 0,
+        state: 'kept',
+      }),
+    );
+    this.#live = new LiveSet(packs, (digest) => this.#placeOf(digest));
+    return this.#live;
+  }
+
+  /**
+   * Forgets the packs that are gone and the deltas that may have lost a base, in many small steps, and lifts every
+   * other judgement.
+   */
+  async endCollection(): Promise<void> {
+    try {
+      const gone = [...(this.#live?.packs ?? [])].filter((pack) => pack.state === 'gone');
+      if (gone.length > 0) await this.#sweep();
+      const forget = this.#database.prepare('DELETE FROM packs WHERE id = ?');
+      this.#transaction(() => {
+        for (const pack of gone) forget.run(pack.id);
+        this.#database.exec(`UPDATE packs SET state = 'live' WHERE state = 'condemned'`);
+      });
+    } finally {
+      this.#live = undefined;
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const some = this.#database.prepare(
+      `SELECT digest, pack, bases IS NOT NULL AS delta FROM chunks WHERE digest > ? ORDER BY digest LIMIT ${SWEEP_ROWS}`,
+    );
+    const forget = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
+    for (let last: Uint8Array | undefined = new Uint8Array(0); last !== undefined; ) {
+      const from: Uint8Array = last;
+      last = this.#transaction(() => {
+        const rows = some.all(from);
+        for (const { digest, pack, delta } of rows) {
+          const hex = Buffer.from(digest as Uint8Array).toString('hex');
+          if (this.#live?.verdict(hex, pack as number, delta === 1)) forget.run(digest as Uint8Array);
+        }
+        return rows.at(-1)?.digest as Uint8Array | undefined;
+      });
+      await setImmediate();
+    }
+  }
+
+  /** Tells a later opening that this pack is gone on purpose. */
+  expectGone({ id }: PackLife): void {
+    this.#database.prepare(`UPDATE packs SET state = 'condemned' WHERE id = ?`).run(id);
+  }
+
+  /** After {@link expectGone} and a crash: forgets those of them that are gone; the others are packs like any. */
+  settleCondemned(present: ReadonlyMap<string, number>): void {
+    const rows = this.#database.prepare(`SELECT id, name FROM packs WHERE state = 'condemned'`).all();
+    if (rows.length === 0) return;
+    this.#database.exec(`UPDATE packs SET state = 'live' WHERE state = 'condemned'`);
+    const gone = rows.filter((row) => !present.has(row.name as string)).map((row) => row.id as number);
+    if (gone.length === 0) return;
+    this.#transaction(() => {
+      this.#database.exec(
+        `DELETE FROM chunks WHERE pack IN (${gone.join()}); DELETE FROM packs WHERE id IN (${gone.join()})`,
+      );
+    });
+    this.resolveDepths();
+  }
+
+  #placeOf(digest: Digest): MarkedPlace | undefined {
+    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
+    return row === undefined ? undefined : placeOf(row);
   }
 
   /** From now on this chunk counts as missing, until somebody stores it again. */
@@ -134,17 +197,51 @@ export class ChunkIndex {
   /** Adds a durable pack and its chunks, in one transaction. */
   addPack(name: string, bytes: number, frames: readonly PackedFrame[]): void {
     this.#transaction(() => {
-      const add = this.#database.prepare(
-        `INSERT OR REPLACE INTO packs (name, bytes, state) VALUES (?, ?, 'live')`,
-      );
-      const pack = add.run(name, bytes).lastInsertRowid;
+      const pack = this.#addPack(name, bytes);
       for (const frame of frames) {
         for (const chunk of frame.chunks) this.#insertChunk(pack, frame, chunk);
       }
     });
+    if (this.#live === undefined) return;
+    // What new deltas are made from must stay, whoever commits them when.
+    for (const { chunks } of frames) {
+      for (const { delta } of chunks) for (const base of delta?.bases ?? []) this.#live.mark(base);
+    }
+  }
+
+  /**
+   * Adds a durable pack of copies: each chunk that still lies where it was copied from lies there from now on.
+   * Returns the digests of those that moved.
+   */
+  movePack(name: string, bytes: number, frames: readonly MovedFrame[]): Set<Digest> {
+    const move = this.#database.prepare(
+      `UPDATE chunks SET pack = ?, frame_offset = ?, frame_stored = ?, frame_raw = ?, zstd = ?, at = ?
+       WHERE digest = ? AND pack = ?`,
+    );
+    const moved = new Set<Digest>();
+    this.#transaction(() => {
+      const pack = this.#addPack(name, bytes);
+      for (const { offset, storedBytes, rawBytes, encoding, chunks, from } of frames) {
+        const place = [pack, offset, storedBytes, rawBytes, encoding === 'zstd' ? 1 : 0];
+        for (const { digest, at } of chunks) {
+          const { changes } = move.run(...place, at, Buffer.from(digest, 'hex'), from);
+          if (changes > 0) moved.add(digest);
+        }
+      }
+    });
+    return moved;
+  }
+
+  #addPack(name: string, bytes: number): number | bigint {
+    const add = this.#database.prepare(
+      `INSERT OR REPLACE INTO packs (name, bytes, state) VALUES (?, ?, 'live')`,
+    );
+    return add.run(name, bytes).lastInsertRowid;
   }
 
   #insertChunk(pack: number | bigint, frame: PackedFrame, chunk: PackedFrame['chunks'][number]): void {
+    if (this.#live !== undefined && this.#isDoomed(chunk.digest))
+      this.#drop.run(Buffer.from(chunk.digest, 'hex'));
     this.#insert.run(
       Buffer.from(chunk.digest, 'hex'),
       chunk.bytes,
@@ -159,6 +256,14 @@ export class ChunkIndex {
       chunk.delta?.codec ?? null,
       chunk.delta?.formatVersion ?? null,
       chunk.delta === undefined ? null : Buffer.from(chunk.delta.bases.join(''), 'hex'),
+    );
+  }
+
+  /** Is what is stored of it about to go? Then whatever comes takes its place. */
+  #isDoomed(digest: Digest): boolean {
+    const row = this.#has.get(Buffer.from(digest, 'hex'));
+    return (
+      row !== undefined && this.#live?.verdict(digest, row.pack as number, row.delta === 1) !== undefined
     );
   }
 
@@ -256,30 +361,4 @@ export class ChunkIndex {
       throw error;
     }
   }
-}
-
-function chunkOf(row: ChunkRow): IndexedChunk {
-  const chunk: IndexedChunk = {
-    bytes: row.bytes,
-    pack: row.pack_name,
-    frame: {
-      offset: row.frame_offset,
-      storedBytes: row.frame_stored,
-      rawBytes: row.frame_raw,
-      encoding: row.zstd === 1 ? 'zstd' : 'raw',
-    },
-    at: row.at,
-    payloadBytes: row.payload,
-  };
-  if (row.codec === null || row.bases === null) return chunk;
-  const bases = splitDigests(row.bases).map((base) => base.toString('hex'));
-  return {
-    ...chunk,
-    delta: { codec: row.codec, formatVersion: row.version ?? 0, depth: row.depth, bases },
-  };
-}
-
-function splitDigests(joined: Uint8Array): Buffer[] {
-  const bytes = Buffer.from(joined.buffer, joined.byteOffset, joined.byteLength);
-  return Array.from({ length: bytes.length / 32 }, (_, at) => bytes.subarray(at * 32, at * 32 + 32));
 }

@@ -57,7 +57,21 @@ export class ChunkReader {
     );
   }
 
-  async #find(digest: Digest, pending: PendingChunks | undefined, chain: number) {
+  /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. */
+  async verify(
+    digest: Digest,
+    pack: string,
+    chunk: { readonly bytes: number; readonly delta?: DeltaForm },
+    payload: Uint8Array,
+  ): Promise<void> {
+    await this.#restore(digest, pack, chunk, payload, undefined, 0);
+  }
+
+  async #find(
+    digest: Digest,
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array | undefined> {
     const held = pending?.find(digest);
     if (held !== undefined) {
       const payload = await held.payload();
@@ -69,6 +83,9 @@ export class ChunkReader {
       const payload = await this.#payload(digest, stored);
       return await this.#restore(digest, stored.pack, stored, payload, pending, chain);
     } catch (error) {
+      // Collected or moved while it was read: then it is elsewhere now, or nowhere.
+      const now = this.#index.find(digest);
+      if (now?.pack !== stored.pack) return this.#find(digest, pending, chain);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
       if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED')
         this.#index.markSuspect(digest);

@@ -66,7 +66,8 @@ async function readIndex(digest: Digest, read: ReadPage): Promise<PageIndex | un
 }
 
 function assertChunk(digest: Digest, index: ChunkIndex): void {
-  if (index.standing(digest) === 'stored') return;
+  const standing = index.standing(digest);
+  if (standing === 'stored' || (standing === 'condemned' && index.revive(digest))) return;
   throw new OverdubError(
     'CONFLICT',
     `The image refers to chunk ${digest}, which is not stored; nothing was committed.`,

@@ -40,12 +40,18 @@ export class Session implements IngestSession {
   readonly #signal: AbortSignal | undefined;
   readonly #packs: PackQueue;
   readonly #running = new Map<Digest, Promise<void>>();
+  readonly #ended = Promise.withResolvers<void>();
   #closed = false;
 
   constructor(parts: SessionParts, signal: AbortSignal | undefined) {
     this.#parts = parts;
     this.#signal = signal;
     this.#packs = new PackQueue(parts.store, parts.index);
+  }
+
+  /** Resolves when the session is closed: from then on nothing it referred to counts for it. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
   }
 
   get storedBytes(): number {
@@ -134,9 +140,13 @@ export class Session implements IngestSession {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.allSettled(this.#running.values());
-    await this.#packs.drop();
-    this.#parts.onClose(this);
+    try {
+      await Promise.allSettled(this.#running.values());
+      await this.#packs.drop();
+    } finally {
+      this.#parts.onClose(this);
+      this.#ended.resolve();
+    }
   }
 
   #knows(digest: Digest): boolean {
@@ -179,8 +189,8 @@ export class Session implements IngestSession {
   }
 
   async #place(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
-    // What replaces a damaged chunk must not hang on others, which may hang on the damaged one.
-    const healing = this.#parts.index.standing(digest) === 'suspect';
+    // What replaces a damaged or condemned chunk must not hang on others, which may hang on that one.
+    const healing = this.#parts.index.standing(digest) !== 'missing';
     const form =
       near === undefined || healing
         ? undefined
@@ -199,7 +209,7 @@ export class Session implements IngestSession {
 
   #bases(): BaseSource {
     return {
-      facts: (digest) => this.#packs.find(digest) ?? this.#parts.index.find(digest),
+      facts: (digest) => this.#packs.find(digest) ?? this.#parts.index.findBase(digest),
       read: (digest) => this.#read(digest),
     };
   }

@@ -42,7 +42,7 @@ export async function openRepository(options: OpenRepositoryOptions): Promise<Re
     const reader = new ChunkReader({ store, index, codecs });
     const search = new DeltaSearch({ codecs, clock, log, ...(choose === undefined ? {} : { choose }) });
     const records = new RecordStore(store, log);
-    return new BlobRepository({ store, index, reader, search, records, stateDir });
+    return new BlobRepository({ store, index, reader, search, records, stateDir, log });
   } catch (error) {
     await options.store.close();
     throw error;

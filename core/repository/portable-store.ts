@@ -156,7 +156,7 @@ function codedError(error: unknown, what: string): OverdubError {
       'REPOSITORY_FULL',
       `The repository has no room left (${detail}); nothing was committed.`,
       'Make room on the disk of the repository, or move the repository to a larger disk, then repeat the operation. ' +
-        'What was committed before is untouched. Removing snapshots frees no room yet.',
+        'What was committed before is untouched. To free room: remove snapshots, then collect: overdub gc.',
     );
   }
   if (error instanceof BlobStoreLocked || nameOf(error) === 'BlobStoreLocked') {

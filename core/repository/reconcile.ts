@@ -47,6 +47,7 @@ async function openOrRemake(path: string, repositoryId: string, log: Log): Promi
 async function reconcile(index: ChunkIndex, store: PortableStore, log: Log): Promise<void> {
   const present = new Map<string, number>();
   for await (const blob of store.list(PACK_PREFIX)) present.set(blob.name, blob.bytes);
+  index.settleCondemned(present);
   const known = index.packs();
   const lost = [...known].filter(([name, bytes]) => present.get(name) !== bytes);
   if (lost.length > 0) {

@@ -45,17 +45,31 @@ export class RecordStore {
 
   /** Every sound record directly below, in byte order of names; a damaged one is logged and left out. */
   async list(parts: readonly string[]): Promise<StoredRecord[]> {
-    const names: string[] = [];
-    const prefix = parts.length === 0 ? '' : `${checkedParts(parts).join('/')}/`;
-    for await (const blob of this.#store.list(prefix)) {
-      if (blob.name.endsWith(SUFFIX)) names.push(blob.name);
-    }
+    const names = await this.names(parts);
     const records: StoredRecord[] = [];
     for (let at = 0; at < names.length; at += LIST_PARALLEL) {
       const some = names.slice(at, at + LIST_PARALLEL).map((name) => this.#readListed(name));
       for (const record of await Promise.all(some)) if (record !== undefined) records.push(record);
     }
     return records;
+  }
+
+  /** Every record below, one at a time, in byte order of names. REPOSITORY_DAMAGED at one that is damaged. */
+  async *each(parts: readonly string[]): AsyncGenerator<StoredRecord> {
+    for (const name of await this.names(parts)) {
+      const bytes = await this.#store.read(name);
+      if (bytes !== undefined) yield { name, value: unseal(name, bytes) };
+    }
+  }
+
+  /** Where the records below lie, damaged ones too. */
+  async names(parts: readonly string[]): Promise<string[]> {
+    const names: string[] = [];
+    const prefix = parts.length === 0 ? '' : `${checkedParts(parts).join('/')}/`;
+    for await (const blob of this.#store.list(prefix)) {
+      if (blob.name.endsWith(SUFFIX)) names.push(blob.name);
+    }
+    return names;
   }
 
   async remove(parts: readonly string[]): Promise<void> {

@@ -1,5 +1,8 @@
 import type { RandomReader } from '../contracts/delta-codec.ts';
+import type { Log } from '../contracts/log.ts';
 import type {
+  CollectionOptions,
+  CollectionReport,
   IngestSession,
   ReadManifestOptions,
   Repository,
@@ -12,12 +15,15 @@ import type { Snapshot } from '../domain/snapshot.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
+import { Collector } from './collector.ts';
 import { assertStored } from './commit-check.ts';
+import { CommitGate } from './commit-gate.ts';
 import { openContent, readContent } from './content-reader.ts';
 import { damaged } from './damage.ts';
 import { Session, type SessionParts } from './ingest-session.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
+import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
 
 /** What all sessions may hold in memory together, bytes. */
 const SESSION_MEMORY_BYTES = 64 * 1024 * 1024;
@@ -28,12 +34,16 @@ export interface RepositoryParts
   readonly index: ChunkIndex;
   readonly reader: ChunkReader;
   readonly records: RecordStore;
+  readonly log: Log;
 }
 
 /** The repository over any blob store; see the contract for what each method promises. */
 export class BlobRepository implements Repository {
   readonly #parts: RepositoryParts;
   readonly #sessions = new Set<Session>();
+  readonly #gate = new CommitGate();
+  readonly #closing = new AbortController();
+  #collection: { readonly collector: Collector; readonly done: Promise<unknown> } | undefined;
 
   constructor(parts: RepositoryParts) {
     this.#parts = parts;
@@ -76,7 +86,11 @@ export class BlobRepository implements Repository {
     return openContent(content, this.#readReferred);
   }
 
-  async commitSnapshot(snapshot: Snapshot): Promise<void> {
+  commitSnapshot(snapshot: Snapshot): Promise<void> {
+    return this.#gate.pass(() => this.#commitSnapshot(snapshot));
+  }
+
+  async #commitSnapshot(snapshot: Snapshot): Promise<void> {
     const { server, id, parent, master } = snapshot;
     const former = await ifSound(() => this.getSnapshot(server, id));
     if (former?.manifest.root !== snapshot.manifest.root) {
@@ -84,7 +98,7 @@ export class BlobRepository implements Repository {
       const base = master && (await ifSound(() => this.#getMaster(master.name, master.version)));
       await this.#assertDurable(snapshot.manifest, [older || undefined, base]);
     }
-    await this.#parts.records.put(['snapshots', server, id], snapshot);
+    await this.#commit(['snapshots', server, id], snapshot, rootOfSnapshot(snapshot));
   }
 
   async listSnapshots(server: string): Promise<Snapshot[]> {
@@ -100,10 +114,19 @@ export class BlobRepository implements Repository {
     await this.#parts.records.remove(['snapshots', server, id]);
   }
 
-  async commitMaster(master: Master): Promise<void> {
+  commitMaster(master: Master): Promise<void> {
+    return this.#gate.pass(() => this.#commitMaster(master));
+  }
+
+  async #commitMaster(master: Master): Promise<void> {
     const before = await ifSound(() => this.#getMaster(master.name, master.version - 1));
     await this.#assertDurable(master.manifest, [before]);
-    await this.#parts.records.put(['masters', master.name, `${master.version}`], master);
+    await this.#commit(['masters', master.name, `${master.version}`], master, rootOfMaster(master));
+  }
+
+  async #commit(parts: readonly string[], value: Snapshot | Master, root: Root): Promise<void> {
+    this.#collection?.collector.committing(root);
+    await this.#parts.records.put(parts, value);
   }
 
   async listMasters(): Promise<Master[]> {
@@ -137,7 +160,30 @@ export class BlobRepository implements Repository {
     return this.#parts.index.stats();
   }
 
+  async collect(options: CollectionOptions = {}): Promise<CollectionReport> {
+    if (this.#collection !== undefined) {
+      throw new OverdubError(
+        'CONFLICT',
+        'The repository is being collected already.',
+        'Wait for that one: overdub operation list --state running.',
+      );
+    }
+    const signal = AbortSignal.any([this.#closing.signal, ...(options.signal ? [options.signal] : [])]);
+    const sessions = () => [...this.#sessions].map((session) => session.ended);
+    const collector = new Collector({ ...this.#parts, gate: this.#gate, sessions }, { ...options, signal });
+    const done = Promise.withResolvers<void>();
+    this.#collection = { collector, done: done.promise };
+    try {
+      return await collector.run();
+    } finally {
+      this.#collection = undefined;
+      done.resolve();
+    }
+  }
+
   async close(): Promise<void> {
+    this.#closing.abort(new Error('the repository is closing'));
+    await this.#collection?.done;
     for (const session of [...this.#sessions]) await session.close();
     this.#parts.index.close();
     await this.#parts.store.close();
