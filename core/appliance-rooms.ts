@@ -22,6 +22,7 @@ import { bootWish } from './operations/boot-wish.ts';
 import { credentialIssuer } from './operations/credentials.ts';
 import { createEngine, type Engine } from './operations/engine.ts';
 import type { EventBus } from './operations/events.ts';
+import { gc } from './operations/gc.ts';
 import { importMaster } from './operations/import.ts';
 import { move } from './operations/move.ts';
 import { provision } from './operations/provision.ts';
@@ -98,7 +99,7 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     openOperations: () => engineLater.face.open(),
     openSource: (path) => hooks.call('imaging.source', { path }),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune].map((define) =>
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc].map((define) =>
     define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });

@@ -5,6 +5,7 @@ import type { ControlDeps } from './control/deps.ts';
 import { imageControl } from './control/images.ts';
 import { machineControl } from './control/machines.ts';
 import { masterControl } from './control/masters.ts';
+import { repositoryControl } from './control/repository.ts';
 import { serverControl } from './control/servers.ts';
 import { snapshotControl } from './control/snapshots.ts';
 import { tokenControl } from './control/tokens.ts';
@@ -22,6 +23,7 @@ export function createControl(deps: ControlDeps): ApplianceControl {
     ...serverControl(deps),
     ...snapshotControl(deps),
     ...imageControl(deps),
+    ...repositoryControl(deps),
     ...tokenControl(deps),
     async listOperations(filter = {}) {
       // Open ones as they are now: their progress is written less often than it moves.

@@ -9,6 +9,7 @@ import { lookCommands } from './commands/look.ts';
 import { machineCommands } from './commands/machine.ts';
 import { masterCommands } from './commands/master.ts';
 import { operationCommands } from './commands/operation.ts';
+import { repositoryCommands } from './commands/repository.ts';
 import { serverCommands } from './commands/server.ts';
 import { snapshotCommands } from './commands/snapshot.ts';
 import { timeTravelCommands } from './commands/time-travel.ts';
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   ...snapshotCommands,
   ...timeTravelCommands,
   ...lookCommands,
+  ...repositoryCommands,
   ...operationCommands,
   ...tokenCommands,
   ...deltaCommands,

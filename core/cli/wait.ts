@@ -15,14 +15,25 @@ export const WAIT_FLAGS: Readonly<Record<string, Flag>> = {
 /** An appliance that restarts may be away this long while we wait. */
 const ABSENCE_MS = 120_000;
 
-/** Shows the operation's end, or with --no-wait its beginning. Exit code 1 unless it was done. */
-export async function showOperation(call: Call, client: ApiClient, started: Operation): Promise<number> {
+/**
+ * Shows the operation's end, or with --no-wait its beginning. `text` tells of a result, where it is more than a few
+ * figures. Exit code 1 unless it was done.
+ */
+export async function showOperation(
+  call: Call,
+  client: ApiClient,
+  started: Operation,
+  text?: (result: NonNullable<Operation['result']>) => string,
+): Promise<number> {
   if (call.flag('no-wait')) {
     call.show(started, () => `${describe(started)} started: overdub operation show ${started.id}`);
     return 0;
   }
   const ended = await waitForEnd(call, client, started);
-  call.show(ended, () => outcome(ended));
+  const { result } = ended;
+  call.show(ended, () =>
+    text === undefined || result === undefined ? outcome(ended) : `${head(ended)}\n${text(result)}`,
+  );
   if (ended.state !== 'failed' && ended.state !== 'cancelled') return 0;
   if (ended.error !== undefined) throw OverdubError.fromJSON(ended.error);
   return 1;
@@ -100,16 +111,20 @@ function describe({ kind, server }: Operation): string {
   return server === undefined ? kind : `${kind} of ${server}`;
 }
 
-function outcome(operation: Operation): string {
+function head(operation: Operation): string {
   const took =
     operation.endedAt === undefined
       ? ''
       : ` in ${duration(Date.parse(operation.endedAt) - Date.parse(operation.createdAt))}`;
+  return `${describe(operation)} ${operation.state}${took}`;
+}
+
+function outcome(operation: Operation): string {
   const result = Object.entries(operation.result ?? {})
     .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
     .map(
       ([key, value]) =>
         `  ${key}: ${/bytes/i.test(key) && typeof value === 'number' ? size(value) : safe(String(value))}`,
     );
-  return [`${describe(operation)} ${operation.state}${took}`, ...result].join('\n');
+  return [head(operation), ...result].join('\n');
 }

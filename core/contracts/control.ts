@@ -121,6 +121,9 @@ export interface ApplianceControl {
   ): Promise<Operation>;
   move(request: { server: string; machine: string }, by: string): Promise<Operation>;
 
+  /** Starts a `gc` operation: frees what no snapshot and no master needs; with `dryRun` only says what that is. */
+  collectGarbage(request: { dryRun?: boolean }, by: string): Promise<Operation>;
+
   listOperations(filter?: { server?: string; state?: OperationState; limit?: number }): Promise<Operation[]>;
   getOperation(id: string): Promise<Operation>;
   cancelOperation(id: string, by: string): Promise<Operation>;

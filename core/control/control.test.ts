@@ -3,6 +3,7 @@ import type { Event } from '../domain/event.ts';
 import {
   acceptedMachine,
   bootRequest,
+  ended,
   fileEntry,
   type Ground,
   newGround,
@@ -26,6 +27,20 @@ beforeEach(async () => {
 afterEach(async () => {
   await world.close();
   await ground.clear();
+});
+
+describe('collection', () => {
+  it('is an operation with a report, and one at a time', async () => {
+    const first = await world.control.collectGarbage({ dryRun: true }, 'ann');
+    const second = await world.control.collectGarbage({}, 'ann');
+    expect(first).toMatchObject({ kind: 'gc', parameters: { dryRun: true }, requestedBy: 'ann' });
+    expect(world.engine.open().filter(({ state }) => state === 'running').length).toBeLessThan(2);
+    expect(await ended(world, first)).toMatchObject({ state: 'done', result: { dryRun: true } });
+    expect(await ended(world, second)).toMatchObject({
+      state: 'done',
+      result: { dryRun: false, freedBytes: 0 },
+    });
+  });
 });
 
 describe('tokens', () => {
@@ -297,6 +312,17 @@ describe('the watcher', () => {
     expect(await world.control.listOperations({ server: 'box' })).toMatchObject([
       { kind: 'prune', state: 'done', requestedBy: 'schedule' },
     ]);
+  });
+
+  it('collects daily, behind the pruning, and never twice at a time', async () => {
+    const watcher = watch();
+    await world.clock.advance(3 * 86_400_000 + 300_000);
+    await watcher.stop();
+    await world.clock.advance(1000);
+    const operations = await world.control.listOperations();
+    expect(operations.map(({ kind, state, requestedBy }) => [kind, state, requestedBy])).toEqual(
+      Array.from({ length: 3 }, () => ['gc', 'done', 'schedule']),
+    );
   });
 });
 

@@ -51,10 +51,14 @@ export function recall<M extends object>(operation: Operation): Partial<M> & Com
   return operation.memory as Partial<M> & CommonMemory;
 }
 
-/** Names work on one server (or one master) that must not overlap; absent: overlaps with anything. */
+/** Work on the repository as a whole: one at a time. */
+const ON_REPOSITORY: ReadonlySet<OperationKind> = new Set<OperationKind>(['gc']);
+
+/** Names work on one server, one master or the repository that must not overlap; absent: overlaps with anything. */
 export function exclusionKey(
   operation: Pick<Operation, 'kind' | 'server' | 'parameters'>,
 ): string | undefined {
+  if (ON_REPOSITORY.has(operation.kind)) return 'repository';
   if (operation.server !== undefined) return `server/${operation.server}`;
   return operation.kind === 'import' ? `master/${String(operation.parameters.name)}` : undefined;
 }

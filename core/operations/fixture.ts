@@ -27,6 +27,7 @@ import { bootWish } from './boot-wish.ts';
 import { credentialIssuer } from './credentials.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { createEventBus, type EventBus } from './events.ts';
+import { gc } from './gc.ts';
 import { importMaster } from './import.ts';
 import { move } from './move.ts';
 import { provision } from './provision.ts';
@@ -134,7 +135,7 @@ function assemble(base: {
     openOperations: () => engine.open(),
     openSource: async (path) => sources.get(path)?.(),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune].map((define) =>
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc].map((define) =>
     define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });

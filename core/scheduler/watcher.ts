@@ -1,4 +1,4 @@
-/** What the appliance does by the clock: notices overdue snapshots and a repository that fills up, prunes daily. */
+/** What the appliance does by the clock: notices overdue snapshots and a full repository, prunes and collects daily. */
 
 import type { Log } from '../contracts/log.ts';
 import type { Server } from '../domain/server.ts';
@@ -28,6 +28,7 @@ const OVERDUE_INTERVALS = 2;
 const OVERDUE_GRACE_MS = 60_000;
 const LOW_SPACE_SHARE = 0.1;
 const DAILY_SETTING = 'daily.last';
+const GC_SETTING = 'gc.last';
 
 /** Looks around once a minute until stopped. What fails is logged and tried again at the next round. */
 export function startWatcher(deps: WatcherDeps): Watcher {
@@ -44,6 +45,7 @@ export function startWatcher(deps: WatcherDeps): Watcher {
       spaceIsLow = await tellLowSpace(deps, spaceIsLow);
     });
     await attempt(log, 'daily work', () => daily(deps));
+    await attempt(log, 'daily collection', () => collectDaily(deps));
   }
 
   const watching = (async () => {
@@ -110,4 +112,15 @@ async function daily(deps: WatcherDeps): Promise<void> {
   await servers.reconcile();
   await repository.putRecord('catalogue', 'machines', await catalogue.machines.list());
   await catalogue.settings.set(DAILY_SETTING, new Date(clock.now()).toISOString());
+}
+
+/** Frees what removed snapshots leave, once the day's pruning is over. For the first time a day after the first start. */
+async function collectDaily({ catalogue, clock, engine, openOperations }: WatcherDeps): Promise<void> {
+  const now = new Date(clock.now()).toISOString();
+  const last = Date.parse((await catalogue.settings.get(GC_SETTING)) ?? '');
+  if (Number.isNaN(last)) return catalogue.settings.set(GC_SETTING, now);
+  const busy = openOperations().some(({ kind }) => kind === 'prune' || kind === 'gc');
+  if (busy || clock.now() - last < DAY_MS) return;
+  await engine.submit({ kind: 'gc', parameters: { dryRun: false }, requestedBy: 'schedule' });
+  await catalogue.settings.set(GC_SETTING, now);
 }

@@ -12,6 +12,7 @@ import { infoRoutes } from './routes/info.ts';
 import { machineRoutes } from './routes/machines.ts';
 import { masterRoutes } from './routes/masters.ts';
 import { operationRoutes } from './routes/operations.ts';
+import { repositoryRoutes } from './routes/repository.ts';
 import { serverRoutes } from './routes/servers.ts';
 import { snapshotRoutes } from './routes/snapshots.ts';
 import { tokenRoutes } from './routes/tokens.ts';
@@ -57,6 +58,7 @@ const ROUTES = [
   snapshotRoutes,
   operationRoutes,
   imageRoutes,
+  repositoryRoutes,
   tokenRoutes,
   eventRoutes,
 ];

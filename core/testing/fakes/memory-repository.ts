@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { RandomReader } from '../../contracts/delta-codec.ts';
-import type { IngestSession, Repository } from '../../contracts/repository.ts';
+import type { CollectionOptions, IngestSession, Repository } from '../../contracts/repository.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../../domain/manifest.ts';
 import type { Master } from '../../domain/master.ts';
 import { comparePaths } from '../../domain/path.ts';
@@ -151,7 +151,7 @@ export class MemoryRepository implements Repository {
   }
 
   /** Nothing is ever garbage here. */
-  async collect() {
+  async collect({ dryRun = false }: CollectionOptions = {}) {
     const { chunks: liveChunks, storedBytes: liveBytes } = await this.stats();
     const nothing = {
       removedPacks: 0,
@@ -161,7 +161,7 @@ export class MemoryRepository implements Repository {
       packs: 0,
       packBytes: 0,
     };
-    return { dryRun: false, liveChunks, liveBytes, ...nothing };
+    return { dryRun, liveChunks, liveBytes, ...nothing };
   }
 
   async close(): Promise<void> {}

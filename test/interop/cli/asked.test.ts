@@ -41,6 +41,7 @@ describe('what is asked', () => {
       ],
     ],
     [['move', 'web-1', '--to', 'machine-2'], 'move', [{ server: 'web-1', machine: 'machine-2' }, by]],
+    [['gc', '--dry-run'], 'collectGarbage', [{ dryRun: true }, by]],
     [['snapshot', 'take', 'web-1'], 'takeSnapshot', ['web-1', by]],
     [['server', 'assign', 'web-1', 'm1'], 'assignServer', ['web-1', 'm1', by]],
     [

@@ -1,0 +1,18 @@
+import { Type } from 'typebox';
+import { type Api, route } from '../route.ts';
+
+const tag = 'repository';
+
+export function repositoryRoutes(api: Api): void {
+  route(api, {
+    method: 'POST',
+    url: '/repository/gc',
+    role: 'operator',
+    tag,
+    summary: 'Collects what no snapshot and no master needs any more; with `dryRun` only says what that is',
+    body: Type.Object({ dryRun: Type.Optional(Type.Boolean()) }),
+    response: 'Operation',
+    status: 202,
+    handle: ({ control, body, by }) => control.collectGarbage(body, by),
+  });
+}
