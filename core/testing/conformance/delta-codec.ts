@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DeltaCodec } from '../../contracts/delta-codec.ts';
 import { deltaFilesConformance } from './delta-files.ts';
+import { deltaFuzzConformance } from './delta-fuzz.ts';
 import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
 import { deltaSignaturesConformance } from './delta-signatures.ts';
 
@@ -15,6 +16,7 @@ export function deltaCodecConformance(name: string, codec: DeltaCodec): void {
     purity(codec);
     refusals(codec);
     hostileDeltas(codec);
+    deltaFuzzConformance(codec);
     const { signatures, files } = codec;
     if (signatures !== undefined) deltaSignaturesConformance(signatures);
     if (files !== undefined) deltaFilesConformance(files);
