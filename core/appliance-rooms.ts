@@ -31,6 +31,7 @@ import { rollback } from './operations/rollback.ts';
 import { serverBook } from './operations/server-book.ts';
 import type { OperationServices } from './operations/services.ts';
 import { snapshot } from './operations/snapshot.ts';
+import { verify } from './operations/verify.ts';
 import type { PluginHost } from './plugin-host/host.ts';
 import { VERSION } from './version.ts';
 
@@ -99,7 +100,7 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     openOperations: () => engineLater.face.open(),
     openSource: (path) => hooks.call('imaging.source', { path }),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc].map((define) =>
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify].map((define) =>
     define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });

@@ -15,15 +15,22 @@ export const WAIT_FLAGS: Readonly<Record<string, Flag>> = {
 /** An appliance that restarts may be away this long while we wait. */
 const ABSENCE_MS = 120_000;
 
+/** How a command tells of its operation's result, where that is more than a few figures. */
+export interface Told {
+  readonly text?: (result: NonNullable<Operation['result']>) => string;
+  /** The operation was done, but what it found calls for exit code 1. */
+  readonly isBad?: (result: NonNullable<Operation['result']>) => boolean;
+}
+
 /**
- * Shows the operation's end, or with --no-wait its beginning. `text` tells of a result, where it is more than a few
- * figures. Exit code 1 unless it was done.
+ * Shows the operation's end, or with --no-wait its beginning. Exit code 1 unless it was
+ * done and `told` finds nothing bad in its result.
  */
 export async function showOperation(
   call: Call,
   client: ApiClient,
   started: Operation,
-  text?: (result: NonNullable<Operation['result']>) => string,
+  told: Told = {},
 ): Promise<number> {
   if (call.flag('no-wait')) {
     call.show(started, () => `${describe(started)} started: overdub operation show ${started.id}`);
@@ -31,10 +38,11 @@ export async function showOperation(
   }
   const ended = await waitForEnd(call, client, started);
   const { result } = ended;
+  const { text } = told;
   call.show(ended, () =>
     text === undefined || result === undefined ? outcome(ended) : `${head(ended)}\n${text(result)}`,
   );
-  if (ended.state !== 'failed' && ended.state !== 'cancelled') return 0;
+  if (ended.state === 'done') return result !== undefined && told.isBad?.(result) === true ? 1 : 0;
   if (ended.error !== undefined) throw OverdubError.fromJSON(ended.error);
   return 1;
 }

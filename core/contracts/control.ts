@@ -124,6 +124,9 @@ export interface ApplianceControl {
   /** Starts a `gc` operation: frees what no snapshot and no master needs; with `dryRun` only says what that is. */
   collectGarbage(request: { dryRun?: boolean }, by: string): Promise<Operation>;
 
+  /** Starts a `verify` operation: looks for damage; its result is a {@link VerifyReport}. INPUT_INVALID. */
+  verifyRepository(request: { readData?: boolean; samplePercent?: number }, by: string): Promise<Operation>;
+
   listOperations(filter?: { server?: string; state?: OperationState; limit?: number }): Promise<Operation[]>;
   getOperation(id: string): Promise<Operation>;
   cancelOperation(id: string, by: string): Promise<Operation>;

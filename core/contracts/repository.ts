@@ -42,6 +42,12 @@ export interface Repository {
    * one runs; REPOSITORY_DAMAGED when it cannot be known what is needed: then nothing was removed.
    */
   collect(options?: CollectionOptions): Promise<CollectionReport>;
+  /**
+   * Looks for damage, and names what it touches. What cannot be read counts as missing from then on for whoever offers
+   * it; nothing else is changed. CONFLICT while the repository is being collected or verified; DRIVER_MISSING when
+   * a codec is not loaded.
+   */
+  verify(options?: VerifyOptions): Promise<VerifyReport>;
   close(): Promise<void>;
 }
 
@@ -111,6 +117,55 @@ export interface CollectionReport {
   /** Packs of which little lived, and the bytes of those that took their place. */
   readonly copiedPacks: number;
   readonly copiedBytes: number;
+}
+
+export interface VerifyOptions extends UpkeepOptions {
+  /** Reads, decodes and digest-checks what is stored. */
+  readonly readData?: boolean;
+  /** With `readData`: of this share of the stored bytes (0 < percent ≤ 100). Successive runs get around to all. */
+  readonly samplePercent?: number;
+}
+
+/** Where damage shows. */
+export interface DamagedPlace {
+  /** `web-1@<snapshot id>` or `web@3`. */
+  readonly image: string;
+  readonly server?: string;
+  readonly snapshot?: string;
+  readonly master?: string;
+  readonly path: string;
+  /** `file`: its content. `list`: the list of files from this path on. */
+  readonly what: 'file' | 'list';
+}
+
+export interface DamagedPack {
+  readonly pack: string;
+  readonly why: string;
+}
+
+/** What committed images lack, as far as it is known. */
+export interface DamageReport {
+  /** Chunks and pages that images need and that are missing or damaged. */
+  readonly damagedChunks: number;
+  readonly damagedImages: readonly string[];
+  /** Commit objects that cannot be read. */
+  readonly damagedRecords: readonly { readonly name: string; readonly why: string }[];
+  /** The first thousand; `placesTotal` counts all. */
+  readonly places: readonly DamagedPlace[];
+  readonly placesTotal: number;
+}
+
+export interface VerifyReport extends DamageReport {
+  readonly sound: boolean;
+  readonly images: number;
+  readonly packs: number;
+  /** With `readData`: what was read. Bytes as stored. */
+  readonly readPacks: number;
+  readonly readChunks: number;
+  readonly readBytes: number;
+  /** The first thousand; `damagedPacksTotal` counts all. */
+  readonly damagedPacks: readonly DamagedPack[];
+  readonly damagedPacksTotal: number;
 }
 
 export interface RepositoryStats {

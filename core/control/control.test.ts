@@ -330,3 +330,28 @@ it('info says what runs', async () => {
   await acceptedMachine(world, '52:54:00:00:00:01');
   expect(await world.control.info()).toMatchObject({ version: '0.0.0', repository: { chunks: 0 } });
 });
+
+describe('a verification', () => {
+  it('is an operation whose result says what was found; damage is told of as an event', async () => {
+    const { repository } = world;
+    const verify = repository.verify.bind(repository);
+    expect(await ended(world, await world.control.verifyRepository({}, 'ann'))).toMatchObject({
+      kind: 'verify',
+      state: 'done',
+      parameters: { readData: false },
+      result: { sound: true },
+    });
+    repository.verify = async () => ({ ...(await verify()), sound: false, placesTotal: 3 });
+    const found = await ended(world, await world.control.verifyRepository({ samplePercent: 5 }, 'ann'));
+    expect(found).toMatchObject({ state: 'done', result: { sound: false, placesTotal: 3 } });
+    expect(found.parameters).toEqual({ readData: true, samplePercent: 5 });
+    expect(world.told.filter(({ type }) => type === 'repository.damaged')).toMatchObject([
+      { text: expect.stringContaining('3 files'), subject: { operation: found.id } },
+    ]);
+  });
+
+  it.each([0, -1, 101, Number.NaN])('of %s percent is refused', async (samplePercent) => {
+    const refused = world.control.verifyRepository({ samplePercent }, 'ann');
+    await expect(refused).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+  });
+});

@@ -13,7 +13,8 @@ export type EventType =
   | 'operation.done'
   | 'operation.failed'
   | 'plugin.failed'
-  | 'repository.low-space';
+  | 'repository.low-space'
+  | 'repository.damaged';
 
 export interface Event {
   readonly id: string;

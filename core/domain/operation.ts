@@ -1,6 +1,14 @@
 import type { ErrorBody } from '../errors.ts';
 
-export type OperationKind = 'provision' | 'snapshot' | 'rollback' | 'move' | 'import' | 'prune' | 'gc';
+export type OperationKind =
+  | 'provision'
+  | 'snapshot'
+  | 'rollback'
+  | 'move'
+  | 'import'
+  | 'prune'
+  | 'gc'
+  | 'verify';
 /** `waiting`: needs somebody (a machine to be power-cycled, an approval); `attention` says what. */
 export type OperationState = 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled';
 

@@ -36,6 +36,7 @@ import { rollback } from './rollback.ts';
 import { serverBook } from './server-book.ts';
 import type { OperationServices } from './services.ts';
 import { snapshot } from './snapshot.ts';
+import { verify } from './verify.ts';
 
 export const MIB = 1024 * 1024;
 export const MAC_1 = '52:54:00:00:00:01';
@@ -135,7 +136,7 @@ function assemble(base: {
     openOperations: () => engine.open(),
     openSource: async (path) => sources.get(path)?.(),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc].map((define) =>
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify].map((define) =>
     define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });

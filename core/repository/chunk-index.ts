@@ -2,22 +2,25 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import type { RepositoryStats } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { CheckedPacks } from './checked-packs.ts';
 import {
   type ChunkRow,
   chunkOf,
+  type DigestRow,
   FIND,
+  framesOf,
   HAS,
   INSERT,
   type IndexedChunk,
   PLACE,
   placeOf,
+  ROWS_OF_PACK,
   SCHEMA,
   SCHEMA_VERSION,
-  splitDigests,
-  UNRESOLVED_DEPTH,
 } from './chunk-rows.ts';
-import { LiveSet, type MarkedPlace, type PackLife } from './live-set.ts';
+import { LiveSet, MAX_CHAIN, type MarkedPlace, type PackLife } from './live-set.ts';
 import type { PackedFrame } from './pack-format.ts';
+import { resolveDepths } from './resolve-depths.ts';
 
 export type { IndexedChunk } from './chunk-rows.ts';
 
@@ -40,6 +43,8 @@ export type ChunkStanding = 'missing' | 'stored' | 'suspect' | 'condemned';
  * indexes: rows appear after their pack is durable, and all of it can be made again from the packs.
  */
 export class ChunkIndex {
+  /** Kept beside it: which packs' data was read when. */
+  readonly checked: CheckedPacks;
   readonly #database: DatabaseSync;
   readonly #find: StatementSync;
   readonly #has: StatementSync;
@@ -59,6 +64,7 @@ export class ChunkIndex {
       this.#insert = this.#database.prepare(INSERT);
       this.#place = this.#database.prepare(PLACE);
       this.#drop = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
+      this.checked = new CheckedPacks(this.#database);
     } catch (error) {
       this.#database.close();
       throw error;
@@ -140,6 +146,7 @@ export class ChunkIndex {
         for (const pack of gone) forget.run(pack.id);
         this.#database.exec(`UPDATE packs SET state = 'live' WHERE state = 'condemned'`);
       });
+      this.checked.tidy();
     } finally {
       this.#live = undefined;
     }
@@ -192,6 +199,37 @@ export class ChunkIndex {
   /** From now on this chunk counts as missing, until somebody stores it again. */
   markSuspect(digest: Digest): void {
     this.#database.prepare('UPDATE chunks SET suspect = 1 WHERE digest = ?').run(Buffer.from(digest, 'hex'));
+  }
+
+  /** All that is read from this pack counts as missing. */
+  markPackSuspect(name: string): void {
+    this.#database
+      .prepare('UPDATE chunks SET suspect = 1 WHERE pack = (SELECT id FROM packs WHERE name = ?)')
+      .run(name);
+  }
+
+  /** A chunk that was read and is as it should be. */
+  markSound(digest: Digest): void {
+    this.#database
+      .prepare('UPDATE chunks SET suspect = 0 WHERE digest = ? AND suspect = 1')
+      .run(Buffer.from(digest, 'hex'));
+  }
+
+  /** Is it stored, with everything it is made from, and no read of it has failed? */
+  isSound(digest: Digest, chain = 0): boolean {
+    if (this.standing(digest) !== 'stored' || chain > MAX_CHAIN) return false;
+    return this.#placeOf(digest)?.bases.every((base) => this.isSound(base, chain + 1)) ?? false;
+  }
+
+  /** The frames of a pack as this index has them: for a pack whose own index is damaged. */
+  framesOf(name: string): PackedFrame[] {
+    return framesOf(this.#database.prepare(ROWS_OF_PACK).all(name) as unknown as DigestRow[]);
+  }
+
+  /** Chunks of which a read failed. */
+  suspects(): Digest[] {
+    const rows = this.#database.prepare('SELECT digest FROM chunks WHERE suspect = 1').all();
+    return rows.map((row) => Buffer.from(row.digest as Uint8Array).toString('hex'));
   }
 
   /** Adds a durable pack and its chunks, in one transaction. */
@@ -293,26 +331,7 @@ export class ChunkIndex {
    * some were lost, what is left must resolve without a circle. Returns how many were forgotten.
    */
   resolveDepths(): number {
-    return this.#transaction(() => {
-      this.#database.exec(`UPDATE chunks SET depth = ${UNRESOLVED_DEPTH} WHERE bases IS NOT NULL`);
-      for (let depth = 1; depth < UNRESOLVED_DEPTH && this.#resolveAt(depth) > 0; depth++);
-      const drop = this.#database.prepare('DELETE FROM chunks WHERE depth = ?');
-      return Number(drop.run(UNRESOLVED_DEPTH).changes);
-    });
-  }
-
-  #resolveAt(depth: number): number {
-    const depthOf = this.#database.prepare('SELECT depth FROM chunks WHERE digest = ?');
-    const unresolved = this.#database.prepare('SELECT digest, bases FROM chunks WHERE depth = ?');
-    const ready: Uint8Array[] = [];
-    for (const row of unresolved.iterate(UNRESOLVED_DEPTH)) {
-      const bases = splitDigests(row.bases as Uint8Array);
-      const known = bases.every((base) => Number(depthOf.get(base)?.depth ?? UNRESOLVED_DEPTH) < depth);
-      if (known) ready.push(row.digest as Uint8Array);
-    }
-    const set = this.#database.prepare('UPDATE chunks SET depth = ? WHERE digest = ?');
-    for (const digest of ready) set.run(depth, digest);
-    return ready.length;
+    return this.#transaction(() => resolveDepths(this.#database));
   }
 
   stats(): RepositoryStats {

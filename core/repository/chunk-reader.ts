@@ -67,6 +67,15 @@ export class ChunkReader {
     await this.#restore(digest, pack, chunk, payload, undefined, 0);
   }
 
+  /** Reads a stored chunk anew, whatever is kept in memory. REPOSITORY_DAMAGED. */
+  async recheck(digest: Digest): Promise<void> {
+    const stored = this.#index.find(digest);
+    if (stored === undefined) throw damaged(`Chunk ${digest} is not in the repository.`);
+    const { pack, frame, at, payloadBytes } = stored;
+    const raw = await this.#readFrame(digest, pack, frame);
+    await this.verify(digest, pack, stored, raw.subarray(at, at + payloadBytes));
+  }
+
   async #find(
     digest: Digest,
     pending: PendingChunks | undefined,

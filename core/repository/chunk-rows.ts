@@ -1,7 +1,7 @@
 /** The chunk index as SQLite sees it: schema, statements, rows. */
 
 import type { MarkedPlace } from './live-set.ts';
-import type { DeltaForm, FramePlace } from './pack-format.ts';
+import type { DeltaForm, FramePlace, PackedChunk, PackedFrame } from './pack-format.ts';
 
 export const SCHEMA_VERSION = 1;
 export const SCHEMA = `
@@ -43,6 +43,8 @@ ON CONFLICT (digest) DO UPDATE SET
 WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
 export const PLACE = `SELECT pack, suspect, frame_stored, frame_raw, payload, bases FROM chunks WHERE digest = ?`;
 export const UNRESOLVED_DEPTH = 255;
+export const ROWS_OF_PACK = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack
+WHERE p.name = ? ORDER BY c.frame_offset, c.at`;
 /** Where a chunk lies, and in which form. */
 export interface IndexedChunk {
   readonly bytes: number;
@@ -104,4 +106,22 @@ export function placeOf(row: ChunkRow): MarkedPlace {
     storedBytes: row.frame_raw === 0 ? 0 : (row.frame_stored * row.payload) / row.frame_raw,
     bases: row.bases === null ? [] : splitDigests(row.bases).map((base) => base.toString('hex')),
   };
+}
+
+export interface DigestRow extends ChunkRow {
+  readonly digest: Uint8Array;
+}
+
+/** Rows in order of frame and place, as frames. Parts of a frame that no row is of are left out. */
+export function framesOf(rows: readonly DigestRow[]): PackedFrame[] {
+  const frames: (FramePlace & { readonly chunks: PackedChunk[] })[] = [];
+  for (const row of rows) {
+    const { frame, bytes, at, payloadBytes, delta } = chunkOf(row);
+    if (frames.at(-1)?.offset !== frame.offset) frames.push({ ...frame, chunks: [] });
+    const digest = Buffer.from(row.digest).toString('hex');
+    frames
+      .at(-1)
+      ?.chunks.push({ digest, bytes, at, payloadBytes, ...(delta === undefined ? {} : { delta }) });
+  }
+  return frames;
 }

@@ -1,6 +1,9 @@
 import { DigestSet } from '../domain/digest-set.ts';
 import type { Digest } from '../domain/manifest.ts';
 
+/** A chain of deltas is at most 2 long; more can only come from damage. */
+export const MAX_CHAIN = 8;
+
 /** What marking needs to know of a stored chunk. */
 export interface MarkedPlace {
   /** Number of its pack in the chunk index. */
@@ -22,9 +25,6 @@ export interface PackLife {
   /** `condemned`: no hit for anybody, still readable. `gone`: its blob is being removed. */
   state: 'kept' | 'condemned' | 'gone';
 }
-
-/** A chain of deltas is at most 2 long; more can only come from damage. */
-const MAX_CHAIN = 8;
 
 /**
  * What one collection knows to be alive. Chunks are only ever added; a pack that was condemned comes back when

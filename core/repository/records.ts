@@ -43,6 +43,12 @@ export class RecordStore {
     return bytes === undefined ? undefined : unseal(name, bytes);
   }
 
+  /** By the name that {@link names} gave; undefined when it was removed since. REPOSITORY_DAMAGED. */
+  async read(name: string): Promise<unknown | undefined> {
+    const bytes = await this.#store.read(name);
+    return bytes === undefined ? undefined : unseal(name, bytes);
+  }
+
   /** Every sound record directly below, in byte order of names; a damaged one is logged and left out. */
   async list(parts: readonly string[]): Promise<StoredRecord[]> {
     const names = await this.names(parts);
@@ -57,8 +63,8 @@ export class RecordStore {
   /** Every record below, one at a time, in byte order of names. REPOSITORY_DAMAGED at one that is damaged. */
   async *each(parts: readonly string[]): AsyncGenerator<StoredRecord> {
     for (const name of await this.names(parts)) {
-      const bytes = await this.#store.read(name);
-      if (bytes !== undefined) yield { name, value: unseal(name, bytes) };
+      const value = await this.read(name);
+      if (value !== undefined) yield { name, value };
     }
   }
 

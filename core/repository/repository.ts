@@ -7,6 +7,9 @@ import type {
   ReadManifestOptions,
   Repository,
   RepositoryStats,
+  UpkeepOptions,
+  VerifyOptions,
+  VerifyReport,
 } from '../contracts/repository.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import type { Master } from '../domain/master.ts';
@@ -24,6 +27,7 @@ import { Session, type SessionParts } from './ingest-session.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
+import { Verifier } from './verifier.ts';
 
 /** What all sessions may hold in memory together, bytes. */
 const SESSION_MEMORY_BYTES = 64 * 1024 * 1024;
@@ -43,7 +47,9 @@ export class BlobRepository implements Repository {
   readonly #sessions = new Set<Session>();
   readonly #gate = new CommitGate();
   readonly #closing = new AbortController();
-  #collection: { readonly collector: Collector; readonly done: Promise<unknown> } | undefined;
+  #collector: Collector | undefined;
+  /** Ends with the upkeep that is under way. */
+  #upkept: Promise<void> | undefined;
 
   constructor(parts: RepositoryParts) {
     this.#parts = parts;
@@ -125,7 +131,7 @@ export class BlobRepository implements Repository {
   }
 
   async #commit(parts: readonly string[], value: Snapshot | Master, root: Root): Promise<void> {
-    this.#collection?.collector.committing(root);
+    this.#collector?.committing(root);
     await this.#parts.records.put(parts, value);
   }
 
@@ -161,29 +167,48 @@ export class BlobRepository implements Repository {
   }
 
   async collect(options: CollectionOptions = {}): Promise<CollectionReport> {
-    if (this.#collection !== undefined) {
+    const sessions = () => [...this.#sessions].map((session) => session.ended);
+    return this.#upkeep(options, async (stoppable) => {
+      const collector = new Collector({ ...this.#parts, gate: this.#gate, sessions }, stoppable);
+      this.#collector = collector;
+      try {
+        return await collector.run();
+      } finally {
+        this.#collector = undefined;
+      }
+    });
+  }
+
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return this.#upkeep(options, (stoppable) => new Verifier(this.#parts, stoppable).run());
+  }
+
+  /** One at a time; ends with the repository. */
+  async #upkeep<O extends UpkeepOptions, T>(
+    options: O,
+    work: (options: O & { readonly signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    if (this.#upkept !== undefined) {
       throw new OverdubError(
         'CONFLICT',
-        'The repository is being collected already.',
-        'Wait for that one: overdub operation list --state running.',
+        'The repository is being collected, verified or repaired already.',
+        'Wait for that: overdub operation list --state running.',
       );
     }
     const signal = AbortSignal.any([this.#closing.signal, ...(options.signal ? [options.signal] : [])]);
-    const sessions = () => [...this.#sessions].map((session) => session.ended);
-    const collector = new Collector({ ...this.#parts, gate: this.#gate, sessions }, { ...options, signal });
-    const done = Promise.withResolvers<void>();
-    this.#collection = { collector, done: done.promise };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#upkept = promise;
     try {
-      return await collector.run();
+      return await work({ ...options, signal });
     } finally {
-      this.#collection = undefined;
-      done.resolve();
+      this.#upkept = undefined;
+      resolve();
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the repository is closing'));
-    await this.#collection?.done;
+    await this.#upkept;
     for (const session of [...this.#sessions]) await session.close();
     this.#parts.index.close();
     await this.#parts.store.close();

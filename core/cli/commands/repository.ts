@@ -1,6 +1,7 @@
-import type { CollectionReport } from '../../contracts/repository.ts';
+import type { CollectionReport, VerifyReport } from '../../contracts/repository.ts';
 import type { Operation } from '../../domain/operation.ts';
-import { type Command, defineCommand } from '../command.ts';
+import { type Command, defineCommand, UsageError } from '../command.ts';
+import { verified } from '../damage-text.ts';
 import { facts, size } from '../format.ts';
 import { showOperation, WAIT_FLAGS } from '../wait.ts';
 
@@ -14,12 +15,47 @@ export const repositoryCommands: readonly Command[] = [
     async run(call) {
       const client = call.client();
       const started = await client.post<Operation>('/repository/gc', { dryRun: call.flag('dry-run') });
-      return showOperation(call, client, started, (result) =>
-        collected(result as unknown as CollectionReport),
-      );
+      return showOperation(call, client, started, {
+        text: (result) => collected(result as unknown as CollectionReport),
+      });
+    },
+  }),
+  defineCommand({
+    path: ['verify'],
+    summary: 'Look for damage in the repository, down to server, snapshot and path',
+    positionals: [],
+    flags: {
+      'read-data': { type: 'boolean', summary: 'Also read and check everything that is stored' },
+      sample: {
+        type: 'string',
+        value: 'PERCENT',
+        summary: 'Read only this share; successive runs get around to all (implies --read-data)',
+      },
+      ...WAIT_FLAGS,
+    },
+    examples: ['overdub verify', 'overdub verify --read-data', 'overdub verify --read-data --sample 5%'],
+    async run(call) {
+      const samplePercent = percent(call.text('sample'));
+      const client = call.client();
+      const started = await client.post<Operation>('/repository/verify', {
+        readData: call.flag('read-data') || samplePercent !== undefined,
+        ...(samplePercent === undefined ? {} : { samplePercent }),
+      });
+      return showOperation(call, client, started, {
+        text: (result) => verified(result as unknown as VerifyReport),
+        isBad: (result) => result.sound === false,
+      });
     },
   }),
 ];
+
+/** `5%` or `5`. */
+function percent(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : 0;
+  if (value > 0 && value <= 100) return value;
+  throw new UsageError(`--sample takes a share above 0 and up to 100, such as 5%; not ${text}.`);
+}
 
 function collected(report: CollectionReport): string {
   const { dryRun, removedPacks, freedBytes, copiedPacks, copiedBytes, packs, packBytes } = report;

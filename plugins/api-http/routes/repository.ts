@@ -15,4 +15,18 @@ export function repositoryRoutes(api: Api): void {
     status: 202,
     handle: ({ control, body, by }) => control.collectGarbage(body, by),
   });
+  route(api, {
+    method: 'POST',
+    url: '/repository/verify',
+    role: 'operator',
+    tag,
+    summary: 'Looks for damage; with `readData` also reads what is stored, or `samplePercent` of it',
+    body: Type.Object({
+      readData: Type.Optional(Type.Boolean()),
+      samplePercent: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 100 })),
+    }),
+    response: 'Operation',
+    status: 202,
+    handle: ({ control, body, by }) => control.verifyRepository(body, by),
+  });
 }

@@ -99,6 +99,7 @@ export const started: Partial<ApplianceControl> = {
   takeSnapshot: async () => records.operation,
   assignServer: async () => records.operation,
   importMaster: async () => records.operation,
+  verifyRepository: async () => records.operation,
   collectGarbage: async () => records.operation,
   getOperation: async () => done,
   waitOperation: async () => done,
