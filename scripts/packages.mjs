@@ -20,6 +20,8 @@ const LAB = [
 const REFEREES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
   ['isc-dhcp-relay', '/usr/sbin/dhcrelay'],
+  ['atftp', '/usr/bin/atftp'],
+  ['tftp-hpa', '/usr/bin/tftp'],
   ['xdelta3', '/usr/bin/xdelta3'],
   ['rdiff', '/usr/bin/rdiff'],
   ['bsdiff', '/usr/bin/bsdiff'],
@@ -48,6 +50,9 @@ export const PACKAGES = {
     ['rsync', '/usr/bin/rsync'],
     ['zstd', '/usr/bin/zstd'],
     ['time', '/usr/bin/time'],
+    ['curl', '/usr/bin/curl'],
+    ['atftp', '/usr/bin/atftp'],
+    ['iproute2', '/usr/bin/ip'],
   ],
   test: [...RAMDISK, ...LAB, ...REFEREES],
 };

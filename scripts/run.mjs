@@ -28,7 +28,10 @@ const COMMANDS = {
   bench: ([name, ...args]) => {
     const file = join(root, 'test', 'bench', `${name}.ts`);
     if (!existsSync(file))
-      fail(`There is no benchmark called ${name}.`, 'Run: npm run bench -- drift --data DIR');
+      fail(
+        `There is no benchmark called ${name}.`,
+        'Run: npm run bench -- boot, or: npm run bench -- drift --data DIR',
+      );
     return node([CONDITION, file, ...args]);
   },
   test: (args) => {

@@ -1,5 +1,6 @@
 /** Boot plans: what a machine boots, decided once and rendered for each kind of client. */
 
+import type { FileHandle } from 'node:fs/promises';
 import type { Machine } from '../domain/machine.ts';
 
 /** RFC 4578 §2.1 client system architectures that we tell apart. */
@@ -56,6 +57,11 @@ export interface Artifact {
   /** Strong validator for HTTP; also identifies the version in a long TFTP read. */
   readonly etag: string;
   read(range?: { readonly offset: number; readonly length: number }): AsyncIterable<Uint8Array>;
+  /**
+   * For artifacts that are one local file: that very version of it, opened; whoever asks closes it. Servers then read
+   * into buffers of their own, which is several times cheaper.
+   */
+  openFile?(): Promise<FileHandle>;
 }
 
 /** What plugins that speak to booting machines may ask of the core. */

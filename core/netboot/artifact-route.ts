@@ -1,8 +1,10 @@
 /** `GET /boot/<artifact>`: every artifact by HTTP, with one range and strong validators (RFC 9110 §13, §14). */
 
+import type { OutgoingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Artifact, NetbootService } from '../contracts/boot.ts';
+import { sendFile } from './file-download.ts';
 
 /** Adds the route. Names with a route of their own (a plugin's) are more specific and win. */
 export function registerArtifacts(server: FastifyInstance, netboot: NetbootService): void {
@@ -17,7 +19,11 @@ export function registerArtifacts(server: FastifyInstance, netboot: NetbootServi
   });
 }
 
-function serve(artifact: Artifact, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+async function serve(
+  artifact: Artifact,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const etag = quoted(artifact.etag);
   reply.header('etag', etag).header('accept-ranges', 'bytes').type(artifact.contentType);
   if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send();
@@ -33,7 +39,14 @@ function serve(artifact: Artifact, request: FastifyRequest, reply: FastifyReply)
   }
   reply.header('content-length', range?.length ?? artifact.bytes);
   if (request.method === 'HEAD') return reply.send();
-  return reply.send(Readable.from(artifact.read(range), { objectMode: false }));
+  if (artifact.openFile === undefined) {
+    return reply.send(Readable.from(artifact.read(range), { objectMode: false }));
+  }
+  const file = await artifact.openFile();
+  reply.hijack();
+  reply.raw.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+  await sendFile(reply.raw, file, range ?? { offset: 0, length: artifact.bytes });
+  return reply;
 }
 
 /** One range; several, or none that is understood, mean the whole (RFC 9110 §14.2 allows it). */

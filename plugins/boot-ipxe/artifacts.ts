@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Artifact, OverdubError } from '@overdub/core/agent';
 import { DEFAULT_DIRECTORY, type IpxeOptions } from './options.ts';
@@ -55,6 +55,7 @@ async function fileArtifact(file: string): Promise<Artifact | undefined> {
     bytes: facts.size,
     contentType: 'application/octet-stream',
     etag: `"${facts.ino.toString(16)}-${facts.size.toString(16)}-${Math.trunc(facts.mtimeMs).toString(16)}"`,
+    openFile: () => open(file),
     async *read(range) {
       if (range?.length === 0) return;
       const span = range && { start: range.offset, end: range.offset + range.length - 1 };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Artifact, OverdubError } from '@overdub/core';
@@ -49,8 +49,18 @@ async function fileArtifact(dir: string, name: 'vmlinuz' | 'initrd'): Promise<Ar
     bytes,
     contentType: 'application/octet-stream',
     etag: sha256,
+    openFile: () => openSame(path, seen),
     read: (range) => readSame(path, seen, range?.offset ?? 0, range?.length ?? bytes),
   };
+}
+
+/** The very file that was seen, not one put in its place since. */
+async function openSame(path: string, seen: Stats): Promise<FileHandle> {
+  const file = await open(path);
+  const { ino, mtimeMs } = await file.stat();
+  if (ino === seen.ino && mtimeMs === seen.mtimeMs) return file;
+  await file.close();
+  throw new OverdubError('CONFLICT', `${path} was rebuilt while it was read.`, 'Boot the machine again.');
 }
 
 /** Reads from the very file that was seen; one put in its place since then is refused, never mixed in. */
@@ -60,12 +70,8 @@ async function* readSame(
   offset: number,
   length: number,
 ): AsyncIterable<Uint8Array> {
-  const file = await open(path);
+  const file = await openSame(path, seen);
   try {
-    const { ino, mtimeMs } = await file.stat();
-    if (ino !== seen.ino || mtimeMs !== seen.mtimeMs) {
-      throw new OverdubError('CONFLICT', `${path} was rebuilt while it was read.`, 'Boot the machine again.');
-    }
     const end = Math.min(offset + length, seen.size);
     for (let at = offset; at < end; ) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(Math.min(READ_BYTES, end - at)), {
