@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { OverdubError } from '@overdub/core/agent';
 
 /** Writes `pieces` to a temporary name beside `path`, syncs, renames, syncs the folder. Nothing is left on failure. */
 export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
@@ -21,13 +22,15 @@ export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8A
   await syncFolder(dirname(path));
 }
 
-/** Rejects when `bytes` more cannot fit on the filesystem of `path`. */
+/** Rejects with DELTA_TOO_LARGE when `bytes` more cannot fit on the filesystem of `path`. */
 export async function assertRoom(path: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(dirname(path));
   const free = bavail * bsize;
   if (bytes > free) {
-    throw new Error(
-      `${path} would have ${bytes} bytes, but only ${free} are free there: make room or write elsewhere`,
+    throw new OverdubError(
+      'DELTA_TOO_LARGE',
+      `${path} would have ${bytes} bytes, but only ${free} are free there.`,
+      'Make room or write elsewhere; a damaged delta can ask for any length.',
     );
   }
 }

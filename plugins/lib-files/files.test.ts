@@ -42,7 +42,9 @@ describe('writeAtomically', () => {
 describe('assertRoom', () => {
   it('lets a byte pass and refuses an exabyte, with what is free', async () => {
     await assertRoom(at('made'), 1);
-    await expect(assertRoom(at('made'), 2 ** 60)).rejects.toThrow(/only \d+ are free/);
+    const refused = assertRoom(at('made'), 2 ** 60);
+    await expect(refused).rejects.toThrow(/only \d+ are free/);
+    await expect(refused).rejects.toMatchObject({ code: 'DELTA_TOO_LARGE' });
   });
 });
 

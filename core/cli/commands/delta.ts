@@ -232,6 +232,9 @@ async function working(
   const progress = fileProgress(call, what);
   try {
     await work({ signal: call.environment.signal, onProgress: progress.onProgress });
+  } catch (error) {
+    if (!call.environment.signal.aborted) throw error;
+    throw new OverdubError('OPERATION_CANCELLED', 'Interrupted; nothing was written.', 'Run it again.');
   } finally {
     progress.end();
   }
