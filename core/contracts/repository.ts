@@ -11,6 +11,7 @@ export interface Repository {
   ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession>;
   /** Whole, verified bytes of one chunk. NOT_FOUND, REPOSITORY_DAMAGED. */
   readChunk(digest: Digest): Promise<Uint8Array>;
+  /** Which of these can be read, as far as is known; what cannot counts as missing. */
   hasChunks(digests: readonly Digest[]): Promise<boolean[]>;
   /** Entries in manifest order. Memory stays flat. */
   readManifest(manifest: ManifestRef, options?: ReadManifestOptions): AsyncIterable<Entry>;
@@ -48,6 +49,11 @@ export interface Repository {
    * a codec is not loaded.
    */
   verify(options?: VerifyOptions): Promise<VerifyReport>;
+  /**
+   * Mends what can be mended from the repository alone (packs whose index is damaged, chunks that can be read again),
+   * and says what images still lack, as far as that is known. Takes nothing away. CONFLICT as in {@link verify}.
+   */
+  mend(options?: UpkeepOptions): Promise<MendReport>;
   close(): Promise<void>;
 }
 
@@ -153,6 +159,11 @@ export interface DamageReport {
   /** The first thousand; `placesTotal` counts all. */
   readonly places: readonly DamagedPlace[];
   readonly placesTotal: number;
+}
+
+export interface MendReport extends DamageReport {
+  /** Packs whose index was damaged and of which everything readable lies in others now. */
+  readonly salvagedPacks: number;
 }
 
 export interface VerifyReport extends DamageReport {

@@ -87,6 +87,8 @@ export interface SnapshotTask extends TaskBase {
   /** `stat`: the agent's stat cache may vouch for unchanged files. `nothing`: hash all content. */
   readonly trust: 'stat' | 'nothing';
   readonly suspect: boolean;
+  /** Offer every content, unchanged ones too: the appliance lacks some that it had. */
+  readonly everything?: true;
   /** What the server probably holds, by and large: contents found there need not be cut and offered anew. */
   readonly known?: ManifestRef;
 }

@@ -54,7 +54,7 @@ export function addTransferRoutes(server: FastifyInstance, rooms: Rooms): void {
         const transfer = transfers.of(session, request.params.id);
         const digests = unpackDigests(await readSmall(request.body as Readable, DIGESTS_LIMIT * 32));
         if (digests === undefined) throw invalidField('an offer is a list of 32-byte digests');
-        const answer = transfer.offer(kind, digests);
+        const answer = await transfer.offer(kind, digests);
         transfer.bytes.received += bytesReceived(request);
         transfer.bytes.sent += answer.length;
         return answer;

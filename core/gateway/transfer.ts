@@ -54,11 +54,15 @@ export class Transfer {
     return this.arrived.has(digest) || this.options.known.some((index) => index[kind].has(digest));
   }
 
-  /** Answers an offer: one bit a digest, lowest first, set when it must be sent. */
-  offer(kind: keyof ImageIndex, digests: readonly Digest[]): Buffer {
+  /**
+   * Answers an offer: one bit a digest, lowest first, set when it must be sent. What the server may refer to but the
+   * repository cannot read any more must be sent too: that is how damage heals.
+   */
+  async offer(kind: keyof ImageIndex, digests: readonly Digest[]): Promise<Buffer> {
+    const readable = await this.options.repository.hasChunks(digests);
     const bitmap = Buffer.alloc(Math.ceil(digests.length / 8));
     for (const [at, digest] of digests.entries()) {
-      if (this.has(kind, digest)) continue;
+      if (this.arrived.has(digest) || (readable[at] === true && this.has(kind, digest))) continue;
       if (this.wanted.size >= MAX_OFFERED) throw tooMany();
       this.wanted.add(digest);
       bitmap[at >> 3] = (bitmap[at >> 3] as number) | (1 << (at & 7));

@@ -9,7 +9,7 @@ import type { Repository } from '../contracts/repository.ts';
 import type { Digest, ManifestRef } from '../domain/manifest.ts';
 import type { CommitRequest, SnapshotTask, TransferOffer, TransferRequest } from '../domain/protocol.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
-import { OverdubError } from '../errors.ts';
+import { type ErrorCode, OverdubError } from '../errors.ts';
 import { CommitCheck } from './commit.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
 import type { Jobs } from './jobs.ts';
@@ -23,6 +23,13 @@ const HISTORY = 3;
 const MAX_AGE_MS = 24 * 3_600_000;
 /** Skipped paths kept on the snapshot; all are counted. */
 const MAX_SKIPPED = 100;
+
+/** How damage of a committed image shows. */
+const DAMAGE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'REPOSITORY_DAMAGED',
+  'NOT_FOUND',
+  'IMAGE_INVALID',
+]);
 
 export interface TransfersOptions {
   readonly policy: AgentPolicy;
@@ -175,8 +182,19 @@ export class Transfers {
       images.set(image.root, image);
     }
     const known: ImageIndex[] = [];
-    for (const image of images.values()) known.push(await indexes.of(image));
-    return { known, base: base?.root === baseRoot ? base : undefined, parent: parent?.id };
+    const damaged = new Set<Digest>();
+    for (const image of images.values()) {
+      try {
+        known.push(await indexes.of(image));
+      } catch (error) {
+        if (!(error instanceof OverdubError && DAMAGE.has(error.code))) throw error;
+        // Nothing of it counts as known: the agent offers everything, and what is damaged comes anew.
+        this.#options.log.warn({ image: image.root, error: error.message }, 'a known image is damaged');
+        damaged.add(image.root);
+      }
+    }
+    const usable = base?.root === baseRoot && !damaged.has(base?.root ?? '') ? base : undefined;
+    return { known, base: usable, parent: parent?.id };
   }
 
   async #close(transfer: Transfer): Promise<void> {

@@ -118,12 +118,11 @@ export class ChunkIndex {
   /** Begins judging the packs there are now. End it; one at a time. */
   beginCollection(): LiveSet {
     if (this.#live !== undefined) throw new Error('a collection is under way');
-    const rows = this.#database.prepare(`SELECT id, name, bytes FROM packs WHERE state <> 'damaged'`).all();
-    const packs = rows.map(
-      ({ id, name, bytes }): PackLife => ({
-        id: id as number,
-        name: name as string,
-        bytes: bytes as number,
+    const unreadable = new Set(this.damagedPacks());
+    const packs = this.packList().map(
+      (pack): PackLife => ({
+        ...pack,
+        readable: !unreadable.has(pack.name),
         liveChunks: 0,
         liveBytes: 0,
         state: 'kept',
@@ -217,8 +216,11 @@ export class ChunkIndex {
 
   /** Is it stored, with everything it is made from, and no read of it has failed? */
   isSound(digest: Digest, chain = 0): boolean {
-    if (this.standing(digest) !== 'stored' || chain > MAX_CHAIN) return false;
-    return this.#placeOf(digest)?.bases.every((base) => this.isSound(base, chain + 1)) ?? false;
+    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
+    if (row === undefined || row.suspect === 1 || row.pack_state !== 'live' || chain > MAX_CHAIN)
+      return false;
+    if (this.#live?.verdict(digest, row.pack, row.bases !== null) !== undefined) return false;
+    return placeOf(row).bases.every((base) => this.isSound(base, chain + 1));
   }
 
   /** The frames of a pack as this index has them: for a pack whose own index is damaged. */
@@ -315,6 +317,11 @@ export class ChunkIndex {
   packs(): Map<string, number> {
     const rows = this.#database.prepare(`SELECT name, bytes FROM packs WHERE state <> 'damaged'`).all();
     return new Map(rows.map((row) => [row.name as string, row.bytes as number]));
+  }
+
+  /** All of them, readable or not. */
+  packList(): { id: number; name: string; bytes: number }[] {
+    return this.#database.prepare('SELECT id, name, bytes FROM packs ORDER BY id').all() as never;
   }
 
   damagedPacks(): string[] {

@@ -41,7 +41,8 @@ ON CONFLICT (digest) DO UPDATE SET
   frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
   depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases, suspect = 0
 WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
-export const PLACE = `SELECT pack, suspect, frame_stored, frame_raw, payload, bases FROM chunks WHERE digest = ?`;
+export const PLACE = `SELECT c.pack, c.suspect, c.frame_stored, c.frame_raw, c.payload, c.bases, p.state AS pack_state
+FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
 export const UNRESOLVED_DEPTH = 255;
 export const ROWS_OF_PACK = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack
 WHERE p.name = ? ORDER BY c.frame_offset, c.at`;
@@ -61,6 +62,7 @@ export interface ChunkRow {
   readonly pack: number;
   readonly suspect: number;
   readonly pack_name: string;
+  readonly pack_state: string;
   readonly frame_offset: number;
   readonly frame_stored: number;
   readonly frame_raw: number;

@@ -222,7 +222,7 @@ function summaryOf(
 /** What a collection would do now. */
 function estimateOf(live: LiveSet) {
   const packs = [...live.packs];
-  const dead = packs.filter((pack) => pack.liveChunks === 0);
+  const dead = packs.filter((pack) => pack.liveChunks === 0 && pack.readable);
   const sparse = packs.filter(isSparse);
   const bytes = (some: readonly PackLife[]) => some.reduce((sum, pack) => sum + pack.bytes, 0);
   return {

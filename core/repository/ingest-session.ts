@@ -150,7 +150,7 @@ export class Session implements IngestSession {
   }
 
   #knows(digest: Digest): boolean {
-    return this.holds(digest) || this.#parts.index.standing(digest) === 'stored';
+    return this.holds(digest) || this.#parts.index.isSound(digest);
   }
 
   #read(digest: Digest): Promise<Uint8Array> {

@@ -19,6 +19,8 @@ export interface PackLife {
   readonly id: number;
   readonly name: string;
   readonly bytes: number;
+  /** False: its index is damaged, nobody knows what is in it. */
+  readonly readable: boolean;
   liveChunks: number;
   /** As marking found it. */
   liveBytes: number;
@@ -35,6 +37,7 @@ export class LiveSet {
   readonly #packs: ReadonlyMap<number, PackLife>;
   readonly #place: (digest: Digest) => MarkedPlace | undefined;
   #condemning = false;
+  #isWhole = true;
 
   constructor(packs: Iterable<PackLife>, place: (digest: Digest) => MarkedPlace | undefined) {
     this.#packs = new Map([...packs].map((pack) => [pack.id, pack]));
@@ -57,6 +60,7 @@ export class LiveSet {
   mark(digest: Digest): boolean {
     if (this.#chunks.has(digest)) return true;
     const place = this.#place(digest);
+    if (place === undefined || place.suspect) this.#isWhole = false;
     if (place === undefined) return false;
     const pack = this.#packs.get(place.pack);
     if (pack?.state === 'gone') return false;
@@ -87,9 +91,14 @@ export class LiveSet {
     pack.liveChunks -= 1;
   }
 
-  /** Packs in which nothing lives are no hit from now on. Returns them. */
+  /**
+   * Packs in which nothing lives are no hit from now on. Returns them. One that cannot be read may hold what images lack:
+   * as long as they lack anything it stays.
+   */
   condemn(): PackLife[] {
-    const dead = [...this.#packs.values()].filter((pack) => pack.liveChunks === 0);
+    const dead = [...this.#packs.values()].filter(
+      (pack) => pack.liveChunks === 0 && (pack.readable || this.#isWhole),
+    );
     for (const pack of dead) pack.state = 'condemned';
     this.#condemning = true;
     return dead;

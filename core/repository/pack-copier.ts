@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import type { Digest } from '../domain/manifest.ts';
+import { OverdubError } from '../errors.ts';
 import type { ChunkIndex, MovedFrame } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
-import type { LiveSet, PackLife } from './live-set.ts';
 import { encodeHeader, encodeTail, HEADER_BYTES, type PackedChunk, type PackedFrame } from './pack-format.ts';
 import type { PortableStore } from './portable-store.ts';
 import { PACK_PREFIX, readPackIndex } from './reconcile.ts';
@@ -11,6 +12,19 @@ import { decompress, pack as packRaw } from './zstd.ts';
 /** Copies are joined to packs of about this length. */
 const PACK_BYTES = 16 * 1024 * 1024;
 
+/** Who says what is worth copying, and hears what was. */
+export interface CopyJudge {
+  has(digest: Digest): boolean;
+  moved(source: CopySource): void;
+}
+
+/** A pack that is copied from. */
+export interface CopySource {
+  readonly id: number;
+  readonly name: string;
+  readonly bytes: number;
+}
+
 export interface PackCopierParts {
   readonly store: PortableStore;
   readonly index: ChunkIndex;
@@ -18,7 +32,7 @@ export interface PackCopierParts {
 }
 
 interface Copied {
-  readonly source: PackLife;
+  readonly source: CopySource;
   readonly frame: MovedFrame;
   readonly stored: Uint8Array;
 }
@@ -29,28 +43,46 @@ interface Copied {
  */
 export class PackCopier {
   readonly #parts: PackCopierParts;
-  readonly #live: LiveSet;
+  readonly #judge: CopyJudge;
   #waiting: Copied[] = [];
   #offset = HEADER_BYTES;
   /** Bytes of new packs so far. */
   copiedBytes = 0;
 
-  constructor(parts: PackCopierParts, live: LiveSet) {
+  constructor(parts: PackCopierParts, judge: CopyJudge) {
     this.#parts = parts;
-    this.#live = live;
+    this.#judge = judge;
   }
 
   /** REPOSITORY_DAMAGED when something alive in it cannot be read: then the pack is left as it is. */
-  async copy(source: PackLife): Promise<void> {
-    const { store } = this.#parts;
-    const frames = await readPackIndex(store, source.name, source.bytes).catch((error: unknown) => {
-      throw damaged(`${source.name} cannot be copied: its index is damaged.`, error);
-    });
+  async copy(source: CopySource): Promise<void> {
+    const frames = await readPackIndex(this.#parts.store, source.name, source.bytes).catch(
+      (error: unknown) => {
+        throw damaged(`${source.name} cannot be copied: its index is damaged.`, error);
+      },
+    );
     const copies: Copied[] = [];
     for (const frame of frames) {
-      const copied = await this.#copyFrame(source, frame);
+      const copied = await this.#copyFrame(source, frame, async (chunk, payload) => {
+        await this.#parts.reader.verify(chunk.digest, source.name, chunk, payload);
+        return true;
+      });
       if (copied !== undefined) copies.push(copied);
     }
+    await this.#take(copies);
+  }
+
+  /** Copies whatever of it can be read, by these frames: for a pack whose own index is damaged. */
+  async salvage(source: CopySource, frames: readonly PackedFrame[]): Promise<void> {
+    for (const frame of frames) {
+      const readable = (chunk: PackedChunk, payload: Uint8Array) =>
+        this.#parts.reader.verify(chunk.digest, source.name, chunk, payload).then(() => true, isNoDamage);
+      const copied = await this.#copyFrame(source, frame, readable).catch(isNoDamage);
+      if (copied) await this.#take([copied]);
+    }
+  }
+
+  async #take(copies: readonly Copied[]): Promise<void> {
     for (const copied of copies) {
       this.#waiting.push({ ...copied, frame: { ...copied.frame, offset: this.#offset } });
       this.#offset += copied.stored.length;
@@ -73,36 +105,39 @@ export class PackCopier {
     this.copiedBytes += bytes;
     const moved = this.#parts.index.movePack(name, bytes, frames);
     for (const { source, frame } of copies) {
-      for (const { digest } of frame.chunks) if (moved.has(digest)) this.#live.moved(source);
+      for (const { digest } of frame.chunks) if (moved.has(digest)) this.#judge.moved(source);
     }
   }
 
-  async #copyFrame(source: PackLife, frame: PackedFrame): Promise<Copied | undefined> {
+  async #copyFrame(
+    source: CopySource,
+    frame: PackedFrame,
+    check: (chunk: PackedChunk, payload: Uint8Array) => Promise<boolean>,
+  ): Promise<Copied | undefined> {
     const chunks = frame.chunks.filter((chunk) => this.#livesHere(source, frame, chunk));
     if (chunks.length === 0) return undefined;
-    const { store, reader } = this.#parts;
-    const stored = await store.read(source.name, { offset: frame.offset, length: frame.storedBytes });
+    const range = { offset: frame.offset, length: frame.storedBytes };
+    const stored = await this.#parts.store.read(source.name, range);
     if (stored?.length !== frame.storedBytes) throw damaged(`${source.name} is cut off or gone.`);
     const raw = await decompress(stored, frame).catch((error: unknown) => {
       throw damaged(`A frame of ${source.name} does not decompress.`, error);
     });
-    for (const chunk of chunks) {
-      await reader.verify(chunk.digest, source.name, chunk, payloadOf(raw, chunk));
-    }
-    if (chunks.length === frame.chunks.length)
-      return { source, stored, frame: { ...frame, from: source.id } };
-    return repack(source, raw, chunks);
+    const sound: PackedChunk[] = [];
+    for (const chunk of chunks) if (await check(chunk, payloadOf(raw, chunk))) sound.push(chunk);
+    if (sound.length === 0) return undefined;
+    const whole = sound.length === frame.chunks.length && fills(frame);
+    return whole ? { source, stored, frame: { ...frame, from: source.id } } : repack(source, raw, sound);
   }
 
-  #livesHere({ name }: PackLife, frame: PackedFrame, { digest, at }: PackedChunk): boolean {
-    if (!this.#live.has(digest)) return false;
+  #livesHere({ name }: CopySource, frame: PackedFrame, { digest, at }: PackedChunk): boolean {
+    if (!this.#judge.has(digest)) return false;
     const place = this.#parts.index.find(digest);
     return place?.pack === name && place.frame.offset === frame.offset && place.at === at;
   }
 }
 
 /** A frame of what lives of another. */
-async function repack(source: PackLife, raw: Uint8Array, chunks: readonly PackedChunk[]): Promise<Copied> {
+async function repack(source: CopySource, raw: Uint8Array, chunks: readonly PackedChunk[]): Promise<Copied> {
   const part = Buffer.concat(chunks.map((chunk) => payloadOf(raw, chunk)));
   const { encoding, stored } = await packRaw(part);
   let at = 0;
@@ -117,4 +152,14 @@ async function repack(source: PackLife, raw: Uint8Array, chunks: readonly Packed
 
 function payloadOf(raw: Uint8Array, { at, payloadBytes }: PackedChunk): Uint8Array {
   return raw.subarray(at, at + payloadBytes);
+}
+
+/** Do its chunks fill it? Frames as the chunk index has them may lack some. */
+function fills({ chunks, rawBytes }: PackedFrame): boolean {
+  return chunks.reduce((sum, chunk) => sum + chunk.payloadBytes, 0) === rawBytes;
+}
+
+function isNoDamage(error: unknown): false {
+  if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED') return false;
+  throw error;
 }

@@ -4,6 +4,7 @@ import type {
   CollectionOptions,
   CollectionReport,
   IngestSession,
+  MendReport,
   ReadManifestOptions,
   Repository,
   RepositoryStats,
@@ -24,6 +25,7 @@ import { CommitGate } from './commit-gate.ts';
 import { openContent, readContent } from './content-reader.ts';
 import { damaged } from './damage.ts';
 import { Session, type SessionParts } from './ingest-session.ts';
+import { mend } from './mender.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
@@ -73,7 +75,7 @@ export class BlobRepository implements Repository {
   }
 
   async hasChunks(digests: readonly Digest[]): Promise<boolean[]> {
-    return digests.map((digest) => this.#parts.index.standing(digest) === 'stored');
+    return digests.map((digest) => this.#parts.index.isSound(digest));
   }
 
   readManifest(manifest: ManifestRef, options: ReadManifestOptions = {}): AsyncIterable<Entry> {
@@ -181,6 +183,10 @@ export class BlobRepository implements Repository {
 
   verify(options: VerifyOptions = {}): Promise<VerifyReport> {
     return this.#upkeep(options, (stoppable) => new Verifier(this.#parts, stoppable).run());
+  }
+
+  mend(options: UpkeepOptions = {}): Promise<MendReport> {
+    return this.#upkeep(options, (stoppable) => mend(this.#parts, stoppable));
   }
 
   /** One at a time; ends with the repository. */

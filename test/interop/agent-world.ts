@@ -1,5 +1,6 @@
 /** A gateway over the real repository on a loopback port, and agents on directories: what the agent's tests share. */
 
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,7 +48,10 @@ export class TestPolicy implements AgentPolicy {
   standing: AgentIdentity['standing'] = 'assigned';
   trust: 'stat' | 'nothing' = 'stat';
   known: ManifestRef | undefined;
+  everything = false;
   readonly repository: Repository;
+  /** Tells tasks apart, also those of before a restart. */
+  readonly #start = randomUUID().slice(0, 8);
   #tasks = 0;
 
   constructor(repository: Repository) {
@@ -75,13 +79,14 @@ export class TestPolicy implements AgentPolicy {
     this.#tasks += 1;
     return {
       kind: 'snapshot' as const,
-      id: `op-${this.#tasks}/snapshot`,
-      operation: `op-${this.#tasks}`,
+      id: `op-${this.#start}-${this.#tasks}/snapshot`,
+      operation: `op-${this.#start}-${this.#tasks}`,
       server: serverOf(request.server),
       reason: request.reason,
       trust: this.trust,
       ...(this.known === undefined ? {} : { known: this.known }),
       suspect: request.reason === 'safety',
+      ...(this.everything ? { everything: true as const } : {}),
     };
   }
 

@@ -1,6 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { RandomReader } from '../../contracts/delta-codec.ts';
-import type { CollectionOptions, IngestSession, Repository } from '../../contracts/repository.ts';
+import type {
+  CollectionOptions,
+  IngestSession,
+  Repository,
+  VerifyReport,
+} from '../../contracts/repository.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../../domain/manifest.ts';
 import type { Master } from '../../domain/master.ts';
 import { comparePaths } from '../../domain/path.ts';
@@ -165,10 +170,15 @@ export class MemoryRepository implements Repository {
   }
 
   /** Nothing is ever damaged here. */
-  async verify() {
+  async verify(): Promise<VerifyReport> {
     const none = { damagedChunks: 0, damagedImages: [], damagedRecords: [], damagedPacks: [], places: [] };
     const read = { packs: 0, readPacks: 0, readChunks: 0, readBytes: 0, images: 0 };
     return { sound: true, ...read, ...none, damagedPacksTotal: 0, placesTotal: 0 };
+  }
+
+  async mend() {
+    const { damagedChunks, damagedImages, damagedRecords, places, placesTotal } = await this.verify();
+    return { salvagedPacks: 0, damagedChunks, damagedImages, damagedRecords, places, placesTotal };
   }
 
   async close(): Promise<void> {}

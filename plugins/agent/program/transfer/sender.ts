@@ -203,6 +203,6 @@ function isChanged(line: RecordLine): line is ChangedFile {
 }
 
 function isRefusedDelta(error: unknown): boolean {
-  const codes = ['DELTA_INVALID', 'CONFLICT', 'DRIVER_MISSING', 'DELTA_TOO_LARGE'];
+  const codes = ['DELTA_INVALID', 'CONFLICT', 'DRIVER_MISSING', 'DELTA_TOO_LARGE', 'REPOSITORY_DAMAGED'];
   return error instanceof OverdubError && codes.includes(error.code);
 }

@@ -141,7 +141,7 @@ class SnapshotWork {
       return offer.committed;
     }
     const sender = this.#sender(offer, base);
-    const known = base !== undefined && offer.baseKnown;
+    const known = base !== undefined && offer.baseKnown && this.#task.everything !== true;
     await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
     const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
@@ -212,7 +212,8 @@ class SnapshotWork {
       transfer: offer.transfer,
       imager,
       root,
-      base: offer.baseKnown ? base : undefined,
+      // What the appliance lacks may be the very base of a delta.
+      base: offer.baseKnown && this.#task.everything !== true ? base : undefined,
       codec,
       signatures: this.#signatures,
       bandwidth: this.#task.server.bandwidth,
