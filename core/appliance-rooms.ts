@@ -27,6 +27,7 @@ import { importMaster } from './operations/import.ts';
 import { move } from './operations/move.ts';
 import { provision } from './operations/provision.ts';
 import { prune } from './operations/prune.ts';
+import { repair } from './operations/repair.ts';
 import { rollback } from './operations/rollback.ts';
 import { serverBook } from './operations/server-book.ts';
 import type { OperationServices } from './operations/services.ts';
@@ -98,10 +99,12 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     log,
     events,
     openOperations: () => engineLater.face.open(),
+    submit: (request) => engineLater.face.submit(request),
+    wait: (id, options) => engineLater.face.wait(id, options),
     openSource: (path) => hooks.call('imaging.source', { path }),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify].map((define) =>
-    define(services),
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify, repair].map(
+    (define) => define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   engineLater.bind(engine);

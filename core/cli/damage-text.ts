@@ -1,6 +1,6 @@
 /** Damage, for people: which packs, which files of which images. */
 
-import type { DamageReport, VerifyReport } from '../contracts/repository.ts';
+import type { DamageReport, RepairReport, VerifyReport } from '../contracts/repository.ts';
 import { facts, safe, size, table } from './format.ts';
 
 /** Places that are printed; `--json` has up to a thousand. */
@@ -20,6 +20,32 @@ export function verified(report: VerifyReport): string {
     '\n\n',
   );
 }
+
+export function repaired(report: RepairReport): string {
+  const { sound, repairedChunks, salvagedPacks, asked, damagedChunks, placesTotal } = report;
+  const head = facts([
+    ['repaired', `${repairedChunks} chunks`],
+    ['salvaged', salvagedPacks === 0 ? undefined : `${salvagedPacks} packs whose index was damaged`],
+    ['still damaged', sound ? 'nothing' : `${damagedChunks} chunks, ${placesTotal} files`],
+  ]);
+  const rows = asked.map(({ server, outcome, why }) => [
+    server,
+    `${OUTCOMES[outcome]}${why ? `: ${safe(why)}` : ''}`,
+  ]);
+  const parts = [head, rows.length === 0 ? '' : table(['server', 'asked'], rows), damageText(report)];
+  const next = sound
+    ? []
+    : [
+        'What is left comes back when a machine that has it takes its next snapshot, or goes with its snapshots.',
+      ];
+  return [...parts.filter((part) => part !== ''), ...next].join('\n\n');
+}
+
+const OUTCOMES: Readonly<Record<RepairReport['asked'][number]['outcome'], string>> = {
+  sent: 'sent what was lacking and it has',
+  absent: 'is away; it is asked with its next snapshot',
+  failed: 'failed',
+};
 
 function summary({ damagedPacksTotal, placesTotal, damagedImages, damagedRecords }: VerifyReport): string {
   const records = damagedRecords.length === 0 ? '' : `, ${damagedRecords.length} commit objects`;

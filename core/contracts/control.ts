@@ -127,6 +127,9 @@ export interface ApplianceControl {
   /** Starts a `verify` operation: looks for damage; its result is a {@link VerifyReport}. INPUT_INVALID. */
   verifyRepository(request: { readData?: boolean; samplePercent?: number }, by: string): Promise<Operation>;
 
+  /** Starts a `repair` operation: gets damaged chunks from the machines that have them; a {@link RepairReport}. */
+  repairRepository(request: { readData?: boolean }, by: string): Promise<Operation>;
+
   listOperations(filter?: { server?: string; state?: OperationState; limit?: number }): Promise<Operation[]>;
   getOperation(id: string): Promise<Operation>;
   cancelOperation(id: string, by: string): Promise<Operation>;

@@ -166,6 +166,21 @@ export interface MendReport extends DamageReport {
   readonly salvagedPacks: number;
 }
 
+/** What came of asking one server's machine for everything it has. */
+export interface RepairAnswer {
+  readonly server: string;
+  /** `absent`: its agent is away; it is asked again when it comes with its next snapshot. */
+  readonly outcome: 'sent' | 'absent' | 'failed';
+  readonly why?: string;
+}
+
+/** The result of a `repair` operation: what was repaired, and what images still lack. */
+export interface RepairReport extends MendReport {
+  readonly sound: boolean;
+  readonly repairedChunks: number;
+  readonly asked: readonly RepairAnswer[];
+}
+
 export interface VerifyReport extends DamageReport {
   readonly sound: boolean;
   readonly images: number;

@@ -4,12 +4,14 @@ import type { ApplianceControl } from '../contracts/control.ts';
 import { OverdubError } from '../errors.ts';
 import type { ControlDeps } from './deps.ts';
 
-type RepositoryControl = Pick<ApplianceControl, 'collectGarbage' | 'verifyRepository'>;
+type RepositoryControl = Pick<ApplianceControl, 'collectGarbage' | 'verifyRepository' | 'repairRepository'>;
 
 export function repositoryControl({ engine }: ControlDeps): RepositoryControl {
   return {
     collectGarbage: ({ dryRun }, by) =>
       engine.submit({ kind: 'gc', parameters: { dryRun: dryRun ?? false }, requestedBy: by }),
+    repairRepository: ({ readData }, by) =>
+      engine.submit({ kind: 'repair', parameters: { readData: readData ?? false }, requestedBy: by }),
     async verifyRepository({ readData, samplePercent }, by) {
       if (samplePercent !== undefined && !(samplePercent > 0 && samplePercent <= 100)) {
         throw new OverdubError(

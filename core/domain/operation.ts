@@ -8,7 +8,8 @@ export type OperationKind =
   | 'import'
   | 'prune'
   | 'gc'
-  | 'verify';
+  | 'verify'
+  | 'repair';
 /** `waiting`: needs somebody (a machine to be power-cycled, an approval); `attention` says what. */
 export type OperationState = 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled';
 

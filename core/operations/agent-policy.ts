@@ -16,6 +16,7 @@ import { isCurrent } from './assignment.ts';
 import { newId } from './ids.ts';
 import { knownImage } from './images.ts';
 import { taskServer } from './machine-steps.ts';
+import { forgetWanted, isWanted } from './repair-wishes.ts';
 import { applyRetention } from './retention.ts';
 import { snapshotSummary } from './snapshot.ts';
 
@@ -66,6 +67,7 @@ export function agentPolicy(deps: AgentPolicyDeps): AgentPolicy {
         },
         'snapshot',
       );
+      const everything = await isWanted(catalogue, name);
       const known = reason === 'safety' ? await knownImage(repository, server) : undefined;
       return {
         kind: 'snapshot',
@@ -75,11 +77,13 @@ export function agentPolicy(deps: AgentPolicyDeps): AgentPolicy {
         reason,
         trust: reason === 'safety' ? 'nothing' : 'stat',
         suspect: reason === 'safety',
+        ...(everything ? { everything: true as const } : {}),
         ...(known === undefined ? {} : { known }),
       };
     },
 
     async endSnapshot(task, outcome) {
+      if ('snapshot' in outcome && task.everything === true) await forgetWanted(catalogue, task.server.name);
       await engine.end(
         task.operation,
         'snapshot' in outcome ? { result: snapshotSummary(outcome.snapshot) } : { error: outcome.error },

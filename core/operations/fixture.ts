@@ -32,6 +32,7 @@ import { importMaster } from './import.ts';
 import { move } from './move.ts';
 import { provision } from './provision.ts';
 import { prune } from './prune.ts';
+import { repair } from './repair.ts';
 import { rollback } from './rollback.ts';
 import { serverBook } from './server-book.ts';
 import type { OperationServices } from './services.ts';
@@ -134,10 +135,12 @@ function assemble(base: {
     log,
     events,
     openOperations: () => engine.open(),
+    submit: (request) => engine.submit(request),
+    wait: (id, options) => engine.wait(id, options),
     openSource: async (path) => sources.get(path)?.(),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify].map((define) =>
-    define(services),
+  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify, repair].map(
+    (define) => define(services),
   );
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   const seen = sightings({ catalogue, hooks, clock, log, events });

@@ -8,6 +8,7 @@ import type { Log } from '../contracts/log.ts';
 import type { Repository } from '../contracts/repository.ts';
 import type { Operation } from '../domain/operation.ts';
 import type { CredentialIssuer } from './credentials.ts';
+import type { NewOperation } from './engine.ts';
 import type { EventBus } from './events.ts';
 import type { ServerBook } from './server-book.ts';
 
@@ -22,6 +23,10 @@ export interface OperationServices {
   readonly events: EventBus;
   /** Operations that have not ended. */
   openOperations(): readonly Operation[];
+  /** Queues another operation; see {@link Engine.submit}. */
+  submit(request: NewOperation): Promise<Operation>;
+  /** See {@link Engine.wait}. */
+  wait(id: string, options: { readonly signal: AbortSignal }): Promise<Operation>;
   /** Who reads this path as a master; undefined: nobody. */
   openSource(path: string): Promise<ImageSource | undefined>;
 }

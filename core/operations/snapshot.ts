@@ -3,6 +3,7 @@
 import type { Snapshot } from '../domain/snapshot.ts';
 import { HOUR_MS, type OperationDefinition, type StepContext } from './definition.ts';
 import { TASK_ABSENCE_MS, taskServer } from './machine-steps.ts';
+import { forgetWanted } from './repair-wishes.ts';
 import type { OperationServices } from './services.ts';
 
 export function snapshot(services: OperationServices): OperationDefinition {
@@ -25,9 +26,11 @@ async function take(services: OperationServices, context: StepContext): Promise<
       reason: 'manual',
       trust: 'stat',
       suspect: false,
+      ...(operation.parameters.everything === true ? { everything: true as const } : {}),
     },
     { signal: context.signal, onProgress: context.progress, absenceMs: TASK_ABSENCE_MS },
   );
+  if (operation.parameters.everything === true) await forgetWanted(services.catalogue, server.name);
   await context.remember({ result: snapshotSummary(taken) });
 }
 

@@ -141,6 +141,14 @@ const CASES: readonly Case[] = [
   [
     'operator',
     'POST',
+    '/repository/repair',
+    { readData: true },
+    'repairRepository',
+    [{ readData: true }, by('operator')],
+  ],
+  [
+    'operator',
+    'POST',
     '/repository/verify',
     { readData: true, samplePercent: 5 },
     'verifyRepository',

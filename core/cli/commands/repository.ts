@@ -1,7 +1,7 @@
-import type { CollectionReport, VerifyReport } from '../../contracts/repository.ts';
+import type { CollectionReport, RepairReport, VerifyReport } from '../../contracts/repository.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { type Command, defineCommand, UsageError } from '../command.ts';
-import { verified } from '../damage-text.ts';
+import { repaired, verified } from '../damage-text.ts';
 import { facts, size } from '../format.ts';
 import { showOperation, WAIT_FLAGS } from '../wait.ts';
 
@@ -43,6 +43,26 @@ export const repositoryCommands: readonly Command[] = [
       });
       return showOperation(call, client, started, {
         text: (result) => verified(result as unknown as VerifyReport),
+        isBad: (result) => result.sound === false,
+      });
+    },
+  }),
+  defineCommand({
+    path: ['repair'],
+    summary: 'Get what is damaged from the machines that still have it',
+    positionals: [],
+    flags: {
+      'read-data': { type: 'boolean', summary: 'Read everything first, to find damage not known yet' },
+      ...WAIT_FLAGS,
+    },
+    examples: ['overdub repair', 'overdub repair --read-data'],
+    async run(call) {
+      const client = call.client();
+      const started = await client.post<Operation>('/repository/repair', {
+        readData: call.flag('read-data'),
+      });
+      return showOperation(call, client, started, {
+        text: (result) => repaired(result as unknown as RepairReport),
         isBad: (result) => result.sound === false,
       });
     },

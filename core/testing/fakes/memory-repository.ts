@@ -3,7 +3,9 @@ import type { RandomReader } from '../../contracts/delta-codec.ts';
 import type {
   CollectionOptions,
   IngestSession,
+  MendReport,
   Repository,
+  VerifyOptions,
   VerifyReport,
 } from '../../contracts/repository.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../../domain/manifest.ts';
@@ -170,13 +172,13 @@ export class MemoryRepository implements Repository {
   }
 
   /** Nothing is ever damaged here. */
-  async verify(): Promise<VerifyReport> {
+  async verify(_options?: VerifyOptions): Promise<VerifyReport> {
     const none = { damagedChunks: 0, damagedImages: [], damagedRecords: [], damagedPacks: [], places: [] };
     const read = { packs: 0, readPacks: 0, readChunks: 0, readBytes: 0, images: 0 };
     return { sound: true, ...read, ...none, damagedPacksTotal: 0, placesTotal: 0 };
   }
 
-  async mend() {
+  async mend(): Promise<MendReport> {
     const { damagedChunks, damagedImages, damagedRecords, places, placesTotal } = await this.verify();
     return { salvagedPacks: 0, damagedChunks, damagedImages, damagedRecords, places, placesTotal };
   }

@@ -29,4 +29,16 @@ export function repositoryRoutes(api: Api): void {
     status: 202,
     handle: ({ control, body, by }) => control.verifyRepository(body, by),
   });
+  route(api, {
+    method: 'POST',
+    url: '/repository/repair',
+    role: 'operator',
+    tag,
+    summary:
+      'Gets what is damaged from the machines that still have it; with `readData` reads everything first',
+    body: Type.Object({ readData: Type.Optional(Type.Boolean()) }),
+    response: 'Operation',
+    status: 202,
+    handle: ({ control, body, by }) => control.repairRepository(body, by),
+  });
 }

@@ -86,6 +86,7 @@ export const answers: Partial<ApplianceControl> = {
   getOperation: async () => records.operation,
   cancelOperation: async () => records.operation,
   verifyRepository: async () => records.operation,
+  repairRepository: async () => records.operation,
   collectGarbage: async () => records.operation,
   resolveImage: async () => ({ manifest: records.master.manifest, label: 'web@3' }),
   diff: () => stream(records.change),

@@ -100,6 +100,7 @@ export const started: Partial<ApplianceControl> = {
   assignServer: async () => records.operation,
   importMaster: async () => records.operation,
   verifyRepository: async () => records.operation,
+  repairRepository: async () => records.operation,
   collectGarbage: async () => records.operation,
   getOperation: async () => done,
   waitOperation: async () => done,

@@ -1,4 +1,4 @@
-import type { CollectionReport, VerifyReport } from '@overdub/core';
+import type { CollectionReport, RepairReport, VerifyReport } from '@overdub/core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import * as records from '../../../plugins/api-http/testing/records.ts';
 import { appliance, by, done, setUp, tearDown } from './harness.ts';
@@ -32,10 +32,11 @@ const damaged: VerifyReport = {
   placesTotal: 61,
 };
 
-const ended = (kind: 'gc' | 'verify', result: object) => {
+const ended = (kind: 'gc' | 'verify' | 'repair', result: object) => {
   const { server: _server, ...operation } = { ...done, kind, result: { ...result } };
   return {
     collectGarbage: async () => records.operation,
+    repairRepository: async () => records.operation,
     verifyRepository: async () => records.operation,
     getOperation: async () => operation,
     waitOperation: async () => operation,
@@ -79,6 +80,28 @@ test.each(['0', '101%', 'some', '-5'])('verify --sample %s is wrong usage', asyn
   const { code } = await overdub('verify', `--sample=${share}`);
   expect(code).toBe(2);
   expect(calls).toEqual([]);
+});
+
+test('repair says who was asked and what is left, exit code 1 then', async () => {
+  const { damagedPacks: _packs, damagedPacksTotal: _total, images: _images, ...left } = damaged;
+  const report: RepairReport = {
+    ...(left as unknown as RepairReport),
+    salvagedPacks: 0,
+    repairedChunks: 7,
+    asked: [
+      { server: 'web-1', outcome: 'sent' },
+      { server: 'web-2', outcome: 'absent' },
+    ],
+  };
+  const { overdub, calls } = await appliance(ended('repair', report));
+  const { code, out } = await overdub('repair', '--read-data');
+  expect(code).toBe(1);
+  expect(calls[0]).toEqual({ method: 'repairRepository', args: [{ readData: true }, by] });
+  expect(out).toMatch(/repaired +7 chunks/);
+  expect(out).toMatch(/web-2 +is away/);
+  expect(out).toContain('web-1@s1');
+  const whole = await appliance(ended('repair', { ...report, sound: true, places: [], placesTotal: 0 }));
+  expect(await whole.overdub('repair')).toMatchObject({ code: 0 });
 });
 
 test('gc says what was freed, or would be', async () => {
