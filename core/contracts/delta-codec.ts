@@ -40,7 +40,8 @@ export interface DecodeOptions {
 /** Random access to bytes that may be larger than memory. Reads past the end return fewer bytes. */
 export interface RandomReader {
   readonly bytes: number;
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** `into`, of at least `length` bytes, is where the answer may lie: one buffer serves many reads. */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 export interface SignatureFeature {

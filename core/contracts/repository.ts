@@ -73,6 +73,11 @@ export interface IngestSession {
    * previous version) with the offset in the file, for the delta search. Verifies the digest first.
    */
   addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void>;
+  /**
+   * Like {@link addChunk}, with a delta that the caller has decoded to these very bytes: it is kept as it is where
+   * the repository's bounds allow, and costs no search.
+   */
+  addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void>;
   /** Cuts a stream into chunks and stores them. The only caller of the chunker on the appliance. */
   addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef>;
   /**
@@ -192,6 +197,17 @@ export interface VerifyReport extends DamageReport {
   /** The first thousand; `damagedPacksTotal` counts all. */
   readonly damagedPacks: readonly DamagedPack[];
   readonly damagedPacksTotal: number;
+}
+
+/** A delta in a codec that has `signatures`, and what it copies from. */
+export interface MadeDelta {
+  readonly codec: string;
+  readonly formatVersion: number;
+  readonly payload: Uint8Array;
+  /** Later deltas of this session may copy from the chunk, so it must not be many deltas deep itself. */
+  readonly shared: boolean;
+  /** Every chunk that the delta copies from: where it begins in the space its copies address. Ascending. */
+  readonly bases: readonly { readonly digest: Digest; readonly at: number; readonly bytes: number }[];
 }
 
 export interface RepositoryStats {

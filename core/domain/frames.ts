@@ -44,6 +44,7 @@ const WINDOW_LOG = 23;
 const HEADER_BYTES = 5;
 /** Output of one decompression step. */
 const PIECE_BYTES = 256 * 1024;
+const GATHER_BYTES = 128 * 1024;
 
 export interface Frame {
   readonly type: number;
@@ -112,7 +113,7 @@ export type BodyEffort = 'upload' | 'light';
 
 const EFFORTS: Readonly<Record<BodyEffort, Readonly<Record<number, number>>>> = {
   upload: {
-    [constants.ZSTD_c_compressionLevel]: 6,
+    [constants.ZSTD_c_compressionLevel]: 3,
     [constants.ZSTD_c_windowLog]: WINDOW_LOG,
     [constants.ZSTD_c_enableLongDistanceMatching]: 1,
   },
@@ -121,8 +122,23 @@ const EFFORTS: Readonly<Record<BodyEffort, Readonly<Record<number, number>>>> = 
 
 /** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */
 export function compressFrames(frames: AsyncIterable<Uint8Array>, effort: BodyEffort): Readable {
-  const compress = createZstdCompress({ params: EFFORTS[effort] });
-  return pipeline(frames, compress, () => undefined) as unknown as Readable;
+  const compress = createZstdCompress({ params: EFFORTS[effort], chunkSize: PIECE_BYTES });
+  return pipeline(gathered(frames), compress, () => undefined) as unknown as Readable;
+}
+
+/** Small pieces joined up to {@link GATHER_BYTES}: each write to the compressor is a trip to another thread. */
+async function* gathered(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of frames) {
+    parts.push(piece);
+    bytes += piece.length;
+    if (bytes < GATHER_BYTES) continue;
+    yield parts.length === 1 ? piece : Buffer.concat(parts);
+    parts = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(parts);
 }
 
 /**

@@ -20,10 +20,12 @@ export interface UploadHead {
   readonly virtual: number;
 }
 
-/** Announces a delta: it makes these chunks, one behind the other, which then join the base. */
+/** Announces a delta: it makes these chunks, one behind the other. */
 export interface DeltaHead {
   /** Lengths of the chunks. */
   readonly chunks: readonly number[];
+  /** Absent: what it makes joins the base. Logs repeat other files, seldom each other: theirs are base of nothing. */
+  readonly joins?: false;
 }
 
 /** First frame of a fetch, a manifest request or a signature request. */

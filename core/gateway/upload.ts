@@ -1,7 +1,7 @@
 /** Takes an upload in: chunks, pages and deltas, each checked before it counts. */
 
-import type { DeltaCodec } from '../contracts/delta-codec.ts';
-import type { NearHint } from '../contracts/repository.ts';
+import type { DeltaCodec, SignatureFeature } from '../contracts/delta-codec.ts';
+import type { MadeDelta, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { badFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
@@ -91,7 +91,7 @@ class Upload {
   }
 
   /** The bytes name themselves: a chunk that nobody asked for is a wrong one. */
-  async #chunk(bytes: Uint8Array): Promise<ChunkRef> {
+  async #chunk(bytes: Uint8Array, made?: MadeDelta): Promise<ChunkRef> {
     const digest = digestOf(bytes);
     if (!this.#transfer.wanted.has(digest)) {
       throw new OverdubError(
@@ -101,7 +101,9 @@ class Upload {
       );
     }
     if (!this.#transfer.arrived.has(digest)) {
-      await this.#transfer.options.ingest.addChunk(digest, bytes, this.#hint());
+      const { ingest } = this.#transfer.options;
+      if (made === undefined) await ingest.addChunk(digest, bytes, this.#hint());
+      else await ingest.addDelta(digest, bytes, made, this.#hint());
       this.#transfer.arrived.add(digest);
     }
     if (this.#near !== undefined) this.#near.offset += bytes.length;
@@ -139,16 +141,10 @@ class Upload {
     const lengths = checkLengths(head);
     const feature = this.#codec?.signatures;
     if (feature === undefined) throw badFrame('it holds a delta but names no codec');
-    const targetBytes = lengths.reduce((sum, length) => sum + length, 0);
     const delta = new Pieces(frames);
-    const target = feature.patch(this.#virtual, delta, { targetBytes, signal });
-    const made: ChunkRef[] = [];
-    let last: Uint8Array | undefined;
     try {
-      for await (const chunk of cut(target, lengths)) {
-        made.push(await this.#chunk(chunk));
-        last = chunk;
-      }
+      if (lengths.length === 1) await this.#deltaOfOne(head, delta, feature, signal);
+      else await this.#deltaOfMany(head, delta, feature, signal);
       await delta.drain();
     } catch (error) {
       throw toOverdubError(
@@ -157,10 +153,56 @@ class Upload {
         'The agent sends the files whole; nothing needs to be done.',
       );
     }
-    const [only] = made;
-    if (made.length === 1 && last !== undefined)
-      await this.#virtual.appendBytes((only as ChunkRef).digest, last);
-    else this.#virtual.append(made);
+  }
+
+  /** Kept as it came, where the repository allows: its bases are those that were read from. */
+  async #deltaOfOne(
+    { chunks, joins }: DeltaHead,
+    delta: Pieces,
+    feature: SignatureFeature,
+    signal: AbortSignal,
+  ) {
+    const bytes = chunks[0] as number;
+    const payload: Uint8Array[] = [];
+    this.#virtual.takeTouched();
+    const target = feature.patch(this.#virtual, copied(delta, payload), { targetBytes: bytes, signal });
+    let chunk: Uint8Array = new Uint8Array(0);
+    // To the end of the delta: only then all of it was seen.
+    for await (const made of cut(target, [bytes])) chunk = made;
+    const { name, formatVersion } = this.#codec as DeltaCodec;
+    const bases = this.#virtual.takeTouched();
+    const made = {
+      codec: name,
+      formatVersion,
+      payload: Buffer.concat(payload),
+      shared: joins !== false,
+      bases,
+    };
+    const { digest } = await this.#chunk(chunk, made);
+    if (joins !== false) await this.#virtual.appendBytes(digest, chunk);
+  }
+
+  async #deltaOfMany(
+    { chunks: lengths, joins }: DeltaHead,
+    delta: Pieces,
+    feature: SignatureFeature,
+    signal: AbortSignal,
+  ) {
+    const targetBytes = lengths.reduce((sum, length) => sum + length, 0);
+    const made: ChunkRef[] = [];
+    const target = feature.patch(this.#virtual, delta, { targetBytes, signal });
+    for await (const chunk of cut(target, lengths)) made.push(await this.#chunk(chunk));
+    if (joins !== false) this.#virtual.append(made);
+  }
+}
+
+/** Passes pieces on and keeps them; what is longer than any chunk is kept as nothing. */
+async function* copied(pieces: AsyncIterable<Uint8Array>, kept: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.length;
+    if (bytes <= 2 * CHUNK_LIMITS.max) kept.push(piece);
+    yield piece;
   }
 }
 

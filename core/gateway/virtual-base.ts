@@ -17,6 +17,7 @@ interface Piece {
   readonly digest: string;
   /** Set once its bytes are in the file. */
   loaded: Promise<void> | undefined;
+  touched: boolean;
 }
 
 /** Reads one chunk whole, verified. */
@@ -27,6 +28,7 @@ export class VirtualBase implements RandomReader {
   readonly #dir: string;
   readonly #pieces: Piece[] = [];
   #file: Promise<FileHandle> | undefined;
+  #touched: Piece[] = [];
   #bytes = 0;
 
   /** `dir`: where the file goes; as much room as the touched chunks need. */
@@ -42,14 +44,15 @@ export class VirtualBase implements RandomReader {
   /** Adds chunks at the end. */
   append(chunks: ContentRef['chunks']): void {
     for (const { bytes, digest } of chunks) {
-      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined });
+      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined, touched: false });
       this.#bytes += bytes;
     }
   }
 
   /** Adds a chunk whose bytes are at hand, so that it need not be read back. */
   async appendBytes(digest: string, bytes: Uint8Array): Promise<void> {
-    const piece: Piece = { offset: this.#bytes, bytes: bytes.length, digest, loaded: Promise.resolve() };
+    const loaded = Promise.resolve();
+    const piece: Piece = { offset: this.#bytes, bytes: bytes.length, digest, loaded, touched: false };
     await this.#put(bytes, piece.offset);
     this.#pieces.push(piece);
     this.#bytes += bytes.length;
@@ -62,6 +65,7 @@ export class VirtualBase implements RandomReader {
     for (let at = this.#indexOf(offset); at < this.#pieces.length; at++) {
       const piece = this.#pieces[at] as Piece;
       if (piece.offset >= end) break;
+      this.#touch(piece);
       piece.loaded ??= this.#load(piece);
       await piece.loaded;
     }
@@ -69,6 +73,19 @@ export class VirtualBase implements RandomReader {
     const buffer = Buffer.allocUnsafe(end - offset);
     const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
     return buffer.subarray(0, bytesRead);
+  }
+
+  /** What was read from since the last call, ascending. */
+  takeTouched(): { readonly digest: string; readonly at: number; readonly bytes: number }[] {
+    const taken = this.#touched.splice(0).sort((a, b) => a.offset - b.offset);
+    for (const piece of taken) piece.touched = false;
+    return taken.map(({ digest, offset, bytes }) => ({ digest, at: offset, bytes }));
+  }
+
+  #touch(piece: Piece): void {
+    if (piece.touched) return;
+    piece.touched = true;
+    this.#touched.push(piece);
   }
 
   async close(): Promise<void> {

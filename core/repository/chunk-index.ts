@@ -13,6 +13,7 @@ import {
   INSERT,
   type IndexedChunk,
   PLACE,
+  packPlaces,
   placeOf,
   ROWS_OF_PACK,
   SCHEMA,
@@ -296,6 +297,7 @@ export class ChunkIndex {
       chunk.delta?.codec ?? null,
       chunk.delta?.formatVersion ?? null,
       chunk.delta === undefined ? null : Buffer.from(chunk.delta.bases.join(''), 'hex'),
+      chunk.delta?.places === undefined ? null : packPlaces(chunk.delta.places),
     );
   }
 

@@ -1,7 +1,8 @@
-import type { DeltaCodec } from '../contracts/delta-codec.ts';
+import type { DeltaCodec, RandomReader } from '../contracts/delta-codec.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
+import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
@@ -24,6 +25,8 @@ export interface ChunkReaderParts {
   readonly store: PortableStore;
   readonly index: ChunkIndex;
   readonly codecs: readonly DeltaCodec[];
+  /** Where many bases of one delta are laid out. */
+  readonly stateDir: string;
 }
 
 /** Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. */
@@ -31,9 +34,11 @@ export class ChunkReader {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
+  readonly #spool: BaseSpool;
   readonly #cache = new ByteCache<Uint8Array>(CACHE_BYTES);
 
-  constructor({ store, index, codecs }: ChunkReaderParts) {
+  constructor({ store, index, codecs, stateDir }: ChunkReaderParts) {
+    this.#spool = new BaseSpool(stateDir);
     this.#store = store;
     this.#index = index;
     this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
@@ -55,6 +60,10 @@ export class ChunkReader {
       `Chunk ${digest} is not in the repository.`,
       'Ask for the digests of a committed image only.',
     );
+  }
+
+  async close(): Promise<void> {
+    await this.#spool.close();
   }
 
   /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. */
@@ -155,11 +164,35 @@ export class ChunkReader {
         `Configure the plugin that brings the codec ${delta.codec}, for example diff-${delta.codec}.`,
       );
     }
-    const base = await this.#readBases(digest, pack, delta, pending, chain);
-    const { formatVersion } = delta;
-    return codec.decode(base, payload, { targetBytes, formatVersion }).catch((error: unknown) => {
+    const options = { targetBytes, formatVersion: delta.formatVersion };
+    const undecodable = (error: unknown) => {
+      // A base that cannot be read is named by its own error.
+      if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED') throw error;
       throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
-    });
+    };
+    if (delta.places !== undefined) {
+      const { signatures } = codec;
+      if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
+      const make = (base: Digest) => this.#whole(digest, pack, base, pending, chain);
+      const patch = (space: RandomReader) =>
+        join(signatures.patch(space, once(payload), options), targetBytes);
+      return this.#spool.with(placedBases(delta), make, patch).catch(undecodable);
+    }
+    const base = await this.#readBases(digest, pack, delta, pending, chain);
+    return codec.decode(base, payload, options).catch(undecodable);
+  }
+
+  /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
+  async #whole(
+    digest: Digest,
+    pack: string,
+    base: Digest,
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array> {
+    const bytes = await this.#find(base, pending, chain + 1);
+    if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
+    return bytes;
   }
 
   async #readBases(
@@ -189,4 +222,22 @@ export class ChunkReader {
       return bytes;
     });
   }
+}
+
+function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {
+  return places.map((place, at) => ({ ...place, digest: bases[at] as Digest }));
+}
+
+async function join(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {
+  const joined = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for await (const piece of pieces) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  return joined.subarray(0, at);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

@@ -3,7 +3,7 @@
 import type { MarkedPlace } from './live-set.ts';
 import type { DeltaForm, FramePlace, PackedChunk, PackedFrame } from './pack-format.ts';
 
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 export const SCHEMA = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE packs (
@@ -26,6 +26,7 @@ CREATE TABLE chunks (
   codec TEXT,
   version INTEGER,
   bases BLOB,
+  places BLOB,
   suspect INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 `;
@@ -34,12 +35,13 @@ export const FIND = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p 
 export const HAS = `SELECT c.suspect AS suspect, c.pack AS pack, c.bases IS NOT NULL AS delta, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
 /** Of two stored forms the one with fewer deltas in a row stays: see docs/repository-format.md, "Depth". */
 export const INSERT = `
-INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases, places)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET
   pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
   frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
-  depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases, suspect = 0
+  depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases,
+  places = excluded.places, suspect = 0
 WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
 export const PLACE = `SELECT c.pack, c.suspect, c.frame_stored, c.frame_raw, c.payload, c.bases, p.state AS pack_state
 FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
@@ -73,6 +75,7 @@ export interface ChunkRow {
   readonly codec: string | null;
   readonly version: number | null;
   readonly bases: Uint8Array | null;
+  readonly places: Uint8Array | null;
 }
 
 export function chunkOf(row: ChunkRow): IndexedChunk {
@@ -90,10 +93,24 @@ export function chunkOf(row: ChunkRow): IndexedChunk {
   };
   if (row.codec === null || row.bases === null) return chunk;
   const bases = splitDigests(row.bases).map((base) => base.toString('hex'));
+  const places = row.places === null ? {} : { places: unpackPlaces(row.places) };
   return {
     ...chunk,
-    delta: { codec: row.codec, formatVersion: row.version ?? 0, depth: row.depth, bases },
+    delta: { codec: row.codec, formatVersion: row.version ?? 0, depth: row.depth, bases, ...places },
   };
+}
+
+/** Pairs of 64-bit floats: offset and length. */
+export function packPlaces(places: NonNullable<DeltaForm['places']>): Uint8Array {
+  return new Uint8Array(Float64Array.from(places.flatMap(({ at, bytes }) => [at, bytes])).buffer);
+}
+
+function unpackPlaces(packed: Uint8Array): NonNullable<DeltaForm['places']> {
+  const numbers = new Float64Array(Uint8Array.from(packed).buffer);
+  return Array.from({ length: numbers.length / 2 }, (_, at) => ({
+    at: numbers[2 * at] as number,
+    bytes: numbers[2 * at + 1] as number,
+  }));
 }
 
 export function splitDigests(joined: Uint8Array): Buffer[] {

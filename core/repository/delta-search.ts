@@ -6,7 +6,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { ContentRef, Digest } from '../domain/manifest.ts';
 import { endsOf, firstEndBehind } from './chunk-ends.ts';
 import type { ShiftedContent } from './near-tracker.ts';
-import { type DeltaForm, MAX_BASES, MAX_DEPTH } from './pack-format.ts';
+import { type DeltaForm, type FramePlace, MAX_BASES, MAX_DEPTH } from './pack-format.ts';
 import { compress } from './zstd.ts';
 
 /** Below this a delta's bookkeeping eats what it saves. */
@@ -42,6 +42,9 @@ export interface BaseFacts {
   readonly bytes: number;
   readonly payloadBytes: number;
   readonly delta?: DeltaForm;
+  /** Where a stored one lies; absent while it is in memory only. */
+  readonly pack?: string;
+  readonly frame?: FramePlace;
 }
 
 export interface DeltaSearchParts {
@@ -57,10 +60,9 @@ export interface BaseSource {
   read(digest: Digest): Promise<Uint8Array>;
 }
 
-/** The form to store: a verified delta, or the whole; `compressed` is the whole's, made for comparison. */
+/** The form to store: a verified delta, or the whole. */
 export interface FoundForm {
   readonly delta?: { readonly payload: Uint8Array; readonly form: DeltaForm };
-  readonly compressed: Uint8Array;
 }
 
 interface Candidate {
@@ -92,12 +94,13 @@ export class DeltaSearch {
     near: NearHint,
     source: BaseSource,
     signal?: AbortSignal,
+    maxDepth = MAX_DEPTH,
   ): Promise<FoundForm | undefined> {
     if (this.#parts.codecs.length === 0 || target.length < MIN_TARGET_BYTES) return undefined;
     const candidates: Candidate[] = [];
     let compressed: Uint8Array | undefined;
     for (const content of near.contents.slice(0, MAX_CONTENTS)) {
-      const bases = await this.#bases(content, near.offset, target.length, source);
+      const bases = await this.#bases(content, near.offset, target.length, source, maxDepth);
       if (bases === undefined) continue;
       compressed ??= await compress(target);
       candidates.push(...(await this.#measure(target, bases, compressed.length, signal)));
@@ -105,7 +108,7 @@ export class DeltaSearch {
     }
     if (compressed === undefined) return undefined;
     const delta = await this.#pick(digest, target, compressed.length, candidates);
-    return delta === undefined ? { compressed } : { compressed, delta };
+    return delta === undefined ? {} : { delta };
   }
 
   async #measure(
@@ -184,8 +187,14 @@ export class DeltaSearch {
   }
 
   /** The chunks of `content` around the target's place, read and joined; undefined when there are none. */
-  async #bases(content: ContentRef, offset: number, targetBytes: number, source: BaseSource) {
-    const digests = chooseBases(content, offset, targetBytes, source);
+  async #bases(
+    content: ContentRef,
+    offset: number,
+    targetBytes: number,
+    source: BaseSource,
+    maxDepth: number,
+  ) {
+    const digests = chooseBases(content, offset, targetBytes, source, maxDepth);
     if (digests.length === 0) return undefined;
     try {
       const parts: Uint8Array[] = [];
@@ -210,8 +219,9 @@ function chooseBases(
   offset: number,
   targetBytes: number,
   source: BaseSource,
+  maxDepth: number,
 ): readonly Digest[] {
-  const budget = new BaseBudget(targetBytes, source);
+  const budget = new BaseBudget(targetBytes, source, maxDepth);
   const start = offset + (content.drift ?? 0);
   const around = overlapping(content, start, start + targetBytes);
   const chosen: { readonly at: number; readonly digests: readonly Digest[] }[] = [];
@@ -225,11 +235,13 @@ function chooseBases(
 /** Counts what reading the bases would cost. */
 class BaseBudget {
   readonly #source: BaseSource;
+  readonly #maxDepth: number;
   #raw: number;
   #stored: number;
   #pieces = MAX_BASES;
 
-  constructor(targetBytes: number, source: BaseSource) {
+  constructor(targetBytes: number, source: BaseSource, maxDepth: number) {
+    this.#maxDepth = maxDepth;
     this.#source = source;
     this.#raw = Math.max(BASE_FLOOR_BYTES, targetBytes * BASE_RAW_FACTOR);
     this.#stored = Math.max(BASE_FLOOR_BYTES, targetBytes * BASE_STORED_FACTOR);
@@ -239,9 +251,9 @@ class BaseBudget {
   take(digest: Digest): readonly Digest[] {
     const facts = this.#source.facts(digest);
     if (facts === undefined) return [];
-    const digests = (facts.delta?.depth ?? 0) < MAX_DEPTH ? [digest] : (facts.delta?.bases ?? []);
+    const digests = (facts.delta?.depth ?? 0) < this.#maxDepth ? [digest] : (facts.delta?.bases ?? []);
     const found = digests.map((base) => this.#source.facts(base));
-    if (found.some((base) => base === undefined || (base.delta?.depth ?? 0) >= MAX_DEPTH)) return [];
+    if (found.some((base) => base === undefined || (base.delta?.depth ?? 0) >= this.#maxDepth)) return [];
     const closure = [
       ...found,
       ...found.flatMap((base) => base?.delta?.bases.map((b) => this.#source.facts(b))),

@@ -6,7 +6,7 @@ import type { PortableStore } from './portable-store.ts';
 
 /** The blob that makes a store a repository. */
 export const FORMAT_NAME = 'format.json';
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 /** What the format blob says. */
 export interface RepositoryFormat {
@@ -17,7 +17,7 @@ export interface RepositoryFormat {
   readonly createdAt: string;
 }
 
-/** Reads the format blob, or makes one in an empty store. CONFLICT when a newer Overdub wrote it. */
+/** Reads the format blob, raising an older version, or makes one in an empty store. CONFLICT when a newer Overdub wrote it. */
 export async function openFormat(store: PortableStore, clock: Clock): Promise<RepositoryFormat> {
   const bytes = (await store.read(FORMAT_NAME)) ?? (await create(store, clock));
   const format = parse(bytes);
@@ -28,7 +28,15 @@ export async function openFormat(store: PortableStore, clock: Clock): Promise<Re
       'Use the Overdub that wrote it, or a newer one.',
     );
   }
-  return format;
+  if (format.version === FORMAT_VERSION) return format;
+  // Before anything of the new format is written: an older Overdub then refuses, and does not see damage.
+  const raised = { ...format, version: FORMAT_VERSION };
+  await store.write(FORMAT_NAME, [encode(raised)]);
+  return raised;
+}
+
+function encode(format: RepositoryFormat): Uint8Array {
+  return Buffer.from(`${JSON.stringify(format)}\n`, 'utf8');
 }
 
 async function create(store: PortableStore, clock: Clock): Promise<Uint8Array> {
@@ -43,7 +51,7 @@ async function create(store: PortableStore, clock: Clock): Promise<Uint8Array> {
     id: randomUUID(),
     createdAt: new Date(clock.now()).toISOString(),
   };
-  const bytes = Buffer.from(`${JSON.stringify(format)}\n`, 'utf8');
+  const bytes = encode(format);
   if (await store.writeNew(FORMAT_NAME, bytes)) return bytes;
   return (await store.read(FORMAT_NAME)) ?? bytes;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
-import type { IngestSession, NearHint } from '../contracts/repository.ts';
+import type { IngestSession, MadeDelta, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS, chunkViews } from '../domain/chunker.ts';
 import { digestOf, isDigest } from '../domain/content-ref.ts';
 import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
@@ -10,12 +10,15 @@ import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { openContent } from './content-reader.ts';
-import type { BaseSource, DeltaSearch } from './delta-search.ts';
+import type { BaseSource, DeltaSearch, FoundForm } from './delta-search.ts';
 import { sortEntries } from './entry-sorter.ts';
+import { MadeDeltas } from './made-delta.ts';
 import { NearTracker } from './near-tracker.ts';
+import { MAX_DEPTH, SHARED_DEPTH } from './pack-format.ts';
 import { PackQueue } from './pack-queue.ts';
 import type { PortableStore } from './portable-store.ts';
 import { Recipe, sliceStream } from './recipe.ts';
+import type { SimilarChunks } from './similar-chunks.ts';
 
 /** What sessions share. */
 export interface SessionParts {
@@ -23,6 +26,7 @@ export interface SessionParts {
   readonly index: ChunkIndex;
   readonly reader: ChunkReader;
   readonly search: DeltaSearch;
+  readonly similar: SimilarChunks;
   readonly stateDir: string;
   /** Bytes that all open sessions hold in memory, and the most they should. */
   readonly memory: { held(): number; readonly limit: number };
@@ -39,6 +43,7 @@ export class Session implements IngestSession {
   readonly #parts: SessionParts;
   readonly #signal: AbortSignal | undefined;
   readonly #packs: PackQueue;
+  readonly #made = new MadeDeltas();
   readonly #running = new Map<Digest, Promise<void>>();
   readonly #ended = Promise.withResolvers<void>();
   #closed = false;
@@ -69,13 +74,26 @@ export class Session implements IngestSession {
   }
 
   async addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void> {
+    await this.#offer(digest, bytes, near, undefined);
+  }
+
+  async addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void> {
+    await this.#offer(digest, bytes, near, made);
+  }
+
+  async #offer(
+    digest: Digest,
+    bytes: Uint8Array,
+    near: NearHint | undefined,
+    made: MadeDelta | undefined,
+  ): Promise<void> {
     this.#assertUsable();
     if (!isDigest(digest) || bytes.length === 0 || bytes.length > CHUNK_LIMITS.max) {
       throw badInput(`A chunk named ${JSON.stringify(digest)} of ${bytes.length} bytes cannot be stored`);
     }
     if (this.#knows(digest)) return;
     if (digestOf(bytes) !== digest) throw badInput(`The bytes sent for chunk ${digest} have another digest`);
-    await this.#addVerified(digest, bytes, near);
+    await this.#addVerified(digest, bytes, near, made);
   }
 
   async addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef> {
@@ -177,34 +195,67 @@ export class Session implements IngestSession {
   }
 
   /** Copies what it keeps. Two offers of one digest at a time are one. */
-  async #addVerified(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
+  async #addVerified(
+    digest: Digest,
+    bytes: Uint8Array,
+    near: NearHint | undefined,
+    made?: MadeDelta,
+  ): Promise<void> {
     this.#assertUsable();
     if (this.#knows(digest)) return;
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
     const owned = Uint8Array.prototype.slice.call(bytes);
-    const work = this.#place(digest, owned, near).finally(() => this.#running.delete(digest));
+    const work = this.#place(digest, owned, near, made).finally(() => this.#running.delete(digest));
     this.#running.set(digest, work);
     await work;
   }
 
-  async #place(digest: Digest, bytes: Uint8Array, near: NearHint | undefined): Promise<void> {
+  async #place(
+    digest: Digest,
+    bytes: Uint8Array,
+    near: NearHint | undefined,
+    made: MadeDelta | undefined,
+  ): Promise<void> {
     // What replaces a damaged or condemned chunk must not hang on others, which may hang on that one.
     const healing = this.#parts.index.standing(digest) !== 'missing';
-    const form =
-      near === undefined || healing
+    const ready =
+      made === undefined || healing ? undefined : this.#made.accept(bytes.length, made, this.#bases());
+    const depth = made?.shared === true ? SHARED_DEPTH : MAX_DEPTH;
+    const found =
+      ready !== undefined || near === undefined || healing
         ? undefined
-        : await this.#parts.search.find(digest, bytes, near, this.#bases(), this.#signal);
-    const delta = form?.delta;
+        : await this.#parts.search.find(digest, bytes, near, this.#bases(), this.#signal, depth);
+    const chosen =
+      ready === undefined && found?.delta === undefined && !healing
+        ? await this.#resembling(digest, bytes)
+        : found?.delta;
+    const delta = ready === undefined ? chosen : { payload: (made as MadeDelta).payload, form: ready };
     this.#packs.append({
       digest,
       bytes: bytes.length,
       payload: delta?.payload ?? bytes,
       ...(delta === undefined ? {} : { delta: delta.form }),
-      ...(delta === undefined && form !== undefined ? { compressed: form.compressed } : {}),
     });
     const { memory } = this.#parts;
     await this.#packs.relieve(memory.held() > memory.limit);
+  }
+
+  /** Against the stored chunk that resembles it most, whatever file that is of; else it is remembered as a base. */
+  async #resembling(digest: Digest, bytes: Uint8Array): Promise<FoundForm['delta']> {
+    const { similar, search } = this.#parts;
+    const features = similar.featuresOf(bytes);
+    if (features === undefined) return undefined;
+    const like = similar.find(features);
+    const facts = like === undefined ? undefined : this.#bases().facts(like);
+    if (like !== undefined && facts !== undefined && like !== digest) {
+      const content = { digest: like, bytes: facts.bytes, chunks: [{ digest: like, bytes: facts.bytes }] };
+      const hint = { contents: [content], offset: 0 };
+      const found = await search.find(digest, bytes, hint, this.#bases(), this.#signal, SHARED_DEPTH);
+      if (found?.delta !== undefined) return found.delta;
+    }
+    similar.add(features, digest);
+    return undefined;
   }
 
   #bases(): BaseSource {

@@ -13,6 +13,7 @@ import { PortableStore } from './portable-store.ts';
 import { openChunkIndex } from './reconcile.ts';
 import { RecordStore } from './records.ts';
 import { BlobRepository } from './repository.ts';
+import { SimilarChunks } from './similar-chunks.ts';
 
 export interface OpenRepositoryOptions {
   /** Owned from here on: closed with the repository, also when opening fails. */
@@ -39,13 +40,25 @@ export async function openRepository(options: OpenRepositoryOptions): Promise<Re
     const format = await openFormat(store, clock);
     await prepareStateDir(stateDir);
     const index = await openChunkIndex(join(stateDir, 'chunks.db'), format.id, store, log);
-    const reader = new ChunkReader({ store, index, codecs });
+    const reader = new ChunkReader({ store, index, codecs, stateDir });
     const search = new DeltaSearch({ codecs, clock, log, ...(choose === undefined ? {} : { choose }) });
     const records = new RecordStore(store, log);
-    return new BlobRepository({ store, index, reader, search, records, stateDir, log });
+    const similar = await openSimilar(join(stateDir, 'similar.db'), log);
+    return new BlobRepository({ store, index, reader, search, similar, records, stateDir, log });
   } catch (error) {
     await options.store.close();
     throw error;
+  }
+}
+
+/** A damaged one is begun anew: it is only a cache. */
+async function openSimilar(path: string, log: Log): Promise<SimilarChunks> {
+  try {
+    return new SimilarChunks(path);
+  } catch (error) {
+    log.warn({ path, error: String(error) }, 'the record of similar chunks cannot be used; making it anew');
+    for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
+    return new SimilarChunks(path);
   }
 }
 

@@ -1,21 +1,31 @@
 /** Pack files, byte by byte as docs/repository-format.md has them. Pure; decoding trusts nothing. */
 
 import { createHash } from 'node:crypto';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import type { Digest } from '../domain/manifest.ts';
 
-export const PACK_VERSION = 1;
+/** Version 2 compresses the index and knows deltas with placed bases; version 1 is still read. */
+export const PACK_VERSION = 2;
 export const HEADER_BYTES = 16;
 export const FOOTER_BYTES = 56;
 /** At most this many deltas in a row, and bases of one. */
 export const MAX_DEPTH = 2;
 export const MAX_BASES = 16;
+/** Deltas in a row of what other deltas of the same snapshot are made from. */
+export const SHARED_DEPTH = 1;
+/** At most this many bases of a delta that names a place for each. */
+export const MAX_PLACES = 1024;
+/** The space that placed bases lie in, bytes: offsets are of 48 bits. */
+export const MAX_SPACE = 2 ** 48;
 
 const HEADER_MAGIC = Buffer.from('OVDPACK\n', 'latin1');
 const FOOTER_MAGIC = Buffer.from('OVDINDX\n', 'latin1');
 /** No frame is larger: one chunk, or a group of small ones. */
 const MAX_FRAME_BYTES = 2 * CHUNK_LIMITS.max;
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
+/** Deltas of one log name the same bases over and over: little is left of that. */
+const INDEX_LEVEL = 6;
 
 /** How a chunk is made from others: `codec` applied to its bases, joined in order. */
 export interface DeltaForm {
@@ -24,6 +34,11 @@ export interface DeltaForm {
   /** Deltas in a row, this one included. */
   readonly depth: number;
   readonly bases: readonly Digest[];
+  /**
+   * Where each base begins in the space that the delta copies from, and its length, in order and without overlap:
+   * the space has holes. Absent: the bases lie behind one another.
+   */
+  readonly places?: readonly { readonly at: number; readonly bytes: number }[];
 }
 
 /** A chunk inside a frame: `payloadBytes` bytes at `at` of the frame's raw bytes. */
@@ -70,7 +85,8 @@ export function encodeTail(frames: readonly PackedFrame[]): Buffer {
     parts.push(u32(frame.chunks.length));
     for (const chunk of frame.chunks) parts.push(encodeChunk(chunk, codecs));
   }
-  const index = Buffer.concat(parts);
+  const params = { [constants.ZSTD_c_compressionLevel]: INDEX_LEVEL };
+  const index = zstdCompressSync(Buffer.concat(parts), { params });
   const last = frames.at(-1);
   return Buffer.concat([index, encodeFooter(last ? last.offset + last.storedBytes : HEADER_BYTES, index)]);
 }
@@ -83,9 +99,15 @@ function encodeChunk(chunk: PackedChunk, codecs: readonly string[]): Buffer {
   const head = [Buffer.from(chunk.digest, 'hex'), u32(chunk.bytes), u32(chunk.payloadBytes)];
   if (chunk.delta === undefined) return Buffer.concat([...head, u8(0)]);
   const codec = codecs.indexOf(codecKey(chunk)[0] as string);
-  const { depth, bases } = chunk.delta;
+  const { depth, bases, places } = chunk.delta;
   const digests = bases.map((base) => Buffer.from(base, 'hex'));
-  return Buffer.concat([...head, u8(1), u8(codec), u8(depth), u8(bases.length), ...digests]);
+  if (places === undefined)
+    return Buffer.concat([...head, u8(1), u8(codec), u8(depth), u8(bases.length), ...digests]);
+  const placed = digests.flatMap((digest, at) => {
+    const place = places[at] as NonNullable<DeltaForm['places']>[number];
+    return [digest, u48(place.at), u32(place.bytes)];
+  });
+  return Buffer.concat([...head, u8(2), u8(codec), u8(depth), u16(bases.length), ...placed]);
 }
 
 function encodeFooter(indexOffset: number, index: Buffer): Buffer {
@@ -103,6 +125,8 @@ export interface PackFooter {
   readonly indexOffset: number;
   readonly indexBytes: number;
   readonly indexDigest: Digest;
+  /** Of the pack's format. */
+  readonly version: number;
 }
 
 /** Reads the last {@link FOOTER_BYTES} of a pack of `packBytes`. Throws on anything that is no such footer. */
@@ -112,13 +136,13 @@ export function decodeFooter(footer: Uint8Array, packBytes: number): PackFooter 
     throw new Error('it does not end in a footer, so it is truncated or no pack');
   }
   const version = bytes.readUInt32LE(12);
-  if (version !== PACK_VERSION) throw new Error(`it has format version ${version}`);
+  if (version < 1 || version > PACK_VERSION) throw new Error(`it has format version ${version}`);
   const indexOffset = Number(bytes.readBigUInt64LE(0));
   const indexBytes = bytes.readUInt32LE(8);
   if (indexBytes > MAX_INDEX_BYTES || indexOffset + indexBytes + FOOTER_BYTES !== packBytes) {
     throw new Error('its footer does not fit its length');
   }
-  return { indexOffset, indexBytes, indexDigest: bytes.toString('hex', 16, 48) };
+  return { indexOffset, indexBytes, indexDigest: bytes.toString('hex', 16, 48), version };
 }
 
 /** The frames of a pack, checked against the footer. Throws on anything malformed. */
@@ -127,7 +151,7 @@ export function decodeIndex(index: Uint8Array, footer: PackFooter): PackedFrame[
   if (createHash('sha256').update(bytes).digest('hex') !== footer.indexDigest) {
     throw new Error('its index does not match its digest');
   }
-  const cursor = new Cursor(bytes);
+  const cursor = new Cursor(footer.version === 1 ? bytes : inflate(bytes));
   const codecs = cursor.repeat(cursor.u32(), () => {
     const name = cursor.text(cursor.u8());
     return { name, version: cursor.u32() };
@@ -140,6 +164,10 @@ export function decodeIndex(index: Uint8Array, footer: PackFooter): PackedFrame[
   });
   if (offset !== footer.indexOffset || !cursor.atEnd) throw new Error('its index does not fit its frames');
   return frames;
+}
+
+function inflate(index: Buffer): Buffer {
+  return zstdDecompressSync(index, { maxOutputLength: MAX_INDEX_BYTES });
 }
 
 interface CodecName {
@@ -165,20 +193,38 @@ function decodeFrame(cursor: Cursor, offset: number, codecs: readonly CodecName[
 function decodeChunk(cursor: Cursor, at: number, codecs: readonly CodecName[]): PackedChunk {
   const digest = cursor.digest();
   const [bytes, payloadBytes, form] = [cursor.u32(), cursor.u32(), cursor.u8()];
-  if (bytes > CHUNK_LIMITS.max || form > 1) throw new Error('its index lists a chunk out of bounds');
+  if (bytes > CHUNK_LIMITS.max || form > 2) throw new Error('its index lists a chunk out of bounds');
   if (form === 0) {
     if (bytes !== payloadBytes) throw new Error('its index lists a whole chunk of two lengths');
     return { digest, bytes, at, payloadBytes };
   }
   const codec = codecs[cursor.u8()];
   const depth = cursor.u8();
-  const count = cursor.u8();
-  if (codec === undefined || depth < 1 || depth > MAX_DEPTH || count < 1 || count > MAX_BASES) {
+  const count = form === 1 ? cursor.u8() : cursor.u16();
+  const most = form === 1 ? MAX_BASES : MAX_PLACES;
+  if (codec === undefined || depth < 1 || depth > MAX_DEPTH || count < 1 || count > most) {
     throw new Error('its index lists a delta out of bounds');
   }
-  const bases = cursor.repeat(count, () => cursor.digest());
+  const placed = cursor.repeat(count, () => ({
+    base: cursor.digest(),
+    place: form === 1 ? undefined : { at: cursor.u48(), bytes: cursor.u32() },
+  }));
+  const bases = placed.map(({ base }) => base);
   const delta = { codec: codec.name, formatVersion: codec.version, depth, bases };
-  return { digest, bytes, at, payloadBytes, delta };
+  if (form === 1) return { digest, bytes, at, payloadBytes, delta };
+  const places = placed.flatMap(({ place }) => (place === undefined ? [] : [place]));
+  if (!arePlaces(places)) throw new Error('its index lists a delta whose bases overlap');
+  return { digest, bytes, at, payloadBytes, delta: { ...delta, places } };
+}
+
+/** Do the places follow one another inside the space, each of a chunk's length? */
+export function arePlaces(places: NonNullable<DeltaForm['places']>): boolean {
+  let end = 0;
+  for (const { at, bytes } of places) {
+    if (at < end || bytes < 1 || bytes > CHUNK_LIMITS.max) return false;
+    end = at + bytes;
+  }
+  return end <= MAX_SPACE;
 }
 
 /** Reads forward; every read past the end throws. */
@@ -196,6 +242,14 @@ class Cursor {
 
   u8(): number {
     return this.#bytes.readUInt8(this.#step(1));
+  }
+
+  u16(): number {
+    return this.#bytes.readUInt16LE(this.#step(2));
+  }
+
+  u48(): number {
+    return this.#bytes.readUIntLE(this.#step(6), 6);
   }
 
   u32(): number {
@@ -234,6 +288,18 @@ function asBuffer(bytes: Uint8Array): Buffer {
 
 function u8(value: number): Buffer {
   return Buffer.of(value);
+}
+
+function u16(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2);
+  bytes.writeUInt16LE(value);
+  return bytes;
+}
+
+function u48(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(6);
+  bytes.writeUIntLE(value, 0, 6);
+  return bytes;
 }
 
 function u32(value: number): Buffer {

@@ -7,14 +7,14 @@ import {
   type PackedChunk,
   type PackedFrame,
 } from './pack-format.ts';
-import { decompress, pack } from './zstd.ts';
+import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
-/** Small payloads are compressed together until their group has this many raw bytes. */
-const GROUP_BYTES = 512 * 1024;
+/** Payloads are compressed together until their group has this many raw bytes: neighbours repeat one another. */
+const GROUP_BYTES = 4 * 1024 * 1024;
 /** A payload this large gets a frame of its own. */
-const LONE_BYTES = 128 * 1024;
+const LONE_BYTES = 2 * 1024 * 1024;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
-const MAX_COMPRESSING = 3;
+const MAX_COMPRESSING = 2;
 
 /** A chunk on its way into a pack. */
 export interface NewChunk {
@@ -23,8 +23,6 @@ export interface NewChunk {
   /** The chunk, or the delta that makes it. Kept: the caller must not change it. */
   readonly payload: Uint8Array;
   readonly delta?: DeltaForm;
-  /** The payload compressed, where that was done already. */
-  readonly compressed?: Uint8Array;
 }
 
 /** A chunk that is in memory only. */
@@ -59,6 +57,11 @@ export class PackWriter {
   #group: Draft | undefined;
   #held = 0;
   #compressing = new Set<Promise<unknown>>();
+  readonly #effort: ZstdEffort;
+
+  constructor(effort: ZstdEffort = 'store') {
+    this.#effort = effort;
+  }
 
   /** About what the pack holds in memory now, bytes. */
   get heldBytes(): number {
@@ -73,7 +76,7 @@ export class PackWriter {
     if (chunk.payload.length >= LONE_BYTES) {
       const draft = this.#newDraft();
       this.#place(draft, chunk);
-      this.#seal(draft, chunk.compressed);
+      this.#seal(draft);
       return;
     }
     this.#group ??= this.#newDraft();
@@ -96,6 +99,9 @@ export class PackWriter {
       payloadBytes: chunk.payloadBytes,
       ...(chunk.delta === undefined ? {} : { delta: chunk.delta }),
       payload: async () => {
+        // While the group is open each payload is a part of its own.
+        const part = draft.packed === undefined ? draft.parts[draft.chunks.indexOf(chunk)] : undefined;
+        if (part !== undefined) return part;
         const raw = await rawOf(draft);
         return raw.subarray(chunk.at, chunk.at + chunk.payloadBytes);
       },
@@ -146,10 +152,10 @@ export class PackWriter {
     this.#group = undefined;
   }
 
-  #seal(draft: Draft, compressed?: Uint8Array): void {
+  #seal(draft: Draft): void {
     const raw = draft.parts.length === 1 ? (draft.parts[0] as Uint8Array) : Buffer.concat(draft.parts);
     draft.parts = [raw];
-    const packed = pack(raw, compressed).then((result) => {
+    const packed = pack(raw, this.#effort).then((result) => {
       draft.result = result;
       draft.parts = [];
       this.#held += result.stored.length - raw.length;

@@ -287,7 +287,7 @@ describe('opening', () => {
     await repository.close();
     const store = new MemoryBlobStore(world.blobs);
     const format = JSON.parse(Buffer.from(await store.get('format.json')).toString());
-    await store.put('format.json', Buffer.from(JSON.stringify({ ...format, version: 2 })));
+    await store.put('format.json', Buffer.from(JSON.stringify({ ...format, version: format.version + 1 })));
     await expect(world.open()).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(world.blobs.holder).toBeUndefined();
   });

@@ -35,7 +35,7 @@ import { Verifier } from './verifier.ts';
 const SESSION_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export interface RepositoryParts
-  extends Pick<SessionParts, 'store' | 'index' | 'reader' | 'search' | 'stateDir'> {
+  extends Pick<SessionParts, 'store' | 'index' | 'reader' | 'search' | 'similar' | 'stateDir'> {
   readonly store: PortableStore;
   readonly index: ChunkIndex;
   readonly reader: ChunkReader;
@@ -216,6 +216,8 @@ export class BlobRepository implements Repository {
     this.#closing.abort(new Error('the repository is closing'));
     await this.#upkept;
     for (const session of [...this.#sessions]) await session.close();
+    await this.#parts.reader.close();
+    this.#parts.similar.close();
     this.#parts.index.close();
     await this.#parts.store.close();
   }

@@ -5,14 +5,22 @@ import type { FramePlace } from './pack-format.ts';
 const compressAsync = promisify(zstdCompress);
 const decompressAsync = promisify(zstdDecompress);
 
-/** Level 3 is where ratio and speed meet (140 MB/s a core). Never set nbWorkers: its output comes out truncated. */
-const PARAMETERS = { [constants.ZSTD_c_compressionLevel]: 3 };
+/** How hard to try: `compare` tells sizes apart, `store` is what a snapshot waits for, `idle` is for later. */
+export type ZstdEffort = 'compare' | 'store' | 'idle';
 
-/** One Zstandard frame (RFC 8878), made off the main thread. */
-export async function compress(bytes: Uint8Array): Promise<Uint8Array> {
+const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 19 };
+/** A window over the largest frame: what repeats at its two ends is found. */
+const WINDOW_LOG = 23;
+
+/** One Zstandard frame (RFC 8878), made off the main thread. Never sets nbWorkers: its output comes out truncated. */
+export async function compress(bytes: Uint8Array, effort: ZstdEffort = 'compare'): Promise<Uint8Array> {
+  const params = {
+    [constants.ZSTD_c_compressionLevel]: LEVELS[effort],
+    ...(bytes.length > 1 << 21 ? { [constants.ZSTD_c_windowLog]: WINDOW_LOG } : {}),
+  };
   // One output buffer for all: in pieces of the default 16 KiB every piece is a trip to another thread.
   const chunkSize = bytes.length + (bytes.length >>> 8) + 1024;
-  return Uint8Array.prototype.slice.call(await compressAsync(bytes, { params: PARAMETERS, chunkSize }));
+  return Uint8Array.prototype.slice.call(await compressAsync(bytes, { params, chunkSize }));
 }
 
 /** A frame's raw bytes; throws unless they come out at exactly the promised length. Never allocates more. */
@@ -35,8 +43,8 @@ function outputOf(rawBytes: number): { maxOutputLength: number; chunkSize: numbe
 /** The smaller of the bytes as they are and compressed; compression must earn its time. */
 export async function pack(
   raw: Uint8Array,
-  known?: Uint8Array,
+  effort: ZstdEffort = 'store',
 ): Promise<{ encoding: 'raw' | 'zstd'; stored: Uint8Array }> {
-  const stored = known ?? (await compress(raw));
+  const stored = await compress(raw, effort);
   return stored.length < raw.length * 0.98 ? { encoding: 'zstd', stored } : { encoding: 'raw', stored: raw };
 }

@@ -24,6 +24,9 @@ interface Row {
   readonly movedBytes?: number;
   readonly storedBytes?: number;
   readonly seconds?: number;
+  /** User and system CPU of the agent's process and its children, and of the appliance meanwhile, seconds. */
+  readonly agentCpu?: number;
+  readonly applianceCpu?: number;
   readonly agentMiB?: number;
   readonly note?: string;
 }
@@ -103,20 +106,49 @@ async function stopAppliance(child: ChildProcess): Promise<void> {
   await ended;
 }
 
-type Overdub = (...args: string[]) => Promise<{ json: unknown; seconds: number; peakMiB: number }>;
+interface Ran {
+  readonly json: unknown;
+  readonly seconds: number;
+  readonly agentCpu: number;
+  readonly applianceCpu: number;
+  readonly peakMiB: number;
+}
 
-/** Runs `overdub … --json` under time(1), for wall seconds and peak memory of the whole process. */
+type Overdub = (...args: string[]) => Promise<Ran>;
+
+/** Runs `overdub … --json` under time(1), for wall and CPU seconds and peak memory of the whole process. */
 function commandFor(appliance: RunningAppliance, work: string): Overdub {
-  const env = { ...process.env, OVERDUB_URL: appliance.url, OVERDUB_TOKEN: appliance.token };
+  const env = {
+    ...process.env,
+    OVERDUB_URL: appliance.url,
+    OVERDUB_TOKEN: appliance.token,
+    XDG_STATE_HOME: join(work, 'agent'),
+  };
   return async (...args) => {
     const times = join(work, 'times');
-    const { stdout } = await run('/usr/bin/time', ['-o', times, '-f', '%e %M', BIN, ...args, '--json'], {
-      env,
-      maxBuffer: 256 << 20,
-    });
-    const [seconds, kib] = readFileSync(times, 'utf8').trim().split(' ').map(Number) as [number, number];
-    return { json: JSON.parse(stdout), seconds, peakMiB: kib / 1024 };
+    const before = cpuSeconds(appliance.child);
+    const { stdout } = await run(
+      '/usr/bin/time',
+      ['-o', times, '-f', '%e %U %S %M', BIN, ...args, '--json'],
+      {
+        env,
+        maxBuffer: 256 << 20,
+      },
+    );
+    const [seconds = 0, user = 0, system = 0, kib = 0] = readFileSync(times, 'utf8')
+      .trim()
+      .split(' ')
+      .map(Number);
+    const applianceCpu = cpuSeconds(appliance.child) - before;
+    return { json: JSON.parse(stdout), seconds, agentCpu: user + system, applianceCpu, peakMiB: kib / 1024 };
   };
+}
+
+/** User and system time so far, of the process alone; proc_pid_stat(5). Ticks are hundredths of a second. */
+function cpuSeconds(child: ChildProcess): number {
+  const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function snapshot(overdub: Overdub, live: string, what: string): Promise<Row> {
@@ -128,8 +160,7 @@ async function snapshot(overdub: Overdub, live: string, what: string): Promise<R
     what,
     movedBytes: stats.bytesReceived + stats.bytesSent,
     storedBytes: stats.bytesStored,
-    seconds: taken.seconds,
-    agentMiB: taken.peakMiB,
+    ...costOf(taken),
     note: `${stats.filesChanged} files`,
   };
 }
@@ -140,9 +171,12 @@ async function rollback(overdub: Overdub, live: string): Promise<Row> {
   return {
     what: 'rollback of b to a',
     movedBytes: (result?.bytesReceived ?? 0) + (result?.bytesSent ?? 0),
-    seconds: done.seconds,
-    agentMiB: done.peakMiB,
+    ...costOf(done),
   };
+}
+
+function costOf({ seconds, agentCpu, applianceCpu, peakMiB }: Ran) {
+  return { seconds, agentCpu, applianceCpu, agentMiB: peakMiB };
 }
 
 /** In place, as a server drifts: inodes and times of unchanged files stay. */
@@ -190,13 +224,12 @@ function peakMiB(child: ChildProcess): number {
 function printReport(report: DriftReport): void {
   const cell = (value: number | undefined, digits = 0): string =>
     (value === undefined ? '' : value.toFixed(digits)).padStart(12);
-  console.log(
-    `${'what'.padEnd(46)}${'moved'.padStart(12)}${'stored'.padStart(12)}${'seconds'.padStart(12)}${'agent MiB'.padStart(12)}`,
-  );
+  const heads = ['moved', 'stored', 'seconds', 'agent CPU', 'appl. CPU', 'agent MiB'];
+  console.log('what'.padEnd(46) + heads.map((head) => head.padStart(12)).join(''));
   for (const row of report.rows) {
-    console.log(
-      `${row.what.padEnd(46)}${cell(row.movedBytes)}${cell(row.storedBytes)}${cell(row.seconds, 1)}${cell(row.agentMiB)}  ${row.note ?? ''}`,
-    );
+    const sizes = cell(row.movedBytes) + cell(row.storedBytes) + cell(row.seconds, 1);
+    const costs = cell(row.agentCpu, 2) + cell(row.applianceCpu, 2) + cell(row.agentMiB);
+    console.log(`${row.what.padEnd(46)}${sizes}${costs}  ${row.note ?? ''}`);
   }
   console.log(
     `appliance, peak: ${report.applianceMiB.toFixed(0)} MiB; rollback / zstd --patch-from: ${report.rollbackRatio.toFixed(2)}`,

@@ -52,6 +52,9 @@ export class MemoryRepository implements Repository {
       addChunk: async (digest, bytes) => {
         this.#chunks.set(digest, bytes);
       },
+      addDelta: async (digest, bytes) => {
+        this.#chunks.set(digest, bytes);
+      },
       addStream: async (source) => this.content(await collectBytes(source)),
       addContent: async (_content, source) => {
         this.content(await collectBytes(source));

@@ -59,16 +59,18 @@ export function sameStamp(a: FileStamp, b: FileStamp): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.inode === b.inode;
 }
 
-/** A reader's bytes from `from` on, in pieces, to the end it has by then or to `to`. */
+/** A reader's bytes from `from` on, in pieces, each good until the next is asked for; to the end it has by then or `to`. */
 export async function* readPieces(
   reader: RandomReader,
   signal: AbortSignal,
   from = 0,
   to: number = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Uint8Array> {
+  const length = Math.min(PIECE_BYTES, Math.max(1, Math.min(to, reader.bytes) - from));
+  const buffer = Buffer.allocUnsafe(length);
   for (let at = from; at < to; ) {
     signal.throwIfAborted();
-    const piece = await reader.read(at, Math.min(PIECE_BYTES, to - at));
+    const piece = await reader.read(at, Math.min(length, to - at), buffer);
     if (piece.length === 0) return;
     yield piece;
     at += piece.length;

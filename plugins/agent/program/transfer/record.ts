@@ -220,7 +220,7 @@ export class RecordCursor {
 /** What the lines of a file say, a piece of the file at a time: no newline stands inside a value. */
 async function* parsedPieces(path: string): AsyncGenerator<unknown[]> {
   const decompress = createZstdDecompress({ chunkSize: PIECE_BYTES });
-  const plain = pipe(createReadStream(path), decompress, () => undefined);
+  const plain = pipe(createReadStream(path, { highWaterMark: PIECE_BYTES }), decompress, () => undefined);
   let rest: Buffer = Buffer.alloc(0);
   for await (const piece of plain as AsyncIterable<Buffer>) {
     const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);

@@ -174,7 +174,7 @@ export class Sender {
   async *#chunk(file: ChangedFile, bytes: Uint8Array, bases: Bases | undefined): AsyncGenerator<Uint8Array> {
     const large = file.entry.content.bytes >= DELTA_MIN_BYTES;
     if (!large || bases?.index === undefined) yield* encodeFrame(FRAME.chunk, bytes);
-    else yield* encodeDelta(bases, bytes, this.#options.signal);
+    else yield* encodeDelta(bases, bytes, !isLogLike(file.entry.path), this.#options.signal);
   }
 }
 

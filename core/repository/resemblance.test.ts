@@ -1,0 +1,52 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
+import { commitTree, makeWorld, noise, prose, readTree, type World } from './fixture.ts';
+import { SUPER_FEATURES, superFeatures } from './resemblance.ts';
+
+let world: World;
+beforeEach(async () => {
+  world = await makeWorld();
+});
+afterEach(async () => {
+  await world.cleanUp();
+});
+
+/** The same with a few bytes changed here and there, and some inserted. */
+function edited(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  for (let at = 5000; at < copy.length; at += 50_000) noise(20, at).copy(copy, at);
+  return Buffer.concat([copy.subarray(0, 70_000), noise(300, 'inserted'), copy.subarray(70_000)]);
+}
+
+const shared = (a: readonly number[], b: readonly number[]) => a.filter((one) => b.includes(one)).length;
+
+describe('super-features', () => {
+  it('are shared by contents that differ a little, and not by others', () => {
+    const bytes = noise(300_000, 'library');
+    const features = superFeatures(bytes);
+    expect(features).toHaveLength(SUPER_FEATURES);
+    expect(shared(features, superFeatures(edited(bytes)))).toBeGreaterThan(0);
+    expect(shared(features, superFeatures(noise(300_000, 'other')))).toBe(0);
+  });
+
+  it('are none for what holds too little', () => {
+    expect(superFeatures(new Uint8Array(0))).toEqual([]);
+    expect(superFeatures(Buffer.alloc(100_000))).toEqual([]);
+  });
+});
+
+describe('a content that no path relates to another', () => {
+  it('is stored against the one it resembles, also after a restart, and restores', async () => {
+    const tool = prose(200_000, 'tool');
+    const open = () => world.open({ codecs: [dictionaryCodec()] });
+    let repository = await open();
+    await commitTree(repository, 's1', { 'usr/bin/mysql': tool });
+    await repository.close();
+    repository = await open();
+    const { manifest } = await commitTree(repository, 's2', { 'opt/other': edited(tool) });
+    const { byForm } = await repository.stats();
+    expect(byForm.dictionary).toMatchObject({ chunks: 1 });
+    expect(byForm.dictionary?.storedBytes).toBeLessThan(tool.length / 4);
+    expect(Object.keys(await readTree(repository, manifest))).toEqual(['opt/other']);
+  });
+});
