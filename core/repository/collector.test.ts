@@ -19,6 +19,7 @@ import {
   streamed,
   type World,
 } from './fixture.ts';
+import { FOOTER_BYTES, HEADER_BYTES } from './pack-format.ts';
 
 let world: World;
 beforeEach(async () => {
@@ -136,7 +137,8 @@ describe('a collection', () => {
     await repository.close();
     for (const pack of before) {
       const bytes = Buffer.from(world.blobs.blobs.get(pack) as Uint8Array);
-      world.blobs.blobs.set(pack, bytes.fill(0, 20, bytes.length - 2000));
+      const index = Number(bytes.readBigUInt64LE(bytes.length - FOOTER_BYTES));
+      world.blobs.blobs.set(pack, bytes.fill(0, HEADER_BYTES, index));
     }
     const refused = (await world.open()).collect();
     await expect(refused).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
