@@ -14,6 +14,7 @@ const ROOMS = {
   catalogue: [],
   netboot: ['hooks', 'catalogue', 'operations'],
   gateway: [],
+  power: ['hooks'],
   operations: ['hooks', 'catalogue'],
   control: ['catalogue', 'operations', 'hooks'],
   scheduler: ['catalogue', 'operations'],

@@ -7,6 +7,7 @@ export type * from './contracts/clock.ts';
 export type * from './contracts/delta-codec.ts';
 export type * from './contracts/imager.ts';
 export type * from './contracts/log.ts';
+export type * from './contracts/power.ts';
 export * from './domain/blob-name.ts';
 export * from './domain/chunker.ts';
 export * from './domain/content-ref.ts';

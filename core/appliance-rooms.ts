@@ -34,6 +34,7 @@ import type { OperationServices } from './operations/services.ts';
 import { snapshot } from './operations/snapshot.ts';
 import { verify } from './operations/verify.ts';
 import type { PluginHost } from './plugin-host/host.ts';
+import { powerService } from './power/power.ts';
 import { VERSION } from './version.ts';
 
 export interface RoomsDeps {
@@ -98,6 +99,7 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     clock,
     log,
     events,
+    power: powerService({ hooks, clock, log }),
     openOperations: () => engineLater.face.open(),
     submit: (request) => engineLater.face.submit(request),
     wait: (id, options) => engineLater.face.wait(id, options),

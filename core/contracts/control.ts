@@ -8,6 +8,7 @@ import type { Operation, OperationState } from '../domain/operation.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
 import type { Server, SnapshotSchedule } from '../domain/server.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
+import type { PowerAction, PowerReport } from './power.ts';
 import type { RepositoryStats } from './repository.ts';
 
 export type Role = 'viewer' | 'operator' | 'admin';
@@ -77,6 +78,8 @@ export interface ApplianceControl {
   labelMachine(ref: string, labels: Readonly<Record<string, string | null>>, by: string): Promise<Machine>;
   renameMachine(ref: string, name: string, by: string): Promise<Machine>;
   forgetMachine(ref: string, by: string): Promise<void>;
+  /** Switches a machine's power through its driver, or asks for its state; resolves when it has taken effect. */
+  powerMachine(ref: string, action: PowerAction, by: string): Promise<PowerReport>;
 
   /** Starts an `import` operation; `source` is a path on the appliance. */
   importMaster(

@@ -16,7 +16,11 @@ type MachineControl = Pick<
   | 'labelMachine'
   | 'renameMachine'
   | 'forgetMachine'
+  | 'powerMachine'
 >;
+
+/** Off and on again, each with its time to take effect. */
+const POWER_MS = 180_000;
 
 export function machineControl(deps: ControlDeps): MachineControl {
   const { catalogue, events } = deps;
@@ -55,6 +59,11 @@ export function machineControl(deps: ControlDeps): MachineControl {
           labels: Object.fromEntries(merged.filter((each): each is [string, string] => each[1] !== null)),
         };
       });
+    },
+    async powerMachine(ref, action, by) {
+      const machine = await find(ref);
+      if (action !== 'status') deps.log.info({ machine: machine.name, action, by }, 'power order');
+      return deps.power.perform(machine, action, AbortSignal.timeout(POWER_MS));
     },
     async renameMachine(ref, name) {
       const { id } = await find(ref);

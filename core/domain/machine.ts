@@ -98,3 +98,13 @@ export function normalizeUuid(text: string | undefined): string | undefined {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return undefined;
   return /^[0-]+$/.test(uuid) || /^[f-]+$/.test(uuid) ? undefined : uuid;
 }
+
+/** A machine's entry of a table whose keys are machine names, ids or MAC addresses, as plugins' options have them. */
+export function entryOf<T>(table: Readonly<Record<string, T>>, machine: Machine): T | undefined {
+  for (const [key, entry] of Object.entries(table)) {
+    const mac = normalizeMac(key);
+    if (key === machine.name || key === machine.id || (mac !== undefined && machine.macs.includes(mac)))
+      return entry;
+  }
+  return undefined;
+}

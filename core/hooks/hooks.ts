@@ -10,6 +10,7 @@ import type { BlobStore } from '../contracts/blob-store.ts';
 import type { Artifact, BootPlan, BootRequest, RenderedBoot } from '../contracts/boot.ts';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { ImageSource } from '../contracts/image-source.ts';
+import type { PowerControl } from '../contracts/power.ts';
 import type { Event } from '../domain/event.ts';
 import type { Admission, Machine, MachineFacts } from '../domain/machine.ts';
 
@@ -70,6 +71,7 @@ export interface HookSignatures {
   'boot.plan': (input: PlanRequest) => BootPlan['kind'];
   'boot.render': (input: RenderRequest) => RenderedBoot;
   'boot.artifact': (input: { name: string }) => Artifact;
+  'boot.power': (input: { machine: Machine }) => PowerControl;
   'imaging.source': (input: { path: string }) => ImageSource;
   'diffing.codec': (input: Record<string, never>) => DeltaCodec;
   'diffing.choose': (input: ChooseRequest) => { codec: string | 'whole' };
@@ -122,6 +124,12 @@ export const HOOK_TABLE: { readonly [N in HookName]: HookDescription } = {
     kind: 'bail',
     summary: 'Which bytes lie behind a name that a client fetches by TFTP or HTTP?',
     previous: 'a TFTP or HTTP request',
+    next: 'none',
+  },
+  'boot.power': {
+    kind: 'bail',
+    summary: 'Who switches this machine’s power?',
+    previous: 'a command, or an operation that needs the machine in the ramdisk',
     next: 'none',
   },
   'imaging.source': {

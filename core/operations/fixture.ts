@@ -18,6 +18,7 @@ import type { Snapshot } from '../domain/snapshot.ts';
 import { createHooks } from '../hooks/attribution.ts';
 import { netbootService } from '../netboot/service.ts';
 import { sightings } from '../netboot/sighting.ts';
+import { powerService } from '../power/power.ts';
 import { FakeAgents } from '../testing/fakes/agent-tasks.ts';
 import { ManualClock } from '../testing/fakes/manual-clock.ts';
 import { MemoryRepository } from '../testing/fakes/memory-repository.ts';
@@ -131,6 +132,7 @@ function assemble(base: {
     agents,
     servers: serverBook({ records: catalogue.servers, repository, events, log }),
     credentials: credentialIssuer(catalogue, state.key),
+    power: powerService({ hooks, clock, log }),
     clock,
     log,
     events,

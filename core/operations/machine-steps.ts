@@ -17,6 +17,8 @@ const REBOOT_PATIENCE_MS = 240_000;
 const BOOT_PATIENCE_MS = 600_000;
 
 interface BootMemory {
+  /** The machine whose power this operation has switched: once, however often its step is taken up again. */
+  readonly poweredMachine?: string;
   /** Boot of the server that was left for the ramdisk; its session must not pass for the new one. */
   readonly leftBootId: string;
 }
@@ -46,7 +48,7 @@ export async function machineOf(services: OperationServices, machineId: string):
 
 /**
  * Returns once the machine's agent is in the ramdisk. Orders the server that runs there to go, if one answers; else
- * waits and names the machine to power-cycle. From its start on the machine's boot plan is the ramdisk.
+ * has its power cycled, where it has a driver; else waits and names the machine to power-cycle. From its start on the machine's boot plan is the ramdisk.
  */
 export async function enterRamdisk(
   services: OperationServices,
@@ -63,13 +65,26 @@ export async function enterRamdisk(
     await context.remember({ leftBootId: present.bootId });
     await orderReboot(services, context, running, 'ramdisk');
   }
+  const powered = present === undefined && (await powerIntoNetwork(services, context, machine));
   await patiently(
     services,
     context,
-    present === undefined ? 0 : REBOOT_PATIENCE_MS,
+    present === undefined && !powered ? 0 : REBOOT_PATIENCE_MS,
     `Power-cycle machine ${machine.name}: it has to boot from the network, and no agent on it answers.`,
     (signal) => agents.waitFor(ramdisk, signal),
   );
+}
+
+/** Switches the machine by its power driver, once an operation. False when that cannot be done. */
+async function powerIntoNetwork(
+  { power }: OperationServices,
+  context: StepContext,
+  machine: Machine,
+): Promise<boolean> {
+  if (recall<BootMemory>(context.operation).poweredMachine === machine.id) return true;
+  const switched = await power.bootFromNetwork(machine, context.signal);
+  if (switched) await context.remember({ poweredMachine: machine.id });
+  return switched;
 }
 
 /** A session outlives its machine's boot by a while: the one that began last tells where the machine is. */

@@ -85,6 +85,32 @@ describe('provision', () => {
     expect((await world.engine.get(operation.id)).attention).toBeUndefined();
   });
 
+  it('switches on a machine that is off and has a power driver, once, and asks nobody', async () => {
+    await webMaster(world);
+    const machineId = await acceptedMachine(world, MAC_1);
+    world.agents.powerOff(machineId);
+    const orders: string[] = [];
+    const order = (name: string) => async (): Promise<void> => {
+      orders.push(name);
+      if (name === 'cycle') await world.agents.powerOn(machineId);
+    };
+    world.hooks.tapsFor('power-test').boot.power.tap(({ machine }) =>
+      machine.id === machineId
+        ? {
+            where: 'test',
+            features: { off: false, cycle: true, state: false, netboot: true },
+            on: order('on'),
+            cycle: order('cycle'),
+            netboot: order('netboot'),
+          }
+        : undefined,
+    );
+    await world.control.createServer({ name: 'web-1', master: 'web' }, 'test');
+    const operation = await world.control.assignServer('web-1', machineId, 'test');
+    expect(await ended(world, operation)).toMatchObject({ state: 'done' });
+    expect(orders).toEqual(['netboot', 'cycle']);
+  });
+
   it('can be cancelled while it waits; the machine is free again', async () => {
     await webMaster(world);
     const machineId = await acceptedMachine(world, MAC_1);

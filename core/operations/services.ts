@@ -5,6 +5,7 @@ import type { AgentTasks } from '../contracts/agent-tasks.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { ImageSource } from '../contracts/image-source.ts';
 import type { Log } from '../contracts/log.ts';
+import type { PowerService } from '../contracts/power.ts';
 import type { Repository } from '../contracts/repository.ts';
 import type { Operation } from '../domain/operation.ts';
 import type { CredentialIssuer } from './credentials.ts';
@@ -18,6 +19,7 @@ export interface OperationServices {
   readonly agents: AgentTasks;
   readonly servers: ServerBook;
   readonly credentials: CredentialIssuer;
+  readonly power: PowerService;
   readonly clock: Clock;
   readonly log: Log;
   readonly events: EventBus;

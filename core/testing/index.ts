@@ -13,6 +13,7 @@ export {
 } from './conformance/delta-samples.ts';
 export * from './conformance/imager.ts';
 export * from './conformance/imager-trees.ts';
+export * from './conformance/power.ts';
 export * from './fakes/agent-tasks.ts';
 export * from './fakes/dictionary-codec.ts';
 export * from './fakes/faulty-blob-store.ts';

@@ -37,6 +37,15 @@ const CASES: readonly Case[] = [
     ['m1', { rack: null }, by('operator')],
   ],
   ['operator', 'PATCH', '/machines/old', { name: 'new' }, 'renameMachine', ['m1', 'new', by('operator')]],
+  ['viewer', 'GET', '/machines/m1/power', undefined, 'powerMachine', ['m1', 'status', by('viewer')]],
+  [
+    'operator',
+    'POST',
+    '/machines/m1/power',
+    { action: 'cycle' },
+    'powerMachine',
+    ['m1', 'cycle', by('operator')],
+  ],
   ['admin', 'DELETE', '/machines/m1', undefined, 'forgetMachine', ['m1', by('admin')]],
   [
     'admin',

@@ -35,6 +35,11 @@ export const StateOfOperation = Type.Union(
   ),
 );
 
+const PowerReport = Type.Object({
+  where: Type.String(),
+  state: Type.Union([Type.Literal('on'), Type.Literal('off'), Type.Literal('unknown')]),
+});
+
 const Machine = Type.Object({
   id: Type.String(),
   name: Type.String(),
@@ -205,6 +210,7 @@ const Info = Type.Object({
 /** Every record of the API by its name in the OpenAPI document. */
 export const RECORDS = {
   Machine,
+  PowerReport,
   Master,
   Server,
   Snapshot,

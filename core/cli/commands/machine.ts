@@ -1,9 +1,12 @@
+import type { PowerReport } from '../../contracts/power.ts';
 import { isHeldAsStale, type Machine } from '../../domain/machine.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
 import { facts, safe, size, table, time } from '../format.ts';
 
 const at = (call: Call): string => `/machines/${segment(call.positional(0))}`;
+
+const POWER: readonly string[] = ['on', 'off', 'cycle', 'status', 'netboot'];
 
 const decision = (verb: 'accept' | 'reject', summary: string): Command =>
   defineCommand({
@@ -61,6 +64,29 @@ export const machineCommands: readonly Command[] = [
   }),
   decision('accept', 'Let a held machine have a role'),
   decision('reject', 'Answer a machine with silence from now on'),
+  defineCommand({
+    path: ['machine', 'power'],
+    summary: 'Switch a machine on or off by its power driver, or ask for its state',
+    positionals: ['MACHINE', 'on|off|cycle|status|netboot'],
+    flags: {},
+    examples: [
+      'overdub machine power rack3-07 cycle',
+      'overdub machine power rack3-07 netboot',
+      'overdub machine power 52:54:00:0d:0b:01 status',
+    ],
+    async run(call) {
+      const action = call.positional(1);
+      if (!POWER.includes(action)) throw new UsageError(`\`${action}\` is none of ${POWER.join(', ')}.`);
+      const path = `${at(call)}/power`;
+      const report =
+        action === 'status'
+          ? await call.client().get<PowerReport>(path)
+          : await call.client().post<PowerReport>(path, { action });
+      const done = action === 'netboot' ? 'boots from the network next time; it is' : 'is';
+      call.show(report, () => `${call.positional(0)} ${done} ${report.state} (${report.where})`);
+      return 0;
+    },
+  }),
   defineCommand({
     path: ['machine', 'label'],
     summary: 'Set or remove labels of a machine',

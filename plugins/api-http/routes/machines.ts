@@ -45,6 +45,30 @@ export function machineRoutes(api: Api): void {
     handle: ({ control, params: { machine }, by }) => control.rejectMachine(machine, by),
   });
   route(api, {
+    method: 'GET',
+    url: '/machines/:machine/power',
+    role: 'viewer',
+    tag,
+    summary: 'Is it on? Asks its power driver',
+    params,
+    response: 'PowerReport',
+    handle: ({ control, params: { machine }, by }) => control.powerMachine(machine, 'status', by),
+  });
+  route(api, {
+    method: 'POST',
+    url: '/machines/:machine/power',
+    role: 'operator',
+    tag,
+    summary: 'Switches its power by its driver; `netboot` has its next boot go to the network',
+    params,
+    body: Type.Object({
+      action: Type.Union((['on', 'off', 'cycle', 'netboot'] as const).map((action) => Type.Literal(action))),
+    }),
+    response: 'PowerReport',
+    handle: ({ control, params: { machine }, body: { action }, by }) =>
+      control.powerMachine(machine, action, by),
+  });
+  route(api, {
     method: 'PATCH',
     url: '/machines/:machine',
     role: 'operator',

@@ -64,6 +64,7 @@ export const answers: Partial<ApplianceControl> = {
   labelMachine: async () => records.machine,
   renameMachine: async () => records.machine,
   forgetMachine: async () => undefined,
+  powerMachine: async () => ({ where: 'ipmi 10.0.9.3', state: 'on' }),
   importMaster: async () => records.operation,
   listMasters: async () => [records.master],
   getMaster: async () => records.master,
