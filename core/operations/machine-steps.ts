@@ -65,13 +65,13 @@ export async function enterRamdisk(
     await context.remember({ leftBootId: present.bootId });
     await orderReboot(services, context, running, 'ramdisk');
   }
-  const powered = present === undefined && (await powerIntoNetwork(services, context, machine));
   await patiently(
     services,
     context,
-    present === undefined && !powered ? 0 : REBOOT_PATIENCE_MS,
+    present === undefined ? 0 : REBOOT_PATIENCE_MS,
     `Power-cycle machine ${machine.name}: it has to boot from the network, and no agent on it answers.`,
     (signal) => agents.waitFor(ramdisk, signal),
+    () => powerIntoNetwork(services, context, machine),
   );
 }
 
@@ -156,19 +156,33 @@ export async function orderReboot(
   }
 }
 
-/** Waits for `wanted`; asks for help after `patienceMs`, and takes the plea back when it has come. */
+/**
+ * Waits for `wanted`. After `patienceMs` it tries `rescue`, if there is one, and waits anew; then it asks for help, and
+ * takes the plea back when what was wanted has come.
+ */
 async function patiently<T>(
   { clock }: OperationServices,
   context: StepContext,
   patienceMs: number,
   plea: string,
   wanted: (signal: AbortSignal) => Promise<T>,
+  rescue: () => Promise<boolean> = async () => false,
 ): Promise<T> {
   const arrived = new AbortController();
-  const asking = clock.sleep(patienceMs, AbortSignal.any([arrived.signal, context.signal])).then(
-    () => (arrived.signal.aborted ? undefined : context.attention(plea)),
-    () => undefined,
-  );
+  const over = AbortSignal.any([arrived.signal, context.signal]);
+  const passes = (ms: number): Promise<boolean> =>
+    clock.sleep(ms, over).then(
+      () => !over.aborted,
+      () => false,
+    );
+  const ask = async (): Promise<void> => {
+    if (!(await passes(patienceMs))) return;
+    if ((await rescue()) && !(await passes(REBOOT_PATIENCE_MS))) return;
+    if (!over.aborted) await context.attention(plea);
+  };
+  const asking = ask();
+  // Met below where the wait succeeds; where it fails, that failure is told.
+  asking.catch(() => undefined);
   try {
     const found = await wanted(context.signal);
     arrived.abort();

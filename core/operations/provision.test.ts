@@ -111,6 +111,27 @@ describe('provision', () => {
     expect(orders).toEqual(['netboot', 'cycle']);
   });
 
+  it('asks somebody after all when its power was switched and nothing came of it', async () => {
+    await webMaster(world);
+    const machineId = await acceptedMachine(world, MAC_1);
+    world.agents.powerOff(machineId);
+    const orders: string[] = [];
+    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
+      where: 'test',
+      features: { off: false, cycle: false, state: false, netboot: false },
+      on: async () => void orders.push('on'),
+    }));
+    await world.control.createServer({ name: 'web-1', master: 'web' }, 'test');
+    const { id } = await world.control.assignServer('web-1', machineId, 'test');
+    await until(world, async () => orders.length > 0);
+    expect((await world.engine.get(id)).attention).toBeUndefined();
+    await until(world, async () => {
+      await world.clock.advance(10_000);
+      return (await world.engine.get(id)).state === 'waiting';
+    });
+    expect(orders).toEqual(['on']);
+  });
+
   it('can be cancelled while it waits; the machine is free again', async () => {
     await webMaster(world);
     const machineId = await acceptedMachine(world, MAC_1);
