@@ -9,7 +9,7 @@ import type { RetentionPolicy } from '../domain/retention.ts';
 import type { Server, SnapshotSchedule } from '../domain/server.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import type { PowerAction, PowerReport } from './power.ts';
-import type { RepositoryStats } from './repository.ts';
+import type { RepositoryStats, RepositoryUsage } from './repository.ts';
 
 export type Role = 'viewer' | 'operator' | 'admin';
 
@@ -130,6 +130,8 @@ export interface ApplianceControl {
   /** Starts a `verify` operation: looks for damage; its result is a {@link VerifyReport}. INPUT_INVALID. */
   verifyRepository(request: { readData?: boolean; samplePercent?: number }, by: string): Promise<Operation>;
 
+  /** What the repository holds, and for whom. Counted anew: seconds in a large one. */
+  repositoryUsage(): Promise<RepositoryUsage>;
   /** Starts a `repair` operation: gets damaged chunks from the machines that have them; a {@link RepairReport}. */
   repairRepository(request: { readData?: boolean }, by: string): Promise<Operation>;
 

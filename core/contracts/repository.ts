@@ -37,6 +37,8 @@ export interface Repository {
   removeRecord(kind: string, id: string): Promise<void>;
 
   stats(): Promise<RepositoryStats>;
+  /** What is held for whom, counted anew: reads every manifest page once. */
+  usage(): Promise<RepositoryUsage>;
   /**
    * Removes what no committed image needs, while everything else goes on. Waits for the sessions that are open when it
    * condemns; cut off or cancelled anywhere, it has removed only what nothing refers to. CONFLICT while another
@@ -208,6 +210,45 @@ export interface MadeDelta {
   readonly shared: boolean;
   /** Every chunk that the delta copies from: where it begins in the space its copies address. Ascending. */
   readonly bases: readonly { readonly digest: Digest; readonly at: number; readonly bytes: number }[];
+}
+
+/** What one server (its snapshots) or one master (its versions) needs. */
+export interface OwnerUsage {
+  readonly name: string;
+  /** Snapshots, or versions. */
+  readonly images: number;
+  /** Sum of its images' contents, as long as they would be side by side. */
+  readonly logicalBytes: number;
+  /** Of distinct chunks that only it needs: their lengths, and what they take as stored. */
+  readonly uniqueBytes: number;
+  readonly ownBytes: number;
+  /** Its share of what is stored: each chunk's bytes are split evenly among those who need it. */
+  readonly shareBytes: number;
+}
+
+/** The repository as its images need it. Manifests count like contents; a delta's bases are needed with it. */
+export interface RepositoryUsage {
+  readonly snapshots: number;
+  readonly masters: number;
+  readonly logicalBytes: number;
+  /** Of distinct chunks in use: their lengths, and what they take as stored. */
+  readonly uniqueBytes: number;
+  readonly storedBytes: number;
+  readonly chunks: number;
+  readonly packs: number;
+  readonly packBytes: number;
+  /** Of packs in which nothing is in use. */
+  readonly deadBytes: number;
+  /** What a collection would free: these, and the rest of packs of which little is in use. */
+  readonly reclaimableBytes: number;
+  /** Chunks in use by form: `whole`, or the codec's name. */
+  readonly byForm: Readonly<
+    Record<string, { readonly chunks: number; readonly logicalBytes: number; readonly storedBytes: number }>
+  >;
+  readonly byServer: readonly OwnerUsage[];
+  readonly byMaster: readonly OwnerUsage[];
+  /** Times an image could not be read: it is counted as far as it can. */
+  readonly unreadableImages: number;
 }
 
 export interface RepositoryStats {

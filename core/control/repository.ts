@@ -4,12 +4,16 @@ import type { ApplianceControl } from '../contracts/control.ts';
 import { OverdubError } from '../errors.ts';
 import type { ControlDeps } from './deps.ts';
 
-type RepositoryControl = Pick<ApplianceControl, 'collectGarbage' | 'verifyRepository' | 'repairRepository'>;
+type RepositoryControl = Pick<
+  ApplianceControl,
+  'collectGarbage' | 'verifyRepository' | 'repairRepository' | 'repositoryUsage'
+>;
 
-export function repositoryControl({ engine }: ControlDeps): RepositoryControl {
+export function repositoryControl({ engine, repository }: ControlDeps): RepositoryControl {
   return {
     collectGarbage: ({ dryRun }, by) =>
       engine.submit({ kind: 'gc', parameters: { dryRun: dryRun ?? false }, requestedBy: by }),
+    repositoryUsage: () => repository.usage(),
     repairRepository: ({ readData }, by) =>
       engine.submit({ kind: 'repair', parameters: { readData: readData ?? false }, requestedBy: by }),
     async verifyRepository({ readData, samplePercent }, by) {

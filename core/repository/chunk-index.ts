@@ -129,7 +129,7 @@ export class ChunkIndex {
         state: 'kept',
       }),
     );
-    this.#live = new LiveSet(packs, (digest) => this.#placeOf(digest));
+    this.#live = new LiveSet(packs, (digest) => this.placeOf(digest));
     return this.#live;
   }
 
@@ -191,7 +191,8 @@ export class ChunkIndex {
     this.resolveDepths();
   }
 
-  #placeOf(digest: Digest): MarkedPlace | undefined {
+  /** What {@link LiveSet} and the counting of usage need of a chunk. */
+  placeOf(digest: Digest): MarkedPlace | undefined {
     const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
     return row === undefined ? undefined : placeOf(row);
   }

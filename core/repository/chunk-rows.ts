@@ -43,7 +43,7 @@ ON CONFLICT (digest) DO UPDATE SET
   depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases,
   places = excluded.places, suspect = 0
 WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
-export const PLACE = `SELECT c.pack, c.suspect, c.frame_stored, c.frame_raw, c.payload, c.bases, p.state AS pack_state
+export const PLACE = `SELECT c.bytes, c.codec, c.pack, c.suspect, c.frame_stored, c.frame_raw, c.payload, c.bases, p.state AS pack_state
 FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
 export const UNRESOLVED_DEPTH = 255;
 export const ROWS_OF_PACK = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack
@@ -120,6 +120,8 @@ export function splitDigests(joined: Uint8Array): Buffer[] {
 
 export function placeOf(row: ChunkRow): MarkedPlace {
   return {
+    bytes: row.bytes,
+    form: row.codec ?? 'whole',
     pack: row.pack,
     suspect: row.suspect === 1,
     storedBytes: row.frame_raw === 0 ? 0 : (row.frame_stored * row.payload) / row.frame_raw,

@@ -8,14 +8,12 @@ import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import type { CommitGate } from './commit-gate.ts';
-import type { LiveSet, PackLife } from './live-set.ts';
+import { type LiveSet, type PackLife, worthCopying } from './live-set.ts';
 import { PackCopier } from './pack-copier.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootsOf } from './roots.ts';
 
-/** A pack is rewritten when less than this share of it lives. */
-const SPARSE_SHARE = 0.5;
 /** Rewriting leaves at least so much of the store free: a full store first gets rid of what is dead. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 
@@ -201,8 +199,8 @@ export class Collector {
   }
 }
 
-function isSparse({ liveChunks, liveBytes, bytes }: PackLife): boolean {
-  return liveChunks > 0 && liveBytes < bytes * SPARSE_SHARE;
+function isSparse(pack: PackLife): boolean {
+  return pack.liveChunks > 0 && worthCopying(pack);
 }
 
 function summaryOf(

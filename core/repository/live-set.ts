@@ -6,12 +6,24 @@ export const MAX_CHAIN = 8;
 
 /** What marking needs to know of a stored chunk. */
 export interface MarkedPlace {
+  /** Length of the chunk itself. */
+  readonly bytes: number;
+  /** `whole`, or the codec of its delta. */
+  readonly form: string;
   /** Number of its pack in the chunk index. */
   readonly pack: number;
   /** Its share of its frame, bytes. */
   readonly storedBytes: number;
   readonly suspect: boolean;
   readonly bases: readonly Digest[];
+}
+
+/** A pack is rewritten when less than this share of it lives. */
+const SPARSE_SHARE = 0.5;
+
+/** Is so little of this pack alive that the rest is worth copying what lives? */
+export function worthCopying(pack: { readonly bytes: number; readonly liveBytes: number }): boolean {
+  return pack.liveBytes < pack.bytes * SPARSE_SHARE;
 }
 
 /** One pack as a collection sees it. */

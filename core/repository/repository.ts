@@ -8,6 +8,7 @@ import type {
   ReadManifestOptions,
   Repository,
   RepositoryStats,
+  RepositoryUsage,
   UpkeepOptions,
   VerifyOptions,
   VerifyReport,
@@ -29,6 +30,7 @@ import { mend } from './mender.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
+import { usageOf } from './usage.ts';
 import { Verifier } from './verifier.ts';
 
 /** What all sessions may hold in memory together, bytes. */
@@ -50,6 +52,7 @@ export class BlobRepository implements Repository {
   readonly #gate = new CommitGate();
   readonly #closing = new AbortController();
   #collector: Collector | undefined;
+  #counting: Promise<RepositoryUsage> | undefined;
   /** Ends with the upkeep that is under way. */
   #upkept: Promise<void> | undefined;
 
@@ -168,6 +171,14 @@ export class BlobRepository implements Repository {
     return this.#parts.index.stats();
   }
 
+  usage(): Promise<RepositoryUsage> {
+    // Whoever asks while it is being counted gets the same answer.
+    this.#counting ??= usageOf(this.#parts).finally(() => {
+      this.#counting = undefined;
+    });
+    return this.#counting;
+  }
+
   async collect(options: CollectionOptions = {}): Promise<CollectionReport> {
     const sessions = () => [...this.#sessions].map((session) => session.ended);
     return this.#upkeep(options, async (stoppable) => {
@@ -215,6 +226,7 @@ export class BlobRepository implements Repository {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the repository is closing'));
     await this.#upkept;
+    await this.#counting?.catch(() => undefined);
     for (const session of [...this.#sessions]) await session.close();
     await this.#parts.reader.close();
     this.#parts.similar.close();

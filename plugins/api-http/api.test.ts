@@ -147,6 +147,7 @@ const CASES: readonly Case[] = [
     'collectGarbage',
     [{ dryRun: true }, by('operator')],
   ],
+  ['viewer', 'GET', '/repository/stats', undefined, 'repositoryUsage', []],
   [
     'operator',
     'POST',

@@ -207,6 +207,36 @@ const Info = Type.Object({
   }),
 });
 
+const OwnerUsage = Type.Object({
+  name: Type.String(),
+  images: Type.Integer({ description: 'Snapshots of a server, versions of a master' }),
+  logicalBytes: Type.Integer(),
+  uniqueBytes: Type.Integer({ description: 'Of chunks that only it needs' }),
+  ownBytes: Type.Integer({ description: 'The same as stored' }),
+  shareBytes: Type.Integer({
+    description: 'Stored bytes, shared chunks split evenly among those who need them',
+  }),
+});
+const Usage = Type.Object({
+  snapshots: Type.Integer(),
+  masters: Type.Integer(),
+  logicalBytes: Type.Integer(),
+  uniqueBytes: Type.Integer(),
+  storedBytes: Type.Integer(),
+  chunks: Type.Integer(),
+  packs: Type.Integer(),
+  packBytes: Type.Integer(),
+  deadBytes: Type.Integer({ description: 'Packs in which nothing is in use' }),
+  reclaimableBytes: Type.Integer({ description: 'What a collection would free' }),
+  byForm: Type.Record(
+    Type.String(),
+    Type.Object({ chunks: Type.Integer(), logicalBytes: Type.Integer(), storedBytes: Type.Integer() }),
+  ),
+  byServer: Type.Array(OwnerUsage),
+  byMaster: Type.Array(OwnerUsage),
+  unreadableImages: Type.Integer(),
+});
+
 /** Every record of the API by its name in the OpenAPI document. */
 export const RECORDS = {
   Machine,
@@ -222,6 +252,7 @@ export const RECORDS = {
   Token,
   NewToken,
   Info,
+  Usage,
   Error: Failure,
 } as const;
 export type RecordName = keyof typeof RECORDS;

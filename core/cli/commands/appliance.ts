@@ -1,7 +1,9 @@
 import type { ApplianceControl } from '../../contracts/control.ts';
+import type { RepositoryUsage } from '../../contracts/repository.ts';
 import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
 import { configurationOf } from '../configuration.ts';
-import { facts, size, table, time } from '../format.ts';
+import { facts, time } from '../format.ts';
+import { usageText } from '../usage-text.ts';
 
 type Info = Awaited<ReturnType<ApplianceControl['info']>>;
 
@@ -28,13 +30,15 @@ export const applianceCommands: readonly Command[] = [
   }),
   defineCommand({
     path: ['stats'],
-    summary: 'Show the appliance: version, plugins, what the repository holds and what it saves',
+    summary: 'Show the appliance and what its repository holds, by form, server and master',
     positionals: [],
     flags: {},
     examples: ['overdub stats', 'overdub stats --json'],
     async run(call) {
-      const info = await call.client().get<Info>('/info');
-      call.show(info, () => describe(info));
+      const client = call.client();
+      const info = await client.get<Info>('/info');
+      const usage = await client.get<RepositoryUsage>('/repository/stats');
+      call.show({ ...info, usage }, () => `${describe(info)}\n\n${usageText(usage)}`);
       return 0;
     },
   }),
@@ -105,8 +109,8 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function describe({ version, startedAt, state, repository, plugins }: Info): string {
-  const head = facts([
+function describe({ version, startedAt, state, plugins }: Info): string {
+  return facts([
     ['version', version],
     ['started', time(startedAt)],
     ['state', state],
@@ -116,14 +120,5 @@ function describe({ version, startedAt, state, repository, plugins }: Info): str
         .map((plugin) => `${plugin.name}${plugin.state === 'running' ? '' : ` (${plugin.state})`}`)
         .join(' '),
     ],
-    ['contents', `${size(repository.logicalBytes)} in ${repository.chunks} chunks`],
-    ['stored', `${size(repository.storedBytes)} in ${repository.packs} packs`],
   ]);
-  const rows = Object.entries(repository.byForm).map(([form, { chunks, logicalBytes, storedBytes }]) => [
-    form,
-    chunks,
-    size(logicalBytes),
-    size(storedBytes),
-  ]);
-  return `${head}\n\n${table(['stored as', 'chunks', 'contents', 'stored'], rows, 'The repository is empty.')}`;
 }

@@ -5,6 +5,7 @@ import type {
   IngestSession,
   MendReport,
   Repository,
+  RepositoryUsage,
   VerifyOptions,
   VerifyReport,
 } from '../../contracts/repository.ts';
@@ -179,6 +180,24 @@ export class MemoryRepository implements Repository {
     const none = { damagedChunks: 0, damagedImages: [], damagedRecords: [], damagedPacks: [], places: [] };
     const read = { packs: 0, readPacks: 0, readChunks: 0, readBytes: 0, images: 0 };
     return { sound: true, ...read, ...none, damagedPacksTotal: 0, placesTotal: 0 };
+  }
+
+  async usage(): Promise<RepositoryUsage> {
+    const { chunks, logicalBytes: uniqueBytes, storedBytes } = await this.stats();
+    const nothing = { packs: 0, packBytes: 0, deadBytes: 0, reclaimableBytes: 0, unreadableImages: 0 };
+    const [snapshots, masters] = [[...this.#snapshots.values()], [...this.#masters.values()]];
+    const logicalBytes = [...snapshots, ...masters].reduce((sum, { manifest }) => sum + manifest.bytes, 0);
+    const counts = { snapshots: snapshots.length, masters: masters.length, chunks };
+    return {
+      ...counts,
+      logicalBytes,
+      uniqueBytes,
+      storedBytes,
+      ...nothing,
+      byForm: {},
+      byServer: [],
+      byMaster: [],
+    };
   }
 
   async mend(): Promise<MendReport> {

@@ -41,4 +41,13 @@ export function repositoryRoutes(api: Api): void {
     status: 202,
     handle: ({ control, body, by }) => control.repairRepository(body, by),
   });
+  route(api, {
+    method: 'GET',
+    url: '/repository/stats',
+    role: 'viewer',
+    tag,
+    summary: 'What the repository holds, by form, server and master; counted anew',
+    response: 'Usage',
+    handle: ({ control }) => control.repositoryUsage(),
+  });
 }

@@ -8,6 +8,7 @@ import type {
   Machine,
   Master,
   Operation,
+  RepositoryUsage,
   Server,
   Snapshot,
 } from '@overdub/core';
@@ -45,6 +46,28 @@ export const machine: Machine = {
   },
   firstSeenAt: AT,
   lastSeenAt: AT,
+};
+
+const owner = { images: 96, logicalBytes: 42_000_000_000, uniqueBytes: 9_000_000, ownBytes: 4_000_000 };
+
+export const usage: RepositoryUsage = {
+  snapshots: 96,
+  masters: 3,
+  logicalBytes: 43_000_000_000,
+  uniqueBytes: 700_000_000,
+  storedBytes: 240_000_000,
+  chunks: 31_000,
+  packs: 40,
+  packBytes: 260_000_000,
+  deadBytes: 16_000_000,
+  reclaimableBytes: 18_000_000,
+  byForm: {
+    whole: { chunks: 30_000, logicalBytes: 650_000_000, storedBytes: 230_000_000 },
+    zstd: { chunks: 1_000, logicalBytes: 50_000_000, storedBytes: 10_000_000 },
+  },
+  byServer: [{ name: 'web-1', ...owner, shareBytes: 120_000_000 }],
+  byMaster: [{ name: 'web', ...owner, images: 3, shareBytes: 120_000_000 }],
+  unreadableImages: 0,
 };
 
 export const master: Master = {

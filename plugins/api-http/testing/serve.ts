@@ -88,6 +88,7 @@ export const answers: Partial<ApplianceControl> = {
   cancelOperation: async () => records.operation,
   verifyRepository: async () => records.operation,
   repairRepository: async () => records.operation,
+  repositoryUsage: async () => records.usage,
   collectGarbage: async () => records.operation,
   resolveImage: async () => ({ manifest: records.master.manifest, label: 'web@3' }),
   diff: () => stream(records.change),

@@ -101,6 +101,7 @@ export const started: Partial<ApplianceControl> = {
   importMaster: async () => records.operation,
   verifyRepository: async () => records.operation,
   repairRepository: async () => records.operation,
+  repositoryUsage: async () => records.usage,
   collectGarbage: async () => records.operation,
   getOperation: async () => done,
   waitOperation: async () => done,

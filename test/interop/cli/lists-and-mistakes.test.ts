@@ -39,6 +39,7 @@ describe('lists', () => {
         byForm: { whole: { chunks: 7, logicalBytes: 1000, storedBytes: 100 } },
       },
     }),
+    repositoryUsage: async () => records.usage,
   };
 
   test.each([
@@ -54,7 +55,7 @@ describe('lists', () => {
     ['operation show op1', 'enter-ramdisk'],
     ['token list', 'viewer'],
     ['token create ci --role viewer', 'SECRET'],
-    ['stats', '1.0 kB in 7 chunks'],
+    ['stats', '240 MB'],
     ['plugin list --running', 'api-http  running  required'],
   ])('overdub %s, and as JSON', async (line, expected) => {
     const { overdub } = await appliance(lists);

@@ -104,6 +104,26 @@ test('repair says who was asked and what is left, exit code 1 then', async () =>
   expect(await whole.overdub('repair')).toMatchObject({ code: 0 });
 });
 
+const repository = { chunks: 0, logicalBytes: 0, storedBytes: 0, packs: 0, byForm: {} };
+
+test('stats shows what is held, by form, server and master', async () => {
+  const { overdub } = await appliance({
+    info: async () => ({ version: '1', startedAt: '', plugins: [], state: '', repository }),
+    repositoryUsage: async () => records.usage,
+  });
+  const { code, out, err } = await overdub('stats');
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toMatch(/stored +240 MB, 179\.2 to 1/);
+  expect(out).toMatch(/gc would free +18\.0 MB/);
+  expect(out).toMatch(/zstd +1000 +50\.0 MB +10\.0 MB/);
+  expect(out).toMatch(/web-1 +96 +42\.0 GB +9\.0 MB +4\.0 MB +120 MB/);
+  expect(out).toMatch(/MASTER +VERSIONS/);
+  expect(JSON.parse((await overdub('stats', '--json')).out)).toMatchObject({
+    version: '1',
+    usage: records.usage,
+  });
+});
+
 test('gc says what was freed, or would be', async () => {
   const report: CollectionReport = {
     dryRun: true,
