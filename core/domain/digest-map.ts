@@ -5,11 +5,18 @@ const FIRST_SLOTS = 1024;
 
 /** Digest → a whole number from 0 to 2³² − 2, in about 50 bytes each. Nothing is ever removed. */
 export class DigestMap {
-  #slots = FIRST_SLOTS;
-  #keys = Buffer.alloc(FIRST_SLOTS * DIGEST_BYTES);
+  #slots: number;
+  #keys: Buffer;
   /** The value and one; 0 is a free slot. */
-  #values = new Uint32Array(FIRST_SLOTS);
+  #values: Uint32Array;
   #size = 0;
+
+  /** Room for `expected` digests is made at once; more make it grow, for which both tables are held a moment. */
+  constructor(expected = 0) {
+    this.#slots = Math.max(FIRST_SLOTS, Math.ceil((expected * 4) / 3) + 1);
+    this.#keys = Buffer.alloc(this.#slots * DIGEST_BYTES);
+    this.#values = new Uint32Array(this.#slots);
+  }
 
   get size(): number {
     return this.#size;

@@ -27,10 +27,17 @@ export function unpackDigests(bytes: Uint8Array): Digest[] | undefined {
 
 /** A set of digests; open addressing over one buffer, at most three quarters full. */
 export class DigestSet {
-  #slots = FIRST_SLOTS;
-  #table = Buffer.alloc(FIRST_SLOTS * DIGEST_BYTES);
-  #used = new Uint8Array(FIRST_SLOTS);
+  #slots: number;
+  #table: Buffer;
+  #used: Uint8Array;
   #size = 0;
+
+  /** Room for `expected` digests is made at once; more make it grow, for which both tables are held a moment. */
+  constructor(expected = 0) {
+    this.#slots = Math.max(FIRST_SLOTS, Math.ceil((expected * 4) / 3) + 1);
+    this.#table = Buffer.alloc(this.#slots * DIGEST_BYTES);
+    this.#used = new Uint8Array(this.#slots);
+  }
 
   get size(): number {
     return this.#size;

@@ -2,7 +2,8 @@ import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 
 const REMEDY =
-  'Check the disk below the repository. The next snapshot of a machine that still has these bytes stores them anew.';
+  'Check the disk below the repository. See what is touched (overdub verify), then get it from the machines that still ' +
+  'have it (overdub repair).';
 
 /** REPOSITORY_DAMAGED, naming what is damaged and where. */
 export function damaged(what: string, cause?: unknown): OverdubError {
