@@ -11,6 +11,8 @@ import { decompress, pack as packRaw } from './zstd.ts';
 
 /** Copies are joined to packs of about this length. */
 const PACK_BYTES = 16 * 1024 * 1024;
+/** And hold about so many chunks at most: they are entered into the chunk index in one go. */
+const PACK_CHUNKS = 20_000;
 
 /** Who says what is worth copying, and hears what was. */
 export interface CopyJudge {
@@ -46,6 +48,7 @@ export class PackCopier {
   readonly #judge: CopyJudge;
   #waiting: Copied[] = [];
   #offset = HEADER_BYTES;
+  #chunks = 0;
   /** Bytes of new packs so far. */
   copiedBytes = 0;
 
@@ -54,22 +57,20 @@ export class PackCopier {
     this.#judge = judge;
   }
 
-  /** REPOSITORY_DAMAGED when something alive in it cannot be read: then the pack is left as it is. */
+  /** REPOSITORY_DAMAGED when something alive in it cannot be read: then the rest of it stays where it is. */
   async copy(source: CopySource): Promise<void> {
     const frames = await readPackIndex(this.#parts.store, source.name, source.bytes).catch(
       (error: unknown) => {
         throw damaged(`${source.name} cannot be copied: its index is damaged.`, error);
       },
     );
-    const copies: Copied[] = [];
     for (const frame of frames) {
       const copied = await this.#copyFrame(source, frame, async (chunk, payload) => {
         await this.#parts.reader.verify(chunk.digest, source.name, chunk, payload);
         return true;
       });
-      if (copied !== undefined) copies.push(copied);
+      if (copied !== undefined) await this.#take(copied);
     }
-    await this.#take(copies);
   }
 
   /** Copies whatever of it can be read, by these frames: for a pack whose own index is damaged. */
@@ -78,16 +79,15 @@ export class PackCopier {
       const readable = (chunk: PackedChunk, payload: Uint8Array) =>
         this.#parts.reader.verify(chunk.digest, source.name, chunk, payload).then(() => true, isNoDamage);
       const copied = await this.#copyFrame(source, frame, readable).catch(isNoDamage);
-      if (copied) await this.#take([copied]);
+      if (copied) await this.#take(copied);
     }
   }
 
-  async #take(copies: readonly Copied[]): Promise<void> {
-    for (const copied of copies) {
-      this.#waiting.push({ ...copied, frame: { ...copied.frame, offset: this.#offset } });
-      this.#offset += copied.stored.length;
-    }
-    if (this.#offset >= PACK_BYTES) await this.flush();
+  async #take(copied: Copied): Promise<void> {
+    this.#waiting.push({ ...copied, frame: { ...copied.frame, offset: this.#offset } });
+    this.#offset += copied.stored.length;
+    this.#chunks += copied.frame.chunks.length;
+    if (this.#offset >= PACK_BYTES || this.#chunks >= PACK_CHUNKS) await this.flush();
   }
 
   /** Makes the copies durable; from then on they are what is read. REPOSITORY_FULL. */
@@ -95,6 +95,7 @@ export class PackCopier {
     const copies = this.#waiting;
     this.#waiting = [];
     this.#offset = HEADER_BYTES;
+    this.#chunks = 0;
     if (copies.length === 0) return;
     const frames = copies.map(({ frame }) => frame);
     const pieces = [encodeHeader(), ...copies.map(({ stored }) => stored), encodeTail(frames)];
