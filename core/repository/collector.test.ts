@@ -291,6 +291,27 @@ it('a master keeps what it needs, and a snapshot committed while the marking run
   expect(await readTree(repository, snapshot.manifest)).toEqual(digestsOf(tree('one')));
 });
 
+it('a snapshot committed behind the listing of images keeps what it found stored', async () => {
+  const store = faulty(() => undefined);
+  const repository = await world.open({ store });
+  await commitTree(repository, 's1', tree('one'));
+  await commitTree(repository, 'kept', { a: noise(50_000, 'kept') });
+  await repository.removeSnapshot('web-1', 's1');
+  const session = await repository.ingest({ label: 's2' });
+  const manifest = await storeTree(session, tree('one'));
+  let committed: Promise<void> | undefined;
+  // The records are listed by now, and are being read one by one.
+  store.fault = async ({ operation, name }) => {
+    if (operation !== 'get' || name !== 'snapshots/web-1/kept.json' || committed !== undefined) return;
+    committed = repository.commitSnapshot(snapshotOf('s2', manifest));
+    await committed;
+    await session.close();
+  };
+  expect(await repository.collect()).toMatchObject({ removedPacks: 0 });
+  expect(committed).toBeDefined();
+  expect(await readTree(repository, manifest)).toEqual(digestsOf(tree('one')));
+});
+
 describe('on a full store', () => {
   it('what is dead is removed all the same; sparse packs wait', async () => {
     const store = faulty(() => undefined);
