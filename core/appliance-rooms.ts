@@ -25,6 +25,7 @@ import type { EventBus } from './operations/events.ts';
 import { gc } from './operations/gc.ts';
 import { importMaster } from './operations/import.ts';
 import { move } from './operations/move.ts';
+import { optimise } from './operations/optimise.ts';
 import { provision } from './operations/provision.ts';
 import { prune } from './operations/prune.ts';
 import { repair } from './operations/repair.ts';
@@ -105,9 +106,18 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     wait: (id, options) => engineLater.face.wait(id, options),
     openSource: (path) => hooks.call('imaging.source', { path }),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify, repair].map(
-    (define) => define(services),
-  );
+  const definitions = [
+    provision,
+    snapshot,
+    rollback,
+    move,
+    importMaster,
+    prune,
+    gc,
+    verify,
+    repair,
+    optimise,
+  ].map((define) => define(services));
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   engineLater.bind(engine);
   const seen = sightings({ catalogue, hooks, clock, log, events });

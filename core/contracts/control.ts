@@ -86,6 +86,8 @@ export interface ApplianceControl {
     request: { name: string; source: string; allowUnbootable?: boolean },
     by: string,
   ): Promise<Operation>;
+  /** Starts an `optimise` operation: stored data is compressed again, harder, with half of one processor at most. */
+  optimise(by: string): Promise<Operation>;
   listMasters(): Promise<Master[]>;
   getMaster(ref: string): Promise<Master>;
   removeMaster(ref: string, by: string): Promise<void>;

@@ -36,6 +36,11 @@ export interface Repository {
   listRecords(kind: string): Promise<{ id: string; value: unknown }[]>;
   removeRecord(kind: string, id: string): Promise<void>;
 
+  /**
+   * Compresses harder what snapshots stored in a hurry. Whatever happens meanwhile stays readable; sessions may run.
+   * REPOSITORY_DAMAGED when a pack cannot be read.
+   */
+  optimise(options?: OptimiseOptions): Promise<OptimiseResult>;
   stats(): Promise<RepositoryStats>;
   /** What is held for whom, counted anew: reads every manifest page once. */
   usage(): Promise<RepositoryUsage>;
@@ -57,6 +62,20 @@ export interface Repository {
    */
   mend(options?: UpkeepOptions): Promise<MendReport>;
   close(): Promise<void>;
+}
+
+export interface OptimiseOptions {
+  readonly signal?: AbortSignal;
+  /** Awaited behind each pack, with the milliseconds it took: where the processor is left to others. */
+  readonly pause?: (workedMs: number) => Promise<void>;
+  readonly onProgress?: (soFar: OptimiseResult) => void;
+}
+
+/** Packs looked at for the first time, their bytes before, and the bytes their chunks take now. */
+export interface OptimiseResult {
+  readonly packs: number;
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
 }
 
 export interface ReadManifestOptions {

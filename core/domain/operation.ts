@@ -9,7 +9,8 @@ export type OperationKind =
   | 'prune'
   | 'gc'
   | 'verify'
-  | 'repair';
+  | 'repair'
+  | 'optimise';
 /** `waiting`: needs somebody (a machine to be power-cycled, an approval); `attention` says what. */
 export type OperationState = 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled';
 

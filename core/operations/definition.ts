@@ -52,7 +52,12 @@ export function recall<M extends object>(operation: Operation): Partial<M> & Com
 }
 
 /** Work on the repository as a whole: one at a time. */
-const ON_REPOSITORY: ReadonlySet<OperationKind> = new Set<OperationKind>(['gc', 'verify', 'repair']);
+const ON_REPOSITORY: ReadonlySet<OperationKind> = new Set<OperationKind>([
+  'gc',
+  'verify',
+  'repair',
+  'optimise',
+]);
 
 /** Names work on one server, one master or the repository that must not overlap; absent: overlaps with anything. */
 export function exclusionKey(

@@ -19,6 +19,7 @@ import {
   SCHEMA,
   SCHEMA_VERSION,
 } from './chunk-rows.ts';
+import { statsOf } from './index-stats.ts';
 import { LiveSet, MAX_CHAIN, type MarkedPlace, type PackLife } from './live-set.ts';
 import type { PackedFrame } from './pack-format.ts';
 import { resolveDepths } from './resolve-depths.ts';
@@ -33,6 +34,13 @@ const SWEEP_ROWS = 2000;
 /** A frame of copies, and the number of the pack they were copied from. */
 export interface MovedFrame extends PackedFrame {
   readonly from: number;
+}
+
+/** A pack by its number in the index. */
+export interface StoredPack {
+  readonly id: number;
+  readonly name: string;
+  readonly bytes: number;
 }
 
 /**
@@ -331,9 +339,16 @@ export class ChunkIndex {
     return new Map(rows.map((row) => [row.name as string, row.bytes as number]));
   }
 
-  /** All of them, readable or not. */
-  packList(): { id: number; name: string; bytes: number }[] {
-    return this.#database.prepare('SELECT id, name, bytes FROM packs ORDER BY id').all() as never;
+  /** All of them, readable or not, in the order in which they were stored. */
+  packList(): StoredPack[] {
+    const rows = this.#database.prepare('SELECT id, name, bytes FROM packs ORDER BY id');
+    return rows.all() as unknown as StoredPack[];
+  }
+
+  /** Chunks that are looked up in this pack. */
+  chunksIn(pack: number): Set<Digest> {
+    const rows = this.#database.prepare('SELECT digest FROM chunks WHERE pack = ?').all(pack);
+    return new Set(rows.map((row) => Buffer.from(row.digest as Uint8Array).toString('hex')));
   }
 
   damagedPacks(): string[] {
@@ -354,34 +369,7 @@ export class ChunkIndex {
   }
 
   stats(): RepositoryStats {
-    const packs = this.#database
-      .prepare('SELECT count(*) AS n, coalesce(sum(bytes), 0) AS bytes FROM packs')
-      .get();
-    const forms = this.#database
-      .prepare(
-        `SELECT coalesce(codec, 'whole') AS form, count(*) AS chunks, sum(bytes) AS logical,
-           sum(CASE WHEN frame_raw = 0 THEN 0 ELSE 1.0 * frame_stored * payload / frame_raw END) AS stored
-         FROM chunks GROUP BY 1 ORDER BY 1`,
-      )
-      .all();
-    const byForm = forms.map(
-      (row) =>
-        [
-          row.form as string,
-          {
-            chunks: row.chunks as number,
-            logicalBytes: row.logical as number,
-            storedBytes: Math.round(row.stored as number),
-          },
-        ] as const,
-    );
-    return {
-      chunks: byForm.reduce((sum, [, form]) => sum + form.chunks, 0),
-      logicalBytes: byForm.reduce((sum, [, form]) => sum + form.logicalBytes, 0),
-      storedBytes: packs?.bytes as number,
-      packs: packs?.n as number,
-      byForm: Object.fromEntries(byForm),
-    };
+    return statsOf(this.#database);
   }
 
   close(): void {

@@ -64,11 +64,18 @@ export interface PackedFrame extends FramePlace {
   readonly chunks: readonly PackedChunk[];
 }
 
-export function encodeHeader(): Buffer {
+/** `optimised`: compressed at leisure, so that doing it again would give nothing. */
+export function encodeHeader(optimised = false): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   HEADER_MAGIC.copy(header);
   header.writeUInt32LE(PACK_VERSION, 8);
+  header.writeUInt32LE(optimised ? 1 : 0, 12);
   return header;
+}
+
+/** What the first {@link HEADER_BYTES} of a pack say. */
+export function isOptimised(header: Uint8Array): boolean {
+  return header.length === HEADER_BYTES && asBuffer(header).readUInt32LE(12) === 1;
 }
 
 /** The pack's tail: index and footer. Frames must lie one behind another from {@link HEADER_BYTES} on. */

@@ -11,6 +11,12 @@ const PACK_BYTES = 16 * 1024 * 1024;
 /** When memory is short, packs of at least this length are closed early. */
 const EARLY_PACK_BYTES = 1024 * 1024;
 
+/** A name that no pack has yet. */
+export function packName(): string {
+  const id = randomBytes(16).toString('hex');
+  return `${PACK_PREFIX}${id.slice(0, 2)}/${id}.pack`;
+}
+
 /**
  * The packs of one session: one being filled, others on their way into the store, one after another. A delta's
  * base is never stored later than the delta, because packs become durable in the order they were filled.
@@ -59,8 +65,9 @@ export class PackQueue implements PendingChunks {
   /** Sends a full pack off and waits for it; with `memoryIsShort` also a smaller one. */
   async relieve(memoryIsShort: boolean): Promise<void> {
     await this.#writer.settle();
-    const limit = memoryIsShort ? EARLY_PACK_BYTES : PACK_BYTES;
-    if (this.#writer.heldBytes >= limit) await this.flush();
+    // Not by what is held: a pack that closes in the middle of a group loses what the group would have saved.
+    const isFull = this.#writer.packedBytes >= PACK_BYTES;
+    if (isFull || (memoryIsShort && this.#writer.heldBytes >= EARLY_PACK_BYTES)) await this.flush();
   }
 
   /** Resolves when everything appended so far is durable and known to others. */
@@ -94,8 +101,7 @@ export class PackQueue implements PendingChunks {
   async #send(writer: PackWriter): Promise<void> {
     if (this.#dropped) return;
     const { pieces, bytes, frames } = await writer.finish();
-    const id = randomBytes(16).toString('hex');
-    const name = `${PACK_PREFIX}${id.slice(0, 2)}/${id}.pack`;
+    const name = packName();
     await this.#store.write(name, pieces);
     this.#index.addPack(name, bytes, frames);
     this.#stored += bytes;

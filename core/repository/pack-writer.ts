@@ -10,11 +10,11 @@ import {
 import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
 /** Payloads are compressed together until their group has this many raw bytes: neighbours repeat one another. */
-const GROUP_BYTES = 4 * 1024 * 1024;
+const GROUP_BYTES = 8 * 1024 * 1024;
 /** A payload this large gets a frame of its own. */
-const LONE_BYTES = 2 * 1024 * 1024;
+const LONE_BYTES = 4 * 1024 * 1024;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
-const MAX_COMPRESSING = 2;
+const MAX_COMPRESSING = 1;
 
 /** A chunk on its way into a pack. */
 export interface NewChunk {
@@ -56,6 +56,7 @@ export class PackWriter {
   readonly #chunks = new Map<Digest, { readonly draft: Draft; readonly chunk: PackedChunk }>();
   #group: Draft | undefined;
   #held = 0;
+  #packed = 0;
   #compressing = new Set<Promise<unknown>>();
   readonly #effort: ZstdEffort;
 
@@ -66,6 +67,11 @@ export class PackWriter {
   /** About what the pack holds in memory now, bytes. */
   get heldBytes(): number {
     return this.#held;
+  }
+
+  /** Compressed bytes so far: what the pack will be, but for the frames still open. */
+  get packedBytes(): number {
+    return this.#packed;
   }
 
   get isEmpty(): boolean {
@@ -111,7 +117,7 @@ export class PackWriter {
   /** Closes the last frame and writes index and footer. Append nothing afterwards. */
   async finish(): Promise<FinishedPack> {
     this.#sealGroup();
-    const pieces: Uint8Array[] = [encodeHeader()];
+    const pieces: Uint8Array[] = [encodeHeader(this.#effort === 'idle')];
     const frames: PackedFrame[] = [];
     let offset = HEADER_BYTES;
     for (const draft of this.#drafts) {
@@ -159,6 +165,7 @@ export class PackWriter {
       draft.result = result;
       draft.parts = [];
       this.#held += result.stored.length - raw.length;
+      this.#packed += result.stored.length;
       return result;
     });
     draft.packed = packed;

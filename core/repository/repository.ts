@@ -5,6 +5,8 @@ import type {
   CollectionReport,
   IngestSession,
   MendReport,
+  OptimiseOptions,
+  OptimiseResult,
   ReadManifestOptions,
   Repository,
   RepositoryStats,
@@ -27,6 +29,7 @@ import { openContent, readContent } from './content-reader.ts';
 import { damaged } from './damage.ts';
 import { Session, type SessionParts } from './ingest-session.ts';
 import { mend } from './mender.ts';
+import { optimisePacks } from './optimise.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
@@ -165,6 +168,10 @@ export class BlobRepository implements Repository {
 
   async removeRecord(kind: string, id: string): Promise<void> {
     await this.#parts.records.remove(['records', kind, id]);
+  }
+
+  async optimise(options: OptimiseOptions = {}): Promise<OptimiseResult> {
+    return optimisePacks(this.#parts, options);
   }
 
   async stats(): Promise<RepositoryStats> {

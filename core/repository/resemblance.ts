@@ -9,6 +9,8 @@
 /** Numbers for each chunk: sharing one is enough. */
 export const SUPER_FEATURES = 3;
 const FEATURES_EACH = 4;
+/** The beginning of a chunk speaks for all of it: chunks begin where their content says. */
+const LOOKED_AT_BYTES = 1024 * 1024;
 const FEATURES = SUPER_FEATURES * FEATURES_EACH;
 /** One position in 128: seven high bits, where the gear hash has seen the most bytes. */
 const SAMPLE_MASK = 0xfe000000 | 0;
@@ -31,7 +33,8 @@ const MULTIPLIERS = randomWords(FEATURES, 0x5eed0001).map((word) => word | 1);
 const ADDENDS = randomWords(FEATURES, 0x5eed0002);
 
 /** The super-features of a chunk, each an unsigned 32-bit number; none when it holds too little to tell. */
-export function superFeatures(bytes: Uint8Array): readonly number[] {
+export function superFeatures(chunk: Uint8Array): readonly number[] {
+  const bytes = chunk.subarray(0, LOOKED_AT_BYTES);
   const largest = new Uint32Array(FEATURES);
   let sampled = 0;
   let hash = 0;

@@ -8,7 +8,7 @@ const decompressAsync = promisify(zstdDecompress);
 /** How hard to try: `compare` tells sizes apart, `store` is what a snapshot waits for, `idle` is for later. */
 export type ZstdEffort = 'compare' | 'store' | 'idle';
 
-const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 19 };
+const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 14 };
 /** A window over the largest frame: what repeats at its two ends is found. */
 const WINDOW_LOG = 23;
 

@@ -6,17 +6,22 @@
  * as the appliance counts them), CPU and memory of both sides, and the ratio to `zstd --patch-from`.
  */
 
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import type { Operation, Snapshot } from '@overdub/core';
+import {
+  become,
+  commandFor,
+  type Overdub,
+  peakMiB,
+  type Ran,
+  run,
+  startAppliance,
+  stopAppliance,
+} from './appliance.ts';
 
-const run = promisify(execFile);
-const BIN = resolve(import.meta.dirname, '../../bin/overdub.mjs');
 const SERVER = 'drift';
 
 interface Row {
@@ -74,83 +79,6 @@ export async function measureDrift(data: string): Promise<DriftReport> {
   }
 }
 
-interface RunningAppliance {
-  readonly child: ChildProcess;
-  readonly url: string;
-  readonly token: string;
-}
-
-async function startAppliance(work: string): Promise<RunningAppliance> {
-  const config = resolve(import.meta.dirname, '../../examples/minimal/overdub.config.ts');
-  const child = spawn(
-    process.execPath,
-    [BIN, 'up', '--config', config, '--state', join(work, 'state'), '--port', '0', '--json'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, OVERDUB_NO_REEXEC: '1' },
-    },
-  );
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (!line.startsWith('{')) continue;
-    const hello = JSON.parse(line) as { url?: string; firstToken?: string };
-    if (hello.url !== undefined && hello.firstToken !== undefined)
-      return { child, url: hello.url, token: hello.firstToken };
-  }
-  throw new Error('the appliance ended before it was up; its message is above');
-}
-
-async function stopAppliance(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const ended = new Promise((done) => child.once('exit', done));
-  child.kill('SIGTERM');
-  await ended;
-}
-
-interface Ran {
-  readonly json: unknown;
-  readonly seconds: number;
-  readonly agentCpu: number;
-  readonly applianceCpu: number;
-  readonly peakMiB: number;
-}
-
-type Overdub = (...args: string[]) => Promise<Ran>;
-
-/** Runs `overdub … --json` under time(1), for wall and CPU seconds and peak memory of the whole process. */
-function commandFor(appliance: RunningAppliance, work: string): Overdub {
-  const env = {
-    ...process.env,
-    OVERDUB_URL: appliance.url,
-    OVERDUB_TOKEN: appliance.token,
-    XDG_STATE_HOME: join(work, 'agent'),
-  };
-  return async (...args) => {
-    const times = join(work, 'times');
-    const before = cpuSeconds(appliance.child);
-    const { stdout } = await run(
-      '/usr/bin/time',
-      ['-o', times, '-f', '%e %U %S %M', BIN, ...args, '--json'],
-      {
-        env,
-        maxBuffer: 256 << 20,
-      },
-    );
-    const [seconds = 0, user = 0, system = 0, kib = 0] = readFileSync(times, 'utf8')
-      .trim()
-      .split(' ')
-      .map(Number);
-    const applianceCpu = cpuSeconds(appliance.child) - before;
-    return { json: JSON.parse(stdout), seconds, agentCpu: user + system, applianceCpu, peakMiB: kib / 1024 };
-  };
-}
-
-/** User and system time so far, of the process alone; proc_pid_stat(5). Ticks are hundredths of a second. */
-function cpuSeconds(child: ChildProcess): number {
-  const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
 async function snapshot(overdub: Overdub, live: string, what: string): Promise<Row> {
   const taken = await overdub('agent', 'snapshot', '--root', live, '--server', SERVER);
   const list = (await overdub('snapshot', 'list', SERVER)).json as Snapshot[];
@@ -179,19 +107,6 @@ function costOf({ seconds, agentCpu, applianceCpu, peakMiB }: Ran) {
   return { seconds, agentCpu, applianceCpu, agentMiB: peakMiB };
 }
 
-/** In place, as a server drifts: inodes and times of unchanged files stay. */
-async function become(live: string, tree: string): Promise<void> {
-  await run('rsync', [
-    '-aHAX',
-    '--numeric-ids',
-    '--delete',
-    '--inplace',
-    '--no-whole-file',
-    `${tree}/`,
-    `${live}/`,
-  ]);
-}
-
 /** Bytes that `zstd -3 --patch-from` needs from b's changed files to a's: one stream each, in path order. */
 async function patchFrom(live: string, data: string, work: string): Promise<number> {
   const present = join(data, 'b');
@@ -214,11 +129,6 @@ async function differing(from: string, to: string): Promise<string[]> {
 async function archive(tree: string, names: readonly string[], file: string): Promise<void> {
   await writeFile(`${file}.names`, names.map((name) => name.replace(/ -> .*$/, '')).join('\n'));
   await run('tar', ['--sort=name', '--no-recursion', '-C', tree, '-cf', file, '-T', `${file}.names`]);
-}
-
-function peakMiB(child: ChildProcess): number {
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;
 }
 
 function printReport(report: DriftReport): void {

@@ -4,6 +4,7 @@ import type {
   CollectionOptions,
   IngestSession,
   MendReport,
+  OptimiseResult,
   Repository,
   RepositoryUsage,
   VerifyOptions,
@@ -67,6 +68,10 @@ export class MemoryRepository implements Repository {
         this.openSessions -= 1;
       },
     };
+  }
+
+  async optimise(): Promise<OptimiseResult> {
+    return { packs: 0, bytesBefore: 0, bytesAfter: 0 };
   }
 
   async readChunk(digest: Digest): Promise<Uint8Array> {

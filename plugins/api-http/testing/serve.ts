@@ -66,6 +66,7 @@ export const answers: Partial<ApplianceControl> = {
   forgetMachine: async () => undefined,
   powerMachine: async () => ({ where: 'ipmi 10.0.9.3', state: 'on' }),
   importMaster: async () => records.operation,
+  optimise: async () => records.operation,
   listMasters: async () => [records.master],
   getMaster: async () => records.master,
   removeMaster: async () => undefined,

@@ -1,0 +1,169 @@
+/**
+ * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers]`: overlays beside the field's own
+ * tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
+ * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us.
+ *
+ * `--case sparse|dense|files|snapshots [--size N]` runs one of the large cases alone; see `cases.ts`.
+ */
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Operation, Snapshot } from '@overdub/core';
+import {
+  become,
+  commandFor,
+  type Overdub,
+  peakMiB,
+  type Ran,
+  startAppliance,
+  stopAppliance,
+} from './appliance.ts';
+import { CASES, runCase } from './cases.ts';
+import { type Figure, peerRound, STEPS } from './peers.ts';
+
+const SERVER = 'overlay';
+const US = 'overdub';
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      data: { type: 'string' },
+      rounds: { type: 'string', default: '3' },
+      report: { type: 'string' },
+      'without-peers': { type: 'boolean', default: false },
+      case: { type: 'string' },
+      size: { type: 'string' },
+    },
+  });
+  const work = await mkdtemp(join(tmpdir(), 'overdub-overlay-'));
+  try {
+    const rounds: Figure[][] = [];
+    if (values.case !== undefined) {
+      rounds.push(
+        await runCase(values.case, values.size === undefined ? undefined : Number(values.size), work),
+      );
+    } else {
+      if (values.data === undefined)
+        throw new Error(`usage: overlay --data DIR, or --case ${CASES.join('|')}`);
+      const data = resolve(values.data);
+      for (let round = 1; round <= Number(values.rounds); round++) {
+        const peers = values['without-peers'] ? [] : await peerRound(data, work);
+        rounds.push([...(await ourRound(data, work)), ...peers]);
+      }
+    }
+    const figures = medians(rounds);
+    print(figures);
+    if (values.report !== undefined)
+      await writeFile(values.report, `${JSON.stringify({ figures, rounds }, null, 2)}\n`);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** Master, a, optimise, b, optimise, b again, restore, rollback. CPU is the agent's and the appliance's together. */
+async function ourRound(data: string, work: string): Promise<Figure[]> {
+  const own = join(work, 'own');
+  const live = join(own, 'live');
+  await mkdir(own, { recursive: true });
+  const appliance = await startAppliance(own);
+  const overdub = commandFor(appliance, own);
+  const figures: Figure[] = [];
+  const step = (name: string, ran: Ran, sizes: Partial<Figure> = {}) =>
+    figures.push({ tool: US, step: name, ...sizes, ...costOf(ran, peakMiB(appliance.child)) });
+  try {
+    await overdub('master', 'import', SERVER, join(data, 'master'));
+    await overdub('optimise');
+    await overdub('server', 'create', SERVER, '--master', SERVER);
+    for (const [name, tree] of [
+      [STEPS.first, 'a'],
+      [STEPS.next, 'b'],
+    ] as const) {
+      await become(live, join(data, tree));
+      step(name, ...(await snapshot(overdub, live)));
+      const optimised = await overdub('optimise');
+      const result = (optimised.json as Operation).result as { bytesAfter?: number } | undefined;
+      step(`${name}, optimised`, optimised, { storedBytes: result?.bytesAfter ?? Number.NaN });
+    }
+    step(STEPS.same, ...(await snapshot(overdub, live)));
+    const agent = ['--server', SERVER, '--root'];
+    const empty = join(own, 'empty');
+    await mkdir(empty);
+    const apart = ['--state', join(own, 'other-agent')];
+    step(STEPS.restore, await overdub('agent', 'restore', ...agent, empty, ...apart));
+    const back = ['--snapshot', '~1', '--no-safety-snapshot'];
+    step(STEPS.rollback, await overdub('agent', 'rollback', ...agent, live, ...back));
+    return figures;
+  } finally {
+    await stopAppliance(appliance.child);
+    await rm(own, { recursive: true, force: true });
+  }
+}
+
+async function snapshot(overdub: Overdub, live: string): Promise<[Ran, Partial<Figure>]> {
+  const ran = await overdub('agent', 'snapshot', '--root', live, '--server', SERVER);
+  const stats = ((await overdub('snapshot', 'list', SERVER)).json as Snapshot[]).at(-1)?.stats;
+  if (stats === undefined) throw new Error('the snapshot is not listed');
+  return [ran, { storedBytes: stats.bytesStored, movedBytes: stats.bytesReceived + stats.bytesSent }];
+}
+
+function costOf(ran: Ran, applianceMiB: number): Pick<Figure, 'cpu' | 'seconds' | 'peakMiB'> {
+  return {
+    cpu: ran.agentCpu + ran.applianceCpu,
+    seconds: ran.seconds,
+    peakMiB: Math.max(ran.peakMiB, applianceMiB),
+  };
+}
+
+/** Of each figure by itself, over the rounds. */
+function medians(rounds: readonly (readonly Figure[])[]): Figure[] {
+  return (rounds[0] ?? []).map((first) => {
+    const same = rounds.flatMap((round) =>
+      round.filter((figure) => figure.tool === first.tool && figure.step === first.step),
+    );
+    const of = (pick: (figure: Figure) => number | undefined) =>
+      median(same.map(pick).filter((value) => value !== undefined));
+    const storedBytes = of((figure) => figure.storedBytes);
+    const movedBytes = of((figure) => figure.movedBytes);
+    return {
+      ...first,
+      ...(storedBytes === undefined ? {} : { storedBytes }),
+      ...(movedBytes === undefined ? {} : { movedBytes }),
+      cpu: of((figure) => figure.cpu) as number,
+      seconds: of((figure) => figure.seconds) as number,
+      peakMiB: of((figure) => figure.peakMiB) as number,
+    };
+  });
+}
+
+function median(values: readonly number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+/** By step; in brackets the ratio of ours to the tool's: below one, we are better. */
+function print(figures: readonly Figure[]): void {
+  const heads = ['stored', 'moved', 'CPU s', 'wall s', 'peak MiB'];
+  console.log('step'.padEnd(26) + 'tool'.padEnd(22) + heads.map((head) => head.padStart(20)).join(''));
+  const steps = [...new Set(figures.map((figure) => figure.step))];
+  for (const figure of steps.flatMap((step) => figures.filter((one) => one.step === step))) {
+    const ours = figures.find((one) => one.tool === US && one.step === figure.step);
+    const cell = (pick: (one: Figure) => number | undefined, digits: number) => {
+      const value = pick(figure);
+      if (value === undefined) return ''.padStart(20);
+      const own = ours === undefined || ours === figure ? undefined : pick(ours);
+      const ratio = own === undefined ? '' : ` (${(own / value).toFixed(2)})`;
+      return `${value.toFixed(digits)}${ratio}`.padStart(20);
+    };
+    const cells = [
+      cell((one) => one.storedBytes, 0),
+      cell((one) => one.movedBytes, 0),
+      cell((one) => one.cpu, 2),
+      cell((one) => one.seconds, 1),
+      cell((one) => one.peakMiB, 0),
+    ];
+    console.log(figure.step.padEnd(26) + figure.tool.padEnd(22) + cells.join(''));
+  }
+}
+
+if (process.argv[1] === import.meta.filename) await main();
