@@ -18,6 +18,8 @@ export interface UploadHead {
   /** Earlier contents, by path in the base image. The first `virtual` of them, concatenated, are the delta base. */
   readonly files: readonly { readonly path: string; readonly digest: Digest }[];
   readonly virtual: number;
+  /** Logs come last, whose deltas copy from what comes before: that must not be many deltas deep. */
+  readonly logs?: true;
 }
 
 /** Announces a delta: it makes these chunks, one behind the other. */

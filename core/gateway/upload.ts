@@ -26,7 +26,7 @@ export async function receiveUpload(
       throw badFrame('it does not begin with a head');
     const head = checkHead(frameJson(first.value));
     const { contents, virtual } = await transfer.bases(head);
-    const upload = new Upload(transfer, contents, virtual, codecOf(head, codecs));
+    const upload = new Upload(transfer, contents, virtual, codecOf(head, codecs), head.logs === true);
     try {
       for (let next = await frames.next(); next.done !== true; next = await frames.next()) {
         signal.throwIfAborted();
@@ -68,6 +68,7 @@ class Upload {
   readonly #contents: readonly ContentRef[];
   readonly #virtual: VirtualBase;
   readonly #codec: DeltaCodec | undefined;
+  readonly #logs: boolean;
   #near: { readonly content: ContentRef; offset: number } | undefined;
 
   constructor(
@@ -75,7 +76,9 @@ class Upload {
     contents: readonly ContentRef[],
     virtual: VirtualBase,
     codec: DeltaCodec | undefined,
+    logs: boolean,
   ) {
+    this.#logs = logs;
     this.#transfer = transfer;
     this.#contents = contents;
     this.#virtual = virtual;
@@ -175,7 +178,7 @@ class Upload {
       codec: name,
       formatVersion,
       payload: Buffer.concat(payload),
-      shared: joins !== false,
+      shared: this.#logs && joins !== false,
       bases,
     };
     const { digest } = await this.#chunk(chunk, made);

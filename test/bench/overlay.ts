@@ -144,7 +144,7 @@ function median(values: readonly number[]): number | undefined {
 /** By step; in brackets the ratio of ours to the tool's: below one, we are better. */
 function print(figures: readonly Figure[]): void {
   const heads = ['stored', 'moved', 'CPU s', 'wall s', 'peak MiB'];
-  console.log('step'.padEnd(26) + 'tool'.padEnd(22) + heads.map((head) => head.padStart(20)).join(''));
+  console.log('step'.padEnd(44) + 'tool'.padEnd(22) + heads.map((head) => head.padStart(20)).join(''));
   const steps = [...new Set(figures.map((figure) => figure.step))];
   for (const figure of steps.flatMap((step) => figures.filter((one) => one.step === step))) {
     const ours = figures.find((one) => one.tool === US && one.step === figure.step);
@@ -162,7 +162,7 @@ function print(figures: readonly Figure[]): void {
       cell((one) => one.seconds, 1),
       cell((one) => one.peakMiB, 0),
     ];
-    console.log(figure.step.padEnd(26) + figure.tool.padEnd(22) + cells.join(''));
+    console.log(figure.step.padEnd(44) + figure.tool.padEnd(22) + cells.join(''));
   }
 }
 

@@ -126,6 +126,7 @@ export class Sender {
       ...(canDelta && bases?.index !== undefined ? { codec } : {}),
       files: bases?.files ?? [],
       virtual: bases?.virtual ?? 0,
+      ...(open.some(isLargeLog) ? { logs: true } : {}),
     };
     const body = requestFrames(head, this.#frames(open, missing, bases, stale));
     await appliance.upload(transfer, body, signal, bandwidth);
@@ -189,6 +190,10 @@ function inSendingOrder(files: readonly ChangedFile[]): readonly ChangedFile[] {
     .map((file) => ({ file, rank: rank(file) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ file }) => file);
+}
+
+function isLargeLog({ entry }: ChangedFile): boolean {
+  return entry.content.bytes >= DELTA_MIN_BYTES && isLogLike(entry.path);
 }
 
 function nearPayload(index: number, offset: number): Buffer {
