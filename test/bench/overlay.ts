@@ -50,6 +50,8 @@ async function main(): Promise<void> {
       const data = resolve(values.data);
       for (let round = 1; round <= Number(values.rounds); round++) {
         const peers = values['without-peers'] ? [] : await peerRound(data, work);
+        // A run takes long: what was measured is not lost when it is cut off.
+        if (peers.length > 0) print(peers);
         rounds.push([...(await ourRound(data, work)), ...peers]);
       }
     }
