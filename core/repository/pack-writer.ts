@@ -10,9 +10,9 @@ import {
 import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
 /** Payloads are compressed together until their group has this many raw bytes: neighbours repeat one another. */
-const GROUP_BYTES = 8 * 1024 * 1024;
+const GROUP_BYTES = 4 * 1024 * 1024;
 /** A payload this large gets a frame of its own. */
-const LONE_BYTES = 4 * 1024 * 1024;
+const LONE_BYTES = 2 * 1024 * 1024;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
 const MAX_COMPRESSING = 1;
 

@@ -6,8 +6,6 @@ const MIN_WINDOW_LOG = 10;
 const MAX_WINDOW_LOG = 31;
 const MIN_HASH_LOG = 17;
 const MAX_HASH_LOG = 28;
-/** 24 MiB of tables: enough for the bases of a chunk, and what a snapshot must not cost the appliance more than. */
-const MAX_FAST_HASH_LOG = 22;
 /** Bytes of libzstd's tables for each slot. */
 const SLOT_BYTES = 6;
 /** ZSTD_MAGIC_DICTIONARY, little-endian: a base that begins so would be taken for a trained dictionary. */
@@ -66,8 +64,8 @@ function prefix(base: Uint8Array): ZstdOptions {
  * nearly all is found, with a slot for each everything, at twice the time.
  */
 function hashLog(baseBytes: number, effort: Effort): number {
-  if (effort === 'small') return Math.max(MIN_HASH_LOG, Math.min(MAX_HASH_LOG, log2(baseBytes)));
-  return Math.max(MIN_HASH_LOG, Math.min(MAX_FAST_HASH_LOG, log2(baseBytes) - 1));
+  const wanted = log2(baseBytes) - (effort === 'fast' ? 1 : 0);
+  return Math.max(MIN_HASH_LOG, Math.min(MAX_HASH_LOG, wanted));
 }
 
 function windowLog(bytes: number): number {

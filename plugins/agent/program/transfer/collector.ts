@@ -3,7 +3,7 @@
 import type { RecordLine } from './record.ts';
 
 /** Lines held in memory, chunk references counted: beyond it the record is read after all. */
-const MAX_HELD = 50_000;
+const MAX_HELD = 5_000;
 
 export class Collector {
   readonly #picks: (line: RecordLine) => boolean;

@@ -20,7 +20,7 @@ import type { RecordLine } from './record.ts';
 import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
 /** Chunks offered at once: bounds what is held in memory. */
-const BATCH_CHUNKS = 50_000;
+const BATCH_CHUNKS = 8_000;
 /** How often a batch is offered again after its connection broke. */
 const TRIES = 5;
 
