@@ -132,9 +132,10 @@ export class Playbill {
 }
 
 export function formatSeconds(seconds: number): string {
-  return seconds < 60
+  const whole = Math.round(seconds);
+  return whole < 60
     ? `${seconds.toFixed(1)} s`
-    : `${Math.floor(seconds / 60)} m ${String(Math.round(seconds % 60)).padStart(2, '0')} s`;
+    : `${Math.floor(whole / 60)} m ${String(whole % 60).padStart(2, '0')} s`;
 }
 
 export function formatBytes(bytes: number): string {

@@ -26,6 +26,7 @@ import {
   signalProcess,
 } from './processes.ts';
 import { type ExecOptions, exec } from './programs.ts';
+import { routerCommand } from './router.ts';
 
 export interface LabOptions {
   /** Lower-case letters, digits and dashes, at most 20. One lab of a name at a time; leftovers are removed. */
@@ -74,6 +75,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const lab = new RunningLab(options.name, dir, network);
   try {
     await buildNetwork(network);
+    await lab.addRouter();
   } catch (error) {
     await lab[Symbol.asyncDispose]();
     throw error;
@@ -177,12 +179,23 @@ class RunningLab implements Lab {
     return machine;
   }
 
-  async dnsmasq(spec: DnsmasqSpec): Promise<LabProcess> {
-    const host = `${this.#network.namespace}.${this.#hosts}`;
-    const port = `host${this.#hosts + 1}`;
-    const name = `dnsmasq-${this.#hosts}`;
+  /** Every room has one. */
+  async addRouter(): Promise<void> {
+    const { host } = await this.#addHost('10.77.255.254/32');
+    await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid')));
+  }
+
+  async #addHost(address: string): Promise<{ host: string; number: number }> {
+    const number = this.#hosts;
     this.#hosts += 1;
-    await addHost(this.#network.namespace, host, port, spec.address);
+    const host = `${this.#network.namespace}.${number}`;
+    await addHost(this.#network.namespace, host, `host${number + 1}`, address);
+    return { host, number };
+  }
+
+  async dnsmasq(spec: DnsmasqSpec): Promise<LabProcess> {
+    const { host, number } = await this.#addHost(spec.address);
+    const name = `dnsmasq-${number}`;
     const leases = join(this.dir, `${name}.leases`);
     const server = await this.#start(host, name, dnsmasqArguments(spec, leases));
     while (server.running && !server.output().includes('DHCP')) await sleep(50);

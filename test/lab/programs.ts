@@ -7,6 +7,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   'qemu-system-x86_64': 'qemu-system-x86',
   dnsmasq: 'dnsmasq-base',
+  radvd: 'radvd',
 };
 
 export interface ExecOptions {
