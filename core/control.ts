@@ -33,7 +33,6 @@ export function createControl(deps: ControlDeps): ApplianceControl {
         isOpen(operation) ? (open.get(operation.id) ?? operation) : operation,
       );
     },
-    optimise: (by) => engine.submit({ kind: 'optimise', requestedBy: by }),
     getOperation: (id) => engine.get(id),
     cancelOperation: (id, by) => engine.cancel(id, by),
     waitOperation: (id, options) => engine.wait(id, options),

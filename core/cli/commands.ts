@@ -9,7 +9,6 @@ import { lookCommands } from './commands/look.ts';
 import { machineCommands } from './commands/machine.ts';
 import { masterCommands } from './commands/master.ts';
 import { operationCommands } from './commands/operation.ts';
-import { optimiseCommand } from './commands/optimise.ts';
 import { repositoryCommands } from './commands/repository.ts';
 import { serverCommands } from './commands/server.ts';
 import { snapshotCommands } from './commands/snapshot.ts';
@@ -28,7 +27,6 @@ export const COMMANDS: readonly Command[] = [
   ...lookCommands,
   ...repositoryCommands,
   ...operationCommands,
-  optimiseCommand,
   ...tokenCommands,
   ...deltaCommands,
 ];

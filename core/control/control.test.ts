@@ -43,6 +43,16 @@ describe('collection', () => {
   });
 });
 
+describe('optimising', () => {
+  it('is an operation with a report, never beside a collection', async () => {
+    const collection = await world.control.collectGarbage({}, 'ann');
+    const optimising = await world.control.optimise('ann');
+    expect(optimising).toMatchObject({ kind: 'optimise', state: 'queued', requestedBy: 'ann' });
+    expect(await ended(world, collection)).toMatchObject({ state: 'done' });
+    expect(await ended(world, optimising)).toMatchObject({ state: 'done', result: { packs: 0 } });
+  });
+});
+
 describe('tokens', () => {
   it('begin with an admin’s, once', async () => {
     const secret = (await firstToken(world.catalogue, world.clock)) ?? '';

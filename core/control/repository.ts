@@ -6,7 +6,7 @@ import type { ControlDeps } from './deps.ts';
 
 type RepositoryControl = Pick<
   ApplianceControl,
-  'collectGarbage' | 'verifyRepository' | 'repairRepository' | 'repositoryUsage'
+  'collectGarbage' | 'verifyRepository' | 'repairRepository' | 'optimise' | 'repositoryUsage'
 >;
 
 export function repositoryControl({ engine, repository }: ControlDeps): RepositoryControl {
@@ -16,6 +16,7 @@ export function repositoryControl({ engine, repository }: ControlDeps): Reposito
     repositoryUsage: () => repository.usage(),
     repairRepository: ({ readData }, by) =>
       engine.submit({ kind: 'repair', parameters: { readData: readData ?? false }, requestedBy: by }),
+    optimise: (by) => engine.submit({ kind: 'optimise', requestedBy: by }),
     async verifyRepository({ readData, samplePercent }, by) {
       if (samplePercent !== undefined && !(samplePercent > 0 && samplePercent <= 100)) {
         throw new OverdubError(

@@ -31,6 +31,7 @@ import { createEventBus, type EventBus } from './events.ts';
 import { gc } from './gc.ts';
 import { importMaster } from './import.ts';
 import { move } from './move.ts';
+import { optimise } from './optimise.ts';
 import { provision } from './provision.ts';
 import { prune } from './prune.ts';
 import { repair } from './repair.ts';
@@ -141,9 +142,18 @@ function assemble(base: {
     wait: (id, options) => engine.wait(id, options),
     openSource: async (path) => sources.get(path)?.(),
   };
-  const definitions = [provision, snapshot, rollback, move, importMaster, prune, gc, verify, repair].map(
-    (define) => define(services),
-  );
+  const definitions = [
+    provision,
+    snapshot,
+    rollback,
+    move,
+    importMaster,
+    prune,
+    gc,
+    verify,
+    repair,
+    optimise,
+  ].map((define) => define(services));
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   const seen = sightings({ catalogue, hooks, clock, log, events });
   const policy = agentPolicy({ ...services, engine, seeMachine: seen.see });

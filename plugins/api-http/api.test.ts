@@ -55,7 +55,7 @@ const CASES: readonly Case[] = [
     'importMaster',
     [{ name: 'web', source: '/srv/web' }, by('admin')],
   ],
-  ['admin', 'POST', '/operations/optimise', undefined, 'optimise', [by('admin')]],
+  ['operator', 'POST', '/repository/optimise', undefined, 'optimise', [by('operator')]],
   ['viewer', 'GET', '/masters', undefined, 'listMasters', []],
   ['viewer', 'GET', '/masters/web@3', undefined, 'getMaster', ['web@3']],
   ['admin', 'DELETE', '/masters/web@3', undefined, 'removeMaster', ['web@3', by('admin')]],

@@ -1,4 +1,9 @@
-import type { CollectionReport, RepairReport, VerifyReport } from '../../contracts/repository.ts';
+import type {
+  CollectionReport,
+  OptimiseResult,
+  RepairReport,
+  VerifyReport,
+} from '../../contracts/repository.ts';
 import type { Operation } from '../../domain/operation.ts';
 import { type Command, defineCommand, UsageError } from '../command.ts';
 import { repaired, verified } from '../damage-text.ts';
@@ -67,6 +72,20 @@ export const repositoryCommands: readonly Command[] = [
       });
     },
   }),
+  defineCommand({
+    path: ['optimise'],
+    summary: 'Compress the repository harder, in the background',
+    positionals: [],
+    flags: WAIT_FLAGS,
+    examples: ['overdub optimise', 'overdub optimise --no-wait'],
+    async run(call) {
+      const client = call.client();
+      const started = await client.post<Operation>('/repository/optimise');
+      return showOperation(call, client, started, {
+        text: (result) => optimised(result as unknown as OptimiseResult),
+      });
+    },
+  }),
 ];
 
 /** `5%` or `5`. */
@@ -75,6 +94,13 @@ function percent(text: string | undefined): number | undefined {
   const value = /^\d+(\.\d+)?%?$/.test(text) ? Number.parseFloat(text) : 0;
   if (value > 0 && value <= 100) return value;
   throw new UsageError(`--sample takes a share above 0 and up to 100, such as 5%; not ${text}.`);
+}
+
+function optimised({ packs, bytesBefore, bytesAfter }: OptimiseResult): string {
+  return facts([
+    ['packs', `${packs} compressed anew`],
+    ['stored', `${size(bytesBefore)} before, ${size(bytesAfter)} now; the next gc frees the rest`],
+  ]);
 }
 
 function collected(report: CollectionReport): string {

@@ -24,16 +24,6 @@ export function operationRoutes(api: Api): void {
     handle: async ({ control, query }) => (await control.listOperations(query)).map(withoutMemory),
   });
   route(api, {
-    method: 'POST',
-    url: '/operations/optimise',
-    role: 'admin',
-    tag,
-    summary: 'Compresses the repository harder, in the background',
-    response: 'Operation',
-    status: 202,
-    handle: ({ control, by }) => control.optimise(by),
-  });
-  route(api, {
     method: 'GET',
     url: '/operations/:operation',
     role: 'viewer',

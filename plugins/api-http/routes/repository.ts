@@ -42,6 +42,16 @@ export function repositoryRoutes(api: Api): void {
     handle: ({ control, body, by }) => control.repairRepository(body, by),
   });
   route(api, {
+    method: 'POST',
+    url: '/repository/optimise',
+    role: 'operator',
+    tag,
+    summary: 'Compresses the repository harder, in the background',
+    response: 'Operation',
+    status: 202,
+    handle: ({ control, by }) => control.optimise(by),
+  });
+  route(api, {
     method: 'GET',
     url: '/repository/stats',
     role: 'viewer',
