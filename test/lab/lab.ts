@@ -182,7 +182,9 @@ class RunningLab implements Lab {
   /** Every room has one. */
   async addRouter(): Promise<void> {
     const { host } = await this.#addHost('10.77.255.254/32');
-    await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid')));
+    const router = await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid')));
+    while (router.running && !router.output().includes('started')) await sleep(50);
+    if (!router.running) throw new Error(`radvd did not start: ${router.output().trim()}`);
   }
 
   async #addHost(address: string): Promise<{ host: string; number: number }> {
