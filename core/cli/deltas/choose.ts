@@ -69,7 +69,7 @@ export async function chooseCodec(
   const where = whole ? 'the whole files' : `${windows} samples of ${sampled} bytes`;
   return {
     codec: chosen,
-    reason: `tried on ${where}, delta bytes: ${list}`,
+    reason: `tried on ${where}, delta bytes: ${list}; of those as small as the smallest, the fastest`,
     trials: trials.map(({ codec, bytes, ms }) => ({ codec: codec.name, bytes, seconds: ms / 1000 })),
   };
 }
