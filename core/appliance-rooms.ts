@@ -18,22 +18,13 @@ import { lateBound } from './late-bound.ts';
 import { netbootService } from './netboot/service.ts';
 import { sightings } from './netboot/sighting.ts';
 import { agentPolicy } from './operations/agent-policy.ts';
+import { allOperations } from './operations/all.ts';
 import { bootWish } from './operations/boot-wish.ts';
 import { credentialIssuer } from './operations/credentials.ts';
 import { createEngine, type Engine } from './operations/engine.ts';
 import type { EventBus } from './operations/events.ts';
-import { gc } from './operations/gc.ts';
-import { importMaster } from './operations/import.ts';
-import { move } from './operations/move.ts';
-import { optimise } from './operations/optimise.ts';
-import { provision } from './operations/provision.ts';
-import { prune } from './operations/prune.ts';
-import { repair } from './operations/repair.ts';
-import { rollback } from './operations/rollback.ts';
 import { serverBook } from './operations/server-book.ts';
 import type { OperationServices } from './operations/services.ts';
-import { snapshot } from './operations/snapshot.ts';
-import { verify } from './operations/verify.ts';
 import type { PluginHost } from './plugin-host/host.ts';
 import { powerService } from './power/power.ts';
 import { VERSION } from './version.ts';
@@ -106,18 +97,7 @@ export function buildRooms(deps: RoomsDeps): Rooms {
     wait: (id, options) => engineLater.face.wait(id, options),
     openSource: (path) => hooks.call('imaging.source', { path }),
   };
-  const definitions = [
-    provision,
-    snapshot,
-    rollback,
-    move,
-    importMaster,
-    prune,
-    gc,
-    verify,
-    repair,
-    optimise,
-  ].map((define) => define(services));
+  const definitions = allOperations(services);
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   engineLater.bind(engine);
   const seen = sightings({ catalogue, hooks, clock, log, events });

@@ -24,22 +24,13 @@ import { ManualClock } from '../testing/fakes/manual-clock.ts';
 import { MemoryRepository } from '../testing/fakes/memory-repository.ts';
 import { recordingLog } from '../testing/fakes/recording-log.ts';
 import { agentPolicy } from './agent-policy.ts';
+import { allOperations } from './all.ts';
 import { bootWish } from './boot-wish.ts';
 import { credentialIssuer } from './credentials.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { createEventBus, type EventBus } from './events.ts';
-import { gc } from './gc.ts';
-import { importMaster } from './import.ts';
-import { move } from './move.ts';
-import { optimise } from './optimise.ts';
-import { provision } from './provision.ts';
-import { prune } from './prune.ts';
-import { repair } from './repair.ts';
-import { rollback } from './rollback.ts';
 import { serverBook } from './server-book.ts';
 import type { OperationServices } from './services.ts';
-import { snapshot } from './snapshot.ts';
-import { verify } from './verify.ts';
 
 export const MIB = 1024 * 1024;
 export const MAC_1 = '52:54:00:00:00:01';
@@ -142,18 +133,7 @@ function assemble(base: {
     wait: (id, options) => engine.wait(id, options),
     openSource: async (path) => sources.get(path)?.(),
   };
-  const definitions = [
-    provision,
-    snapshot,
-    rollback,
-    move,
-    importMaster,
-    prune,
-    gc,
-    verify,
-    repair,
-    optimise,
-  ].map((define) => define(services));
+  const definitions = allOperations(services);
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   const seen = sightings({ catalogue, hooks, clock, log, events });
   const policy = agentPolicy({ ...services, engine, seeMachine: seen.see });
