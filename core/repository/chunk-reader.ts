@@ -6,6 +6,7 @@ import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
+import { MAX_CHAIN } from './live-set.ts';
 import type { DeltaForm } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
@@ -13,8 +14,6 @@ import { decompress } from './zstd.ts';
 
 /** Decoded frames and delta bases kept for the next chunks, bytes. */
 const CACHE_BYTES = 24 * 1024 * 1024;
-/** Longest chain that is followed: 2 is written, more can only come from damage. */
-const MAX_CHAIN = 8;
 
 /** Chunks that a session holds in memory. */
 export interface PendingChunks {

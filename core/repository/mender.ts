@@ -2,7 +2,7 @@ import type { MendReport, UpkeepOptions } from '../contracts/repository.ts';
 import { DamageWalk, type DamageWalkParts } from './damage-walk.ts';
 import { checkPackIndex, recheckSuspects } from './pack-check.ts';
 import { type CopySource, PackCopier, type PackCopierParts } from './pack-copier.ts';
-import { PACK_PREFIX } from './reconcile.ts';
+import { storedPacks } from './reconcile.ts';
 
 type MenderParts = PackCopierParts & Omit<DamageWalkParts, 'signal'>;
 
@@ -26,8 +26,7 @@ export async function mend(parts: MenderParts, options: UpkeepOptions): Promise<
 /** Packs whose own index is damaged or cut off: what the chunk index still finds in them is copied out of them. */
 async function salvage(parts: MenderParts, signal: AbortSignal | undefined): Promise<number> {
   const { store, index } = parts;
-  const present = new Map<string, number>();
-  for await (const blob of store.list(PACK_PREFIX)) present.set(blob.name, blob.bytes);
+  const present = await storedPacks(store);
   const copier = new PackCopier(parts, { has: () => true, moved: () => undefined });
   let salvaged = 0;
   for (const source of index.packList()) {

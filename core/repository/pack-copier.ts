@@ -1,12 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex, MovedFrame } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
 import { encodeHeader, encodeTail, HEADER_BYTES, type PackedChunk, type PackedFrame } from './pack-format.ts';
+import { packName } from './pack-queue.ts';
 import type { PortableStore } from './portable-store.ts';
-import { PACK_PREFIX, readPackIndex } from './reconcile.ts';
+import { readPackIndex } from './reconcile.ts';
 import { decompress, pack as packRaw } from './zstd.ts';
 
 /** Copies are joined to packs of about this length. */
@@ -100,8 +100,7 @@ export class PackCopier {
     const frames = copies.map(({ frame }) => frame);
     const pieces = [encodeHeader(), ...copies.map(({ stored }) => stored), encodeTail(frames)];
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    const id = randomBytes(16).toString('hex');
-    const name = `${PACK_PREFIX}${id.slice(0, 2)}/${id}.pack`;
+    const name = packName();
     await this.#parts.store.write(name, pieces);
     this.copiedBytes += bytes;
     const moved = this.#parts.index.movePack(name, bytes, frames);

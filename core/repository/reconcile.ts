@@ -44,9 +44,15 @@ async function openOrRemake(path: string, repositoryId: string, log: Log): Promi
   return index;
 }
 
-async function reconcile(index: ChunkIndex, store: PortableStore, log: Log): Promise<void> {
+/** Name → length of every pack that the store has now. */
+export async function storedPacks(store: PortableStore): Promise<Map<string, number>> {
   const present = new Map<string, number>();
   for await (const blob of store.list(PACK_PREFIX)) present.set(blob.name, blob.bytes);
+  return present;
+}
+
+async function reconcile(index: ChunkIndex, store: PortableStore, log: Log): Promise<void> {
+  const present = await storedPacks(store);
   index.settleCondemned(present);
   const known = index.packs();
   const lost = [...known].filter(([name, bytes]) => present.get(name) !== bytes);

@@ -1,7 +1,7 @@
 import type { DamagedPack, VerifyOptions, VerifyReport } from '../contracts/repository.ts';
 import { DamageWalk, type DamageWalkParts } from './damage-walk.ts';
 import { checkPackData, checkPackIndex, type PackCheckParts, recheckSuspects } from './pack-check.ts';
-import { PACK_PREFIX } from './reconcile.ts';
+import { storedPacks } from './reconcile.ts';
 
 /** Packs that are listed; all are counted. */
 const MAX_PACKS = 1000;
@@ -47,8 +47,7 @@ export class Verifier {
   /** Presence, length and index. What is read from a pack that is gone counts as missing from now on. */
   async #checkPacks(): Promise<{ packs: number; readable: KnownPack[] }> {
     const { store, index, signal } = this.#parts;
-    const present = new Map<string, number>();
-    for await (const blob of store.list(PACK_PREFIX)) present.set(blob.name, blob.bytes);
+    const present = await storedPacks(store);
     for (const name of index.damagedPacks())
       this.#note(name, 'its index is damaged; what it held counts as missing');
     const known = [...index.packs()];
