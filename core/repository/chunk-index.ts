@@ -193,12 +193,22 @@ export class ChunkIndex {
     this.#database.exec(`UPDATE packs SET state = 'live' WHERE state = 'condemned'`);
     const gone = rows.filter((row) => !present.has(row.name as string)).map((row) => row.id as number);
     if (gone.length === 0) return;
-    this.#transaction(() => {
-      this.#database.exec(
-        `DELETE FROM chunks WHERE pack IN (${gone.join()}); DELETE FROM packs WHERE id IN (${gone.join()})`,
-      );
-    });
+    this.#forgetPacks(gone.join());
     this.resolveDepths();
+  }
+
+  /** Forgets a pack of chunks that no other is made from. */
+  forgetPack(name: string): void {
+    const row = this.#database.prepare('SELECT id FROM packs WHERE name = ?').get(name);
+    if (row !== undefined) this.#forgetPacks(`${row.id}`);
+  }
+
+  #forgetPacks(ids: string): void {
+    this.#transaction(() =>
+      this.#database.exec(
+        `DELETE FROM chunks WHERE pack IN (${ids}); DELETE FROM packs WHERE id IN (${ids})`,
+      ),
+    );
   }
 
   /** About how many chunks are stored, from the length of the index: counting them would read all of it. */

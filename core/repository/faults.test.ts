@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlobStoreFull } from '../contracts/blob-store.ts';
 import type { Repository } from '../contracts/repository.ts';
+import { digestOf } from '../domain/content-ref.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
 import { type Fault, FaultyBlobStore } from '../testing/fakes/faulty-blob-store.ts';
@@ -274,6 +275,44 @@ describe('a full store', () => {
     await session.close();
     expect(await readTree(repository, first.manifest)).toEqual(digestsOf(files));
     await repository.removeSnapshot('web-1', 's1');
+  });
+
+  /** A store with room for two packs of what is sent now. */
+  async function overfill(meanwhile?: (repository: Repository) => Promise<unknown>) {
+    await stored();
+    let room = 2;
+    const store = faulty(({ operation, name }) => {
+      if (operation === 'put' && name.startsWith('packs/') && room-- <= 0) throw new BlobStoreFull('test');
+    });
+    const repository = await world.open({ store });
+    const before = packs();
+    const session = await repository.ingest({ label: 'full' });
+    const ingest = async () => {
+      for (let at = 0; at < 60; at++) {
+        await session.addStream([noise(1_000_000, `${at}`)] as never);
+        if (at === 30) await meanwhile?.(repository);
+      }
+    };
+    await expect(ingest()).rejects.toMatchObject({ code: 'REPOSITORY_FULL' });
+    await session.close();
+    return { repository, before };
+  }
+
+  it('gets back what a session stored that nobody else can count on', async () => {
+    const { repository, before } = await overfill();
+    expect(packs()).toEqual(before);
+    expect(await repository.hasChunks([digestOf(noise(1_000_000, '0'))])).toEqual([false]);
+    await repository.close();
+    const again = await world.open();
+    expect((await again.verify({ readData: true })).sound).toBe(true);
+  });
+
+  it.each([
+    ['another session was told of', (repository: Repository) => repository.ingest({ label: 'other' })],
+    ['an image was committed beside', (repository: Repository) => commitTree(repository, 's2', files)],
+  ])('keeps for the collector what %s', async (_, meanwhile) => {
+    const { before } = await overfill(meanwhile);
+    expect(packs().length).toBe(before.length + 2);
   });
 });
 

@@ -31,6 +31,8 @@ export interface SessionParts {
   /** Bytes that all open sessions hold in memory, and the most they should. */
   readonly memory: { held(): number; readonly limit: number };
   readonly onClose: (session: Session) => void;
+  /** Is the repository being collected, verified or repaired now? */
+  readonly isUpkept: () => boolean;
 }
 
 /**
@@ -47,11 +49,12 @@ export class Session implements IngestSession {
   readonly #running = new Map<Digest, Promise<void>>();
   readonly #ended = Promise.withResolvers<void>();
   #closed = false;
+  #relied = false;
 
   constructor(parts: SessionParts, signal: AbortSignal | undefined) {
     this.#parts = parts;
     this.#signal = signal;
-    this.#packs = new PackQueue(parts.store, parts.index);
+    this.#packs = new PackQueue(parts.store, parts.index, () => this.#relied || parts.isUpkept());
   }
 
   /** Resolves when the session is closed: from then on nothing it referred to counts for it. */
@@ -61,6 +64,11 @@ export class Session implements IngestSession {
 
   get storedBytes(): number {
     return this.#packs.storedBytes;
+  }
+
+  /** From now on others may count on what it has stored. */
+  rely(): void {
+    this.#relied = true;
   }
 
   /** Bytes held in memory. */
@@ -219,6 +227,7 @@ export class Session implements IngestSession {
   ): Promise<void> {
     // What replaces a damaged or condemned chunk must not hang on others, which may hang on that one.
     const healing = this.#parts.index.standing(digest) !== 'missing';
+    if (healing) this.rely();
     const ready =
       made === undefined || healing ? undefined : this.#made.accept(bytes.length, made, this.#bases());
     const depth = made?.shared === true ? SHARED_DEPTH : MAX_DEPTH;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Digest } from '../domain/manifest.ts';
+import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { PendingChunks } from './chunk-reader.ts';
 import { type NewChunk, PackWriter, type PendingChunk } from './pack-writer.ts';
@@ -24,6 +25,8 @@ export function packName(): string {
 export class PackQueue implements PendingChunks {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
+  readonly #isRelied: () => boolean;
+  readonly #names: string[] = [];
   #writer = new PackWriter();
   readonly #leaving = new Set<PackWriter>();
   #tail: Promise<void> = Promise.resolve();
@@ -31,9 +34,11 @@ export class PackQueue implements PendingChunks {
   #failure: { readonly error: unknown } | undefined;
   #dropped = false;
 
-  constructor(store: PortableStore, index: ChunkIndex) {
+  /** `isRelied`: may anybody else count on what was stored? Unless so, a full store gets it back. */
+  constructor(store: PortableStore, index: ChunkIndex, isRelied: () => boolean) {
     this.#store = store;
     this.#index = index;
+    this.#isRelied = isRelied;
   }
 
   /** Bytes of durable packs, and about what is still held. */
@@ -102,9 +107,25 @@ export class PackQueue implements PendingChunks {
     if (this.#dropped) return;
     const { pieces, bytes, frames } = await writer.finish();
     const name = packName();
-    await this.#store.write(name, pieces);
+    try {
+      await this.#store.write(name, pieces);
+    } catch (error) {
+      if (error instanceof OverdubError && error.code === 'REPOSITORY_FULL') await this.#giveBack();
+      throw error;
+    }
+    this.#names.push(name);
     this.#index.addPack(name, bytes, frames);
     this.#stored += bytes;
     this.#leaving.delete(writer);
+  }
+
+  /** Nothing of this will be committed: the packs go at once, so that something smaller fits. */
+  async #giveBack(): Promise<void> {
+    if (this.#isRelied()) return;
+    for (const name of this.#names.splice(0)) {
+      this.#index.forgetPack(name);
+      // The store has said why in the log. Forgotten, it is garbage like any.
+      await this.#store.remove(name).catch(() => undefined);
+    }
   }
 }

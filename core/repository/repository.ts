@@ -71,8 +71,11 @@ export class BlobRepository implements Repository {
       held: () => [...sessions].reduce((sum, session) => sum + session.heldBytes, 0),
     };
     const onClose = (session: Session) => sessions.delete(session);
-    const session = new Session({ ...this.#parts, memory, onClose }, options.signal);
+    const isUpkept = () => this.#upkept !== undefined;
+    const session = new Session({ ...this.#parts, memory, onClose, isUpkept }, options.signal);
     sessions.add(session);
+    // They may be told that a chunk is stored, which only one of them has stored so far.
+    if (sessions.size > 1) this.#rely();
     return session;
   }
 
@@ -139,8 +142,13 @@ export class BlobRepository implements Repository {
   }
 
   async #commit(parts: readonly string[], value: Snapshot | Master, root: Root): Promise<void> {
+    this.#rely();
     this.#collector?.committing(root);
     await this.#parts.records.put(parts, value);
+  }
+
+  #rely(): void {
+    for (const session of this.#sessions) session.rely();
   }
 
   async listMasters(): Promise<Master[]> {
