@@ -95,7 +95,7 @@ async function setScene(
 
 async function leave(lab: Lab, appliance: DemoAppliance): Promise<void> {
   await appliance.start();
-  lab.leaveRunning();
+  await lab.leaveRunning();
   console.log(
     `\nLeft running. Appliance: http://${lab.hostFacingAddress}:7077  OVERDUB_TOKEN=${appliance.token}`,
   );

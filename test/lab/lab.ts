@@ -59,7 +59,7 @@ export interface Lab extends AsyncDisposable {
   /** A DHCP server (or another appliance's rival) on a host of its own on the same wire. */
   dnsmasq(spec: DnsmasqSpec): Promise<LabProcess>;
   /** Leaves everything running when this process ends; the next lab of this name removes it. */
-  leaveRunning(): void;
+  leaveRunning(): Promise<void>;
 }
 
 /** Builds an empty lab, after removing what a killed run of the same name left. */
@@ -205,7 +205,8 @@ class RunningLab implements Lab {
     return server;
   }
 
-  leaveRunning(): void {
+  async leaveRunning(): Promise<void> {
+    for (const machine of this.#machines) await machine.leaveRunning(AbortSignal.timeout(60_000));
     this.#disposed = true;
     this.#forgetHooks();
     rmSync(join(this.dir, 'owner'), { force: true });

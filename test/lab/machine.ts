@@ -4,7 +4,7 @@ import { acceleration } from './acceleration.ts';
 import { SerialConsole } from './console.ts';
 import { type DiskSpec, diskArguments, firmwareArguments, nicArguments } from './hardware.ts';
 import { LabProcess } from './processes.ts';
-import { qmp } from './qmp.ts';
+import { qmp, shutdownReason } from './qmp.ts';
 
 export interface MachineSpec {
   readonly name: string;
@@ -27,6 +27,9 @@ export interface MachineSpec {
   readonly cable?: boolean;
 }
 
+/** Reasons of QMP's event SHUTDOWN that are a reboot. */
+const RESETS: ReadonlySet<string> = new Set(['guest-reset', 'host-qmp-system-reset']);
+
 /** What a machine needs of the lab it stands in. */
 export interface MachineSite {
   /** A directory of this machine's own. */
@@ -37,12 +40,18 @@ export interface MachineSite {
   readonly taps: readonly string[];
 }
 
-/** One emulated machine. Its disk and UEFI variables outlive power cycles. */
+/**
+ * One emulated machine. Its disk and UEFI variables outlive power cycles. A reboot is a cold one, as many boards make
+ * it: QEMU ends and starts anew. (After a warm reset its firmware and boot loaders run several times slower.)
+ */
 export class LabMachine {
   readonly spec: MachineSpec;
   readonly console: SerialConsole;
   readonly #site: MachineSite;
   #qemu: LabProcess | undefined;
+  #on = false;
+  /** Settles when it is off. */
+  #life: Promise<void> = Promise.resolve();
 
   constructor(spec: MachineSpec, site: MachineSite) {
     this.spec = spec;
@@ -62,7 +71,7 @@ export class LabMachine {
   }
 
   get running(): boolean {
-    return this.#qemu?.running ?? false;
+    return this.#on;
   }
 
   /** Raw image of the first disk; sparse. */
@@ -80,13 +89,39 @@ export class LabMachine {
 
   /** Switches it on. A machine that is on stays on. */
   async powerOn(): Promise<void> {
-    if (this.running) return;
-    const { dir, inside } = this.#site;
-    rmSync(join(dir, 'qmp'), { force: true });
+    if (this.#on) return;
+    this.#on = true;
     this.console.mark();
+    try {
+      const first = await this.#start();
+      this.#life = this.#live(first);
+    } catch (error) {
+      this.#on = false;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<LabProcess> {
+    const { dir, inside } = this.#site;
+    for (const socket of ['qmp', 'events']) rmSync(join(dir, socket), { force: true });
     this.#qemu = await LabProcess.start([...inside, 'qemu-system-x86_64', ...(await this.#arguments())], {
       logFile: join(dir, 'qemu.log'),
     });
+    return this.#qemu;
+  }
+
+  /** Starts QEMU again after each reset, until it ends for another reason. */
+  async #live(first: LabProcess): Promise<void> {
+    try {
+      for (let qemu = first; ; qemu = await this.#start()) {
+        if (!this.#on) await qemu.stop(0);
+        const reason = await shutdownReason(join(this.#site.dir, 'events'), () => !qemu.running);
+        await qemu.exited;
+        if (!this.#on || reason === undefined || !RESETS.has(reason)) return;
+      }
+    } finally {
+      this.#on = false;
+    }
   }
 
   async #arguments(): Promise<string[]> {
@@ -104,7 +139,8 @@ export class LabMachine {
       ...firmwareArguments(spec.firmware, join(dir, 'vars.fd')),
       ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci'],
       ...['-chardev', `file,id=console,path=${this.console.file},append=on`, '-serial', 'chardev:console'],
-      ...['-qmp', `unix:${join(dir, 'qmp')},server=on,wait=off`],
+      ...['qmp', 'events'].flatMap((name) => ['-qmp', `unix:${join(dir, name)},server=on,wait=off`]),
+      ...['-action', 'reboot=shutdown'],
       ...this.#disks.flatMap((disk, index) => diskArguments(disk, this.#image(index), index)),
       ...nics,
     ];
@@ -112,8 +148,9 @@ export class LabMachine {
 
   /** Pulls the plug. */
   async powerOff(): Promise<void> {
+    this.#on = false;
     await this.#qemu?.stop(0);
-    this.#qemu = undefined;
+    await this.#life;
   }
 
   /** Presses the reset button. */
@@ -129,12 +166,15 @@ export class LabMachine {
 
   /** Resolves when it is off, whoever switched it off. */
   async waitForOff(signal: AbortSignal): Promise<void> {
-    const ended = this.#qemu?.exited;
-    if (ended === undefined) return;
     await new Promise<void>((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      void ended.then(() => resolve());
+      this.#life.then(resolve, reject);
     });
+  }
+
+  /** From now on it reboots without us, warmly: this process is about to end. */
+  async leaveRunning(signal: AbortSignal): Promise<void> {
+    if (this.#on) await qmp(join(this.#site.dir, 'qmp'), 'set-action', signal, { reboot: 'reset' });
   }
 
   /** First match on the serial console since it was switched on or reset. */
