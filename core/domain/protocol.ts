@@ -104,10 +104,22 @@ export interface RestoreTask extends TaskBase {
   readonly credential: string;
 }
 
+/** What a running machine needs to start the ramdisk by itself. */
+export interface RamdiskBoot {
+  /** Names of boot artifacts, fetched from `/boot/<name>`. */
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly kernelArguments: readonly string[];
+  /** For this one boot, as in a boot script. */
+  readonly nonce: string;
+}
+
 /** Leave what runs now: into the ramdisk (kexec, else reboot: the boot plan decides), or to the local disk. */
 export interface RebootTask extends TaskBase {
   readonly kind: 'reboot';
   readonly to: 'ramdisk' | 'local';
+  /** For kexec into the ramdisk; absent: through the firmware. */
+  readonly ramdisk?: RamdiskBoot;
 }
 
 export type AgentTask = InstallTask | SnapshotTask | RestoreTask | RebootTask;
@@ -131,13 +143,19 @@ export interface RestoreResult {
   readonly changes: readonly { readonly path: string; readonly action: string }[];
 }
 
+export interface RebootResult {
+  readonly by: 'kexec' | 'firmware';
+  /** Why not by kexec, where it was asked for. */
+  readonly reason?: string;
+}
+
 export type AgentTaskResult<T extends AgentTask> = T extends InstallTask
   ? InstallResult
   : T extends SnapshotTask
     ? SnapshotResult
     : T extends RestoreTask
       ? RestoreResult
-      : Readonly<Record<string, never>>;
+      : RebootResult;
 
 /** POST /agent/v1/tasks/:id */
 export type TaskReport =

@@ -4,14 +4,12 @@ import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { BootAnswer, BootPlan, BootRequest, NetbootService } from '../contracts/boot.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
+import { KERNEL_ARGUMENTS } from '../domain/boot.ts';
 import { type Machine, normalizeMac } from '../domain/machine.ts';
 import { assertEntryPath } from '../domain/path.ts';
 import type { HookCalls } from '../hooks/hooks.ts';
 import { proposePlan } from './plan.ts';
 import type { Sightings } from './sighting.ts';
-
-/** Serial console for emulated machines and racks, screen for the rest. The last one becomes /dev/console. */
-export const KERNEL_ARGUMENTS: readonly string[] = ['console=tty0', 'console=ttyS0,115200'];
 
 export interface NetbootDeps {
   readonly catalogue: Catalogue;
@@ -21,7 +19,6 @@ export interface NetbootDeps {
   readonly log: Log;
   /** What an open operation wants this machine to boot. */
   bootWish(machineId: string): 'ramdisk' | 'local' | undefined;
-  readonly kernelArguments?: readonly string[];
 }
 
 export function netbootService(deps: NetbootDeps): NetbootService {
@@ -86,7 +83,7 @@ async function planFor(deps: NetbootDeps, request: BootRequest, machine: Machine
   if (kind === 'local') return { kind };
   return {
     kind,
-    kernelArguments: deps.kernelArguments ?? KERNEL_ARGUMENTS,
+    kernelArguments: KERNEL_ARGUMENTS,
     nonce: await catalogue.nonces.mint(machine.id, clock.now()),
   };
 }

@@ -6,6 +6,7 @@ import type { TaskServer } from '../domain/protocol.ts';
 import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { recall, type StepContext } from './definition.ts';
+import { ramdiskBoot } from './ramdisk-boot.ts';
 import type { OperationServices } from './services.ts';
 
 /** How long an agent may be silent in mid-task before AGENT_LOST: a network that flaps, an appliance that restarts. */
@@ -138,18 +139,27 @@ export async function awaitServer(
 
 /** A machine that vanishes on a reboot order has obeyed it. */
 export async function orderReboot(
-  { agents, log }: OperationServices,
+  services: OperationServices,
   context: StepContext,
   target: AgentTarget & { readonly machineId: string },
   to: 'ramdisk' | 'local',
 ): Promise<void> {
+  const { agents, log } = services;
   const { id } = context.operation;
+  const ramdisk = to === 'ramdisk' ? await ramdiskBoot(services, target.machineId) : undefined;
   try {
-    await agents.run(
+    const { by, reason } = await agents.run(
       target,
-      { kind: 'reboot', id: `${id}/${target.machineId}/reboot-${to}`, operation: id, to },
+      {
+        kind: 'reboot',
+        id: `${id}/${target.machineId}/reboot-${to}`,
+        operation: id,
+        to,
+        ...(ramdisk === undefined ? {} : { ramdisk }),
+      },
       { signal: context.signal, onProgress: context.progress, absenceMs: REBOOT_ABSENCE_MS },
     );
+    log.info({ operation: id, to, by, reason }, 'the machine reboots');
   } catch (error) {
     context.signal.throwIfAborted();
     log.warn({ operation: id, to, error: String(error) }, 'no answer to a reboot order; going on');

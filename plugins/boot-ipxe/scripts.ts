@@ -1,13 +1,10 @@
 /** The scripts that iPXE runs. Written for iPXE from 2019 (Debian 12) on, BIOS and UEFI. */
 
-import type { BootArch, BootPlan } from '@overdub/core/agent';
+import { type BootArch, type BootPlan, RAMDISK_ARTIFACTS } from '@overdub/core/agent';
 import { checkedArgument, checkedBaseUrl, checkedNonce } from './grammar.ts';
 
 const ATTEMPTS = 20;
 const PAUSE_SECONDS = 5;
-
-/** Artifact names, as `docs/architecture.md` lists them. */
-export const RAMDISK = { kernel: 'ramdisk/x86_64/vmlinuz', initrd: 'ramdisk/x86_64/initrd' } as const;
 
 /**
  * Loads the ramdisk and its session by HTTP and starts it. Patient: links and switches take their time after
@@ -34,9 +31,9 @@ export function ramdiskScript(plan: Extract<BootPlan, { kind: 'ramdisk' }>, base
     `sleep ${PAUSE_SECONDS}`,
     ':fetch',
     'imgfree',
-    `kernel --name vmlinuz ${boot}/${RAMDISK.kernel} ${kernelArguments.join(' ')} || goto retry`,
+    `kernel --name vmlinuz ${boot}/${RAMDISK_ARTIFACTS.kernel} ${kernelArguments.join(' ')} || goto retry`,
     `initrd --name session.cpio ${boot}/session/${checkedNonce(plan.nonce)}.cpio || goto retry`,
-    `initrd --name initrd ${boot}/${RAMDISK.initrd} || goto retry`,
+    `initrd --name initrd ${boot}/${RAMDISK_ARTIFACTS.initrd} || goto retry`,
     'boot || goto failed',
     ':failed',
     'echo Overdub: the ramdisk cannot be loaded; starting over in 30 seconds',

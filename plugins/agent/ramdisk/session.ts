@@ -1,4 +1,4 @@
-import { OverdubError } from '@overdub/core';
+import { OverdubError } from '@overdub/core/agent';
 import { cpio } from './cpio.ts';
 
 /** What a nonce may look like: it becomes part of a URL and of a boot script. */

@@ -172,6 +172,13 @@ export class Appliance {
     yield* this.#frames(stream);
   }
 
+  /** A boot artifact, in pieces. NOT_FOUND. */
+  async artifact(name: string, signal: AbortSignal): Promise<Readable> {
+    return await this.#retry(signal, (bearer) =>
+      this.#http.stream({ method: 'GET', path: `/boot/${name}`, bearer, signal }),
+    );
+  }
+
   /** Signature of a content of an image that the agent may read, in pieces. */
   async *signature(
     image: ManifestRef,

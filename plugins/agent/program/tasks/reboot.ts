@@ -1,15 +1,19 @@
 /** The reboot task: the machine goes down shortly after the result is reported. */
 
 import { spawn } from 'node:child_process';
-import type { RebootTask } from '@overdub/core/agent';
+import type { RebootResult, RebootTask } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
+import { loadRamdisk } from '../kexec/load.ts';
 import type { TaskContext } from './context.ts';
 
 /** Time for the report to get out, seconds. */
 const GRACE_SECONDS = 3;
 
-/** Where it comes up again is the boot plan's matter. Refused where the agent has no machine of its own. */
-export async function reboot(context: TaskContext, _task: RebootTask): Promise<Record<string, never>> {
+/**
+ * Into the ramdisk by kexec where the task brings it and this kernel can; else through the firmware, and then where it
+ * comes up again is the boot plan's matter. CONFLICT where the agent has no machine of its own.
+ */
+export async function reboot(context: TaskContext, task: RebootTask): Promise<RebootResult> {
   if (context.options.root !== '/') {
     throw new OverdubError(
       'CONFLICT',
@@ -17,7 +21,32 @@ export async function reboot(context: TaskContext, _task: RebootTask): Promise<R
       'Start it on the machine itself: overdub agent install.',
     );
   }
-  const command = context.options.where === 'ramdisk' ? 'sync; reboot -f' : 'systemctl reboot';
+  const result = await wayDown(context, task);
+  await spawnDetached(commandFor(context, result));
+  return result;
+}
+
+/** Makes kexec ready where it can be, and says by which way the machine is to go. */
+export async function wayDown(context: TaskContext, { ramdisk }: RebootTask): Promise<RebootResult> {
+  const { options, appliance, signal } = context;
+  if (ramdisk === undefined || options.where === 'ramdisk') return { by: 'firmware' };
+  try {
+    await loadRamdisk({ url: options.url, boot: ramdisk, open: (name) => appliance.artifact(name, signal) });
+    return { by: 'kexec' };
+  } catch (error) {
+    signal.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    options.print(`no kexec into the ramdisk, the machine reboots instead: ${reason}`);
+    return { by: 'firmware', reason };
+  }
+}
+
+function commandFor({ options }: TaskContext, { by }: RebootResult): string {
+  if (options.where === 'ramdisk') return 'sync; reboot -f';
+  return by === 'kexec' ? 'systemctl kexec' : 'systemctl reboot';
+}
+
+async function spawnDetached(command: string): Promise<void> {
   const script = `sleep ${GRACE_SECONDS}; ${command}`;
   const child = spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' });
   await new Promise<void>((resolve, reject) => {
@@ -25,5 +54,4 @@ export async function reboot(context: TaskContext, _task: RebootTask): Promise<R
     child.once('error', reject);
   });
   child.unref();
-  return {};
 }
