@@ -1,6 +1,6 @@
 /** Random access to a file of a tree. */
 
-import { closeSync, constants, fstatSync, read as readCallback } from 'node:fs';
+import { closeSync, constants, fstatSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { FileStamp, RandomReader } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
@@ -8,6 +8,8 @@ import { openBeneath, openRoot } from './beneath.ts';
 import { stampOf } from './scan.ts';
 
 const readAt = promisify(readCallback);
+/** So little comes sooner than another thread could be woken for it. */
+const SHORT_READ = 128 * 1024;
 
 /** A file that is open for reading; its length is that of the moment it was opened. */
 export type OpenFile = RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> };
@@ -49,11 +51,16 @@ class FileReader implements OpenFile {
     const buffer = into === undefined ? Buffer.allocUnsafe(wanted) : into;
     let filled = 0;
     while (filled < wanted) {
-      const { bytesRead } = await readAt(this.#fd, buffer, filled, wanted - filled, offset + filled);
+      const bytesRead = await this.#readSome(buffer, filled, wanted - filled, offset + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
     return buffer.subarray(0, filled);
+  }
+
+  #readSome(buffer: Uint8Array, at: number, length: number, offset: number): number | Promise<number> {
+    if (length <= SHORT_READ) return readSync(this.#fd, buffer, at, length, offset);
+    return readAt(this.#fd, buffer, at, length, offset).then(({ bytesRead }) => bytesRead);
   }
 
   async stamp(): Promise<FileStamp> {
