@@ -93,6 +93,8 @@ export interface DiskPlan {
   readonly neededBytes: number;
   /** Serial or WWN recorded at first install; absent: choose (smallest sufficient non-removable). */
   readonly pin?: string;
+  /** Names of disks that are not chosen. */
+  readonly avoid?: readonly string[];
 }
 
 export interface PreparedDisk {

@@ -74,6 +74,8 @@ export interface InstallTask extends TaskBase {
   readonly image: ManifestRef;
   readonly neededBytes: number;
   readonly diskPin?: string;
+  /** Names of disks that the image's kernel could not drive: not for a server without a pin. */
+  readonly avoidDisks?: readonly string[];
   readonly fresh: boolean;
   /** The installed agent's credential, valid for this server and generation only. */
   readonly credential: string;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DrivenDevice } from '../domain/machine.ts';
 import { MemoryRepository } from '../testing/fakes/memory-repository.ts';
-import { assertDriven } from './drivers.ts';
+import { assertDriven, disksWithoutDriver } from './drivers.ts';
 import { factsOf, fileEntry, MAC_1, MIB } from './fixture.ts';
 
 const AHCI = {
@@ -20,15 +20,18 @@ const INDEXES = {
   'modules.alias': '# Aliases\nalias pci:v00001000d*sv*sd*bc*sc*i* megaraid\n',
 };
 
-function check(
-  devices: {
-    readonly disk?: DrivenDevice[];
-    readonly nic?: DrivenDevice[];
-    readonly otherDisk?: DrivenDevice[];
-  },
+interface Devices {
+  readonly disk?: DrivenDevice[];
+  readonly nic?: DrivenDevice[];
+  readonly otherDisk?: DrivenDevice[];
+}
+
+/** What the functions under test are given: an image with these indexes, a machine with these devices. */
+function given(
+  devices: Devices,
   indexes: Partial<typeof INDEXES> = INDEXES,
   home = 'usr/lib/modules',
-): Promise<void> {
+): Parameters<typeof assertDriven> {
   const repository = new MemoryRepository();
   const manifest = repository.image(
     Object.entries(indexes).map(([name, text]) => fileEntry(repository, `${home}/${VERSION}/${name}`, text)),
@@ -58,7 +61,11 @@ function check(
     firstSeenAt: '',
     lastSeenAt: '',
   };
-  return assertDriven(repository, { manifest, fresh: true, label: 'web@1' }, kernel, machine);
+  return [repository, { manifest, fresh: true, label: 'web@1' }, kernel, machine];
+}
+
+function check(...how: Parameters<typeof given>): Promise<void> {
+  return assertDriven(...given(...how));
 }
 
 const refused = { code: 'MASTER_UNBOOTABLE' };
@@ -109,6 +116,11 @@ describe('assertDriven', () => {
 
   it('lets a machine pass that has another disk with a driver', () =>
     check({ disk: [AHCI], otherDisk: [SD] }));
+
+  it('names the disks to be avoided', async () => {
+    expect(await disksWithoutDriver(...given({ disk: [AHCI], otherDisk: [SD] }))).toEqual(['sda']);
+    expect(await disksWithoutDriver(...given({ disk: [AHCI] }, {}))).toEqual([]);
+  });
 
   it('lets pass what it cannot judge: a kernel without indexes, a machine that told nothing', async () => {
     await check({ disk: [AHCI] }, { 'modules.builtin': '' });

@@ -39,16 +39,33 @@ export async function assertDriven(
   assertOne('network interface', machine.facts.nics, drivers, { image, kernel, machine });
 }
 
+/** Names of the disks that the image's kernel has no driver for, as the ramdisk's last report names them. */
+export async function disksWithoutDriver(
+  repository: Repository,
+  image: InstallImage,
+  kernel: Kernel,
+  { facts }: Machine,
+): Promise<string[]> {
+  const drivers = facts === undefined ? undefined : await driversOf(repository, image, kernel);
+  if (facts === undefined || drivers === undefined) return [];
+  return lackingOf(facts.disks, drivers).flatMap(({ name, modules }) => (modules.length === 0 ? [] : [name]));
+}
+
+/** The modules that each device needs and the kernel lacks. */
+function lackingOf(devices: readonly (DiskFacts | NicFacts)[], drivers: KernelDrivers) {
+  return devices.map(({ name, devices: driven }) => ({
+    name,
+    modules: (driven ?? []).filter((device) => !drives(drivers, device)).map(({ module }) => module),
+  }));
+}
+
 function assertOne(
   what: string,
   candidates: readonly (DiskFacts | NicFacts)[],
   drivers: KernelDrivers,
   { image, kernel, machine }: { image: InstallImage; kernel: Kernel; machine: Machine },
 ): void {
-  const lacking = candidates.map(({ name, devices }) => ({
-    name,
-    modules: (devices ?? []).filter((device) => !drives(drivers, device)).map(({ module }) => module),
-  }));
+  const lacking = lackingOf(candidates, drivers);
   if (lacking.length === 0 || lacking.some(({ modules }) => modules.length === 0)) return;
   const named = lacking.map(({ name, modules }) => `${name} (${modules.join(', ')})`).join(', ');
   throw new OverdubError(

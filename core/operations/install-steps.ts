@@ -2,7 +2,8 @@
 
 import type { Operation } from '../domain/operation.ts';
 import { HOUR_MS, recall, type StepContext, type StepDefinition } from './definition.ts';
-import { type InstallImage, neededDiskBytes } from './images.ts';
+import { disksWithoutDriver } from './drivers.ts';
+import { assertBootable, type InstallImage, neededDiskBytes } from './images.ts';
 import {
   awaitServer,
   bootLocal,
@@ -74,14 +75,18 @@ export function installSteps(services: OperationServices): StepDefinition[] {
 async function install(services: OperationServices, context: StepContext): Promise<void> {
   const { operation } = context;
   const { server: name, machineId, image, generation } = installOf(operation);
-  const machine = await machineOf(services, machineId);
   // Also after the agent was lost: it comes back by itself, or somebody brings it back.
-  await enterRamdisk(services, context, machine);
+  await enterRamdisk(services, context, await machineOf(services, machineId));
+  // As the ramdisk that runs now reported it.
+  const machine = await machineOf(services, machineId);
   const server = await services.servers.get(name);
   const pin = machine.diskPin;
   const stillThere = machine.facts?.disks.some(
     ({ serial, wwn }) => pin !== undefined && (serial === pin || wwn === pin),
   );
+  const { repository } = services;
+  const kernel = await assertBootable(repository, image);
+  const avoidDisks = await disksWithoutDriver(repository, image, kernel, machine);
   const result = await services.agents.run(
     { machineId, where: 'ramdisk' },
     {
@@ -92,6 +97,7 @@ async function install(services: OperationServices, context: StepContext): Promi
       image: image.manifest,
       neededBytes: neededDiskBytes(image.manifest),
       ...(pin !== undefined && stillThere ? { diskPin: pin } : {}),
+      ...(avoidDisks.length === 0 ? {} : { avoidDisks }),
       fresh: image.fresh,
       credential: await services.credentials.issue({ server: name, generation, operation: operation.id }),
     },

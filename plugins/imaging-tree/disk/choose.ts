@@ -1,6 +1,6 @@
 /** Which disk of a machine becomes the server's. */
 
-import { OverdubError } from '@overdub/core/agent';
+import { type DiskPlan, OverdubError } from '@overdub/core/agent';
 import type { DiskDevice } from './facts.ts';
 import { ESP_BYTES, OVERHEAD_BYTES } from './layout.ts';
 
@@ -13,16 +13,27 @@ function isPinned(disk: DiskDevice, pin: string): boolean {
   return pin === disk.wwn || pin === disk.serial || pin === `path:${disk.place}`;
 }
 
-/** The pinned disk, else the smallest sufficient one that stays in the machine. DISK_UNSUITABLE says what there is. */
-export function chooseDisk(disks: readonly DiskDevice[], neededBytes: number, pin?: string): DiskDevice {
+/**
+ * The pinned disk, else the smallest sufficient one that stays in the machine and is not to be avoided. DISK_UNSUITABLE
+ * says what there is.
+ */
+export function chooseDisk(
+  disks: readonly DiskDevice[],
+  { neededBytes, pin, avoid = [] }: Pick<DiskPlan, 'neededBytes' | 'pin' | 'avoid'>,
+): DiskDevice {
   const needed = neededBytes + ESP_BYTES + OVERHEAD_BYTES;
   if (pin !== undefined) return pinnedDisk(disks, needed, pin);
   const candidates = disks.filter(
-    (disk) => !disk.removable && disk.transport !== 'usb' && disk.bytes >= needed,
+    ({ name, removable, transport, bytes }) =>
+      !removable && transport !== 'usb' && bytes >= needed && !avoid.includes(name),
   );
   const chosen = candidates.sort((a, b) => a.bytes - b.bytes || (a.name < b.name ? -1 : 1))[0];
   if (chosen !== undefined) return chosen;
-  throw unsuitable(`No disk of this machine can hold the server, which needs ${size(needed)}`, disks);
+  const avoided = avoid.length === 0 ? '' : `; its kernel has no driver for ${avoid.join(', ')}`;
+  throw unsuitable(
+    `No disk of this machine can hold the server, which needs ${size(needed)}${avoided}`,
+    disks,
+  );
 }
 
 function pinnedDisk(disks: readonly DiskDevice[], needed: number, pin: string): DiskDevice {

@@ -145,16 +145,15 @@ describe('choice of a disk', () => {
       make('sdd', 8, { removable: true }),
       make('sde', 9, { transport: 'usb' }),
     ];
-    expect(chooseDisk(disks, 6 * GiB).name).toBe('sdb');
+    expect(chooseDisk(disks, { neededBytes: 6 * GiB }).name).toBe('sdb');
+    expect(chooseDisk(disks, { neededBytes: 6 * GiB, avoid: ['sdb'] }).name).toBe('sda');
   });
 
   it('takes the pinned one by WWN, serial or place, however it is named now', () => {
     const disks = [make('sda', 40, { wwn: 'w1' }), make('sdb', 20)];
-    expect(['w1', 's-sda', 'path:/devices/sda'].map((pin) => chooseDisk(disks, GiB, pin).name)).toEqual([
-      'sda',
-      'sda',
-      'sda',
-    ]);
+    expect(
+      ['w1', 's-sda', 'path:/devices/sda'].map((pin) => chooseDisk(disks, { neededBytes: GiB, pin }).name),
+    ).toEqual(['sda', 'sda', 'sda']);
   });
 
   it.each([
@@ -169,10 +168,15 @@ describe('choice of a disk', () => {
       /a and b both/,
     ],
   ] as const)('refuses: %s', (_, disks, pin, message) => {
-    const choose = () => chooseDisk(disks, 6 * GiB, pin);
+    const choose = () => chooseDisk(disks, { neededBytes: 6 * GiB, ...(pin === undefined ? {} : { pin }) });
     expect(choose).toThrow(
       expect.objectContaining({ code: 'DISK_UNSUITABLE', message: expect.stringMatching(message) }),
     );
+  });
+
+  it('refuses when all that suffice are to be avoided, and says so', () => {
+    const choose = () => chooseDisk([make('sda', 40)], { neededBytes: GiB, avoid: ['sda'] });
+    expect(choose).toThrow(/needs 1\.3 GiB; its kernel has no driver for sda\. Disks found: sda/);
   });
 });
 

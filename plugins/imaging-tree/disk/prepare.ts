@@ -23,7 +23,7 @@ export async function prepareDisk(
   plan: DiskPlan,
   signal: AbortSignal,
 ): Promise<PreparedDisk> {
-  const disk = chooseDisk(host.disks(), plan.neededBytes, plan.pin);
+  const disk = chooseDisk(host.disks(), plan);
   const device = host.devicePath(disk.name);
   await host.run('sfdisk', ['--wipe', 'always', '--wipe-partitions', 'always', '--quiet', device], {
     input: SFDISK_SCRIPT,

@@ -17,6 +17,7 @@ export async function install(context: TaskContext, task: InstallTask): Promise<
     identity: task.server.identity,
     neededBytes: task.neededBytes,
     ...(task.diskPin === undefined ? {} : { pin: task.diskPin }),
+    ...(task.avoidDisks === undefined ? {} : { avoid: task.avoidDisks }),
   };
   onProgress({ text: 'preparing the disk' });
   return await withDisk(disks, disks.prepare(plan, signal), async (disk) => {
