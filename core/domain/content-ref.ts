@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, type Hash, hash } from 'node:crypto';
 import { CutScanner } from './chunker.ts';
 import type { ChunkRef, ContentRef, Digest } from './manifest.ts';
 
@@ -7,7 +7,7 @@ export const EMPTY_DIGEST: Digest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 
 /** Lower-case hex SHA-256 of bytes held in memory. */
 export function digestOf(bytes: Uint8Array): Digest {
-  return createHash('sha256').update(bytes).digest('hex');
+  return hash('sha256', bytes);
 }
 
 /** Is this text a digest as manifests hold it? */
@@ -32,13 +32,16 @@ export class ContentHasher {
   readonly #scanner = new CutScanner();
   readonly #chunks: ChunkRef[] = [];
   #whole: Hash | undefined;
-  #chunk = createHash('sha256');
+  #chunk: Hash | undefined;
   #chunkBytes = 0;
+  /** The last chunk that is whole, not yet named. */
+  #ended: { readonly hash: Hash; readonly bytes: number } | undefined;
   #bytes = 0;
 
   update(piece: Uint8Array): void {
     let from = 0;
     while (from < piece.length) {
+      this.#chunk ??= this.#beginChunk();
       const cut = this.#scanner.scan(piece, from);
       const part = piece.subarray(from, cut === -1 ? piece.length : cut);
       this.#chunk.update(part);
@@ -46,23 +49,35 @@ export class ContentHasher {
       this.#chunkBytes += part.length;
       this.#bytes += part.length;
       from += part.length;
-      if (cut !== -1) this.#endChunk();
+      if (cut !== -1) this.#endChunk(this.#chunk);
     }
   }
 
   /** Ends the content. Call once. */
   finish(): ContentRef {
-    if (this.#chunkBytes > 0) this.#endChunk();
+    if (this.#chunk !== undefined) this.#endChunk(this.#chunk);
+    this.#nameEnded();
     const only = this.#chunks.length === 1 ? this.#chunks[0] : undefined;
     const digest = only?.digest ?? this.#whole?.digest('hex') ?? EMPTY_DIGEST;
     return { digest, bytes: this.#bytes, chunks: this.#chunks };
   }
 
-  /** The first chunk's hash goes on as the whole's: most files are one chunk and are hashed once. */
-  #endChunk(): void {
-    this.#whole ??= this.#chunk.copy();
-    this.#chunks.push({ digest: this.#chunk.digest('hex'), bytes: this.#chunkBytes });
-    this.#chunk = createHash('sha256');
+  /** More comes: the first chunk's hash goes on as the whole's. Most files are one chunk, and are hashed once. */
+  #beginChunk(): Hash {
+    this.#whole ??= this.#ended?.hash.copy();
+    this.#nameEnded();
+    return createHash('sha256');
+  }
+
+  #endChunk(hash: Hash): void {
+    this.#ended = { hash, bytes: this.#chunkBytes };
+    this.#chunk = undefined;
     this.#chunkBytes = 0;
+  }
+
+  #nameEnded(): void {
+    if (this.#ended === undefined) return;
+    this.#chunks.push({ digest: this.#ended.hash.digest('hex'), bytes: this.#ended.bytes });
+    this.#ended = undefined;
   }
 }
