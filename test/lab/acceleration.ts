@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LabProcess } from './processes.ts';
 
-export const EMULATION = ['-accel', 'tcg,thread=multi', '-cpu', 'max'] as const;
+/**
+ * Without ERMS: where a processor promises fast `rep movsb`, Linux copies and clears memory by it, and software
+ * emulation goes through that byte by byte. 400 MB cleared in 2.1 s with it and in 0.2 s without, 64 MB read from
+ * the page cache in 2.5 and 0.2 s, 300 processes started in 5.0 and 1.9 s.
+ */
+export const EMULATION = ['-accel', 'tcg,thread=multi', '-cpu', 'max,erms=off'] as const;
 const KVM = ['-accel', 'kvm', '-cpu', 'host'] as const;
 const PROOF_MS = 8000;
 
