@@ -22,9 +22,8 @@ export class TreeCursor {
 
   /** Open handle on a directory; ENOENT when it is missing, ENOTDIR or ELOOP when it is none. Valid until the next call. */
   directory(path: string): number {
-    const names = path === '' ? [] : path.split('/');
-    let shared = 0;
-    while (shared < names.length && this.#levels[shared]?.name === names[shared]) shared++;
+    const names = namesOf(path);
+    const shared = this.#shared(names);
     this.#truncate(shared);
     for (const name of names.slice(shared)) {
       this.#levels.push({ name, fd: openDirectoryAt(this.#top(), toRaw(name)) });
@@ -39,11 +38,12 @@ export class TreeCursor {
 
   /** Makes a directory and its parents (mode 0700 until somebody sets it); existing ones are left. */
   ensureDirectory(path: string): void {
-    const names = path === '' ? [] : path.split('/');
-    for (let depth = 1; depth <= names.length; depth++) {
-      const parent = names.slice(0, depth - 1).join('/');
+    const names = namesOf(path);
+    // What is open is there.
+    for (let depth = this.#shared(names); depth < names.length; depth++) {
+      const parent = names.slice(0, depth).join('/');
       try {
-        mkdirSync(fsPath(this.path(parent, names[depth - 1] as string)), 0o700);
+        mkdirSync(fsPath(this.path(parent, names[depth] as string)), 0o700);
       } catch (error) {
         if (errorCode(error) !== 'EEXIST') throw error;
       }
@@ -52,12 +52,19 @@ export class TreeCursor {
 
   /** Forgets handles at and below `path`: it is about to be removed or replaced. */
   forget(path: string): void {
-    const names = path.split('/');
+    const names = namesOf(path);
     if (names.every((name, depth) => this.#levels[depth]?.name === name)) this.#truncate(names.length - 1);
   }
 
   close(): void {
     this.#truncate(0);
+  }
+
+  /** How many of these levels are open. */
+  #shared(names: readonly string[]): number {
+    let shared = 0;
+    while (shared < names.length && this.#levels[shared]?.name === names[shared]) shared++;
+    return shared;
   }
 
   #top(): number {
@@ -67,4 +74,8 @@ export class TreeCursor {
   #truncate(length: number): void {
     for (const level of this.#levels.splice(length)) closeSync(level.fd);
   }
+}
+
+function namesOf(path: string): readonly string[] {
+  return path === '' ? [] : path.split('/');
 }

@@ -32,11 +32,12 @@ const BLOCK = 4096;
 const SHORT_WRITE = 128 * 1024;
 const ZEROS = Buffer.alloc(BLOCK);
 const writeAt = promisify(writeCallback);
+const OURS = `${TEMPORARY_PREFIX}${process.pid}-${Date.now().toString(36)}-`;
 let counter = 0;
 
 export function temporaryName(): string {
   counter += 1;
-  return `${TEMPORARY_PREFIX}${process.pid}-${Date.now().toString(36)}-${counter}`;
+  return `${OURS}${counter}`;
 }
 
 /** Whether `bytes` more fit beside what the filesystem of an open directory holds now. */
