@@ -1,6 +1,6 @@
 /** Act two: the server lives. A package, files, a database under load; it snapshots itself all the while. */
 
-import type { Snapshot } from '@overdub/core';
+import type { Operation, Snapshot } from '@overdub/core';
 import { INTERVAL_SECONDS, SERVER } from '../cast.ts';
 import type { Stage } from '../report.ts';
 import type { Scene } from '../scene.ts';
@@ -45,10 +45,12 @@ export async function snapshots(scene: Scene, stage: Stage): Promise<GoodState> 
   describe(stage, first);
   const historyBefore = await history(scene);
   // The next one begins after the count was taken: whatever it holds lies between the two counts.
-  const good = await nextSnapshot(scene, Date.parse(first.endedAt), Date.now());
+  const counted = Date.now();
+  await snapshotBegun(scene, counted);
+  await scene.overdub.json(stage.say, 'server', 'set', SERVER, '--no-schedule');
+  const good = await nextSnapshot(scene, Date.parse(first.endedAt), counted);
   const historyAfter = await history(scene);
   describe(stage, good);
-  await scene.overdub.json(stage.say, 'server', 'set', SERVER, '--no-schedule');
   stage.check(
     'taken by the agent on its schedule',
     first.reason === 'schedule' && good.reason === 'schedule',
@@ -76,6 +78,15 @@ async function nextSnapshot(scene: Scene, after: number, begunAfter = 0): Promis
     );
     if (found === undefined) throw new Error('not yet');
     return found;
+  });
+}
+
+/** A schedule that ends now lets the snapshot finish that is under way. */
+async function snapshotBegun(scene: Scene, after: number): Promise<void> {
+  await scene.guest.eventually('a scheduled snapshot to begin', async () => {
+    const running = await scene.overdub.quiet<Operation[]>('operation', 'list', '--state', 'running');
+    const begun = running.some(({ kind, createdAt }) => kind === 'snapshot' && Date.parse(createdAt) > after);
+    if (!begun) throw new Error('not yet');
   });
 }
 
