@@ -1,10 +1,8 @@
 /** The iPXE binaries, from a directory, and `autoexec.ipxe`. */
 
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Artifact, OverdubError } from '@overdub/core/agent';
+import { fileArtifact, textArtifact } from '@overdub/lib-boot';
 import { DEFAULT_DIRECTORY, type IpxeOptions } from './options.ts';
 import { autoexecScript } from './scripts.ts';
 
@@ -43,35 +41,4 @@ export async function checkBinaries(options: IpxeOptions): Promise<void> {
 
 function directoryOf(options: IpxeOptions): string {
   return options.directory ?? DEFAULT_DIRECTORY;
-}
-
-async function fileArtifact(file: string): Promise<Artifact | undefined> {
-  const facts = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  });
-  if (!facts?.isFile()) return undefined;
-  return {
-    bytes: facts.size,
-    contentType: 'application/octet-stream',
-    etag: `"${facts.ino.toString(16)}-${facts.size.toString(16)}-${Math.trunc(facts.mtimeMs).toString(16)}"`,
-    openFile: () => open(file),
-    async *read(range) {
-      if (range?.length === 0) return;
-      const span = range && { start: range.offset, end: range.offset + range.length - 1 };
-      yield* createReadStream(file, { highWaterMark: 65_536, ...span }) as AsyncIterable<Uint8Array>;
-    },
-  };
-}
-
-function textArtifact(text: string): Artifact {
-  const content = Buffer.from(text);
-  return {
-    bytes: content.length,
-    contentType: 'text/plain; charset=utf-8',
-    etag: `"${createHash('sha256').update(content).digest('hex').slice(0, 32)}"`,
-    async *read(range) {
-      yield range === undefined ? content : content.subarray(range.offset, range.offset + range.length);
-    },
-  };
 }

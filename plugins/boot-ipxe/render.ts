@@ -1,7 +1,7 @@
 /** What each kind of client is told to load. */
 
 import type { BootArch, BootRequest, RenderedBoot, RenderRequest } from '@overdub/core';
-import { checkedBaseUrl } from './grammar.ts';
+import { checkedBaseUrl } from '@overdub/lib-boot';
 import type { IpxeOptions } from './options.ts';
 import { ramdiskScript } from './scripts.ts';
 

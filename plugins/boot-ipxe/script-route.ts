@@ -9,7 +9,7 @@ import type {
   RouteContribution,
 } from '@overdub/core';
 import { normalizeMac, normalizeUuid, OverdubError } from '@overdub/core/agent';
-import { isAuthority } from './grammar.ts';
+import { isAuthority } from '@overdub/lib-boot';
 import { localScript } from './scripts.ts';
 
 type Server = Parameters<RouteContribution['register']>[0];

@@ -1,7 +1,7 @@
 /** The scripts that iPXE runs. Written for iPXE from 2019 (Debian 12) on, BIOS and UEFI. */
 
 import { type BootArch, type BootPlan, RAMDISK_ARTIFACTS } from '@overdub/core/agent';
-import { checkedArgument, checkedBaseUrl, checkedNonce } from './grammar.ts';
+import { checkedArgument, checkedBaseUrl, checkedNonce } from '@overdub/lib-boot';
 
 const ATTEMPTS = 20;
 const PAUSE_SECONDS = 5;

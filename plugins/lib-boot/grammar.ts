@@ -1,4 +1,7 @@
-/** What may stand in an iPXE script or URL. Everything else is refused: iPXE expands `${…}` and splits at `||`. */
+/**
+ * What may stand in a boot script (iPXE, GRUB) or a URL that firmware loads. Everything else is refused: scripts expand
+ * `${…}`, split at blanks, `;` and `||`, and take quotes apart.
+ */
 
 import { isIPv6 } from 'node:net';
 import { OverdubError } from '@overdub/core/agent';
@@ -43,7 +46,7 @@ export function checkedArgument(argument: string): string {
 function refused(what: string, value: string): OverdubError {
   return new OverdubError(
     'INPUT_INVALID',
-    `The ${what} ${JSON.stringify(value.slice(0, 80))} may not enter an iPXE script.`,
+    `The ${what} ${JSON.stringify(value.slice(0, 80))} may not enter a boot script.`,
     'Use only letters, digits and _ . , : = / @ % + - in what machines boot with.',
   );
 }

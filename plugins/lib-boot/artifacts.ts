@@ -1,0 +1,39 @@
+/** Boot artifacts out of files and texts. */
+
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import type { Artifact } from '@overdub/core/agent';
+
+/** A regular file as it is now; `undefined` when there is none of that name. Links are followed. */
+export async function fileArtifact(file: string): Promise<Artifact | undefined> {
+  const facts = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw error;
+  });
+  if (!facts?.isFile()) return undefined;
+  return {
+    bytes: facts.size,
+    contentType: 'application/octet-stream',
+    etag: `"${facts.ino.toString(16)}-${facts.size.toString(16)}-${Math.trunc(facts.mtimeMs).toString(16)}"`,
+    openFile: () => open(file),
+    async *read(range) {
+      if (range?.length === 0) return;
+      const span = range && { start: range.offset, end: range.offset + range.length - 1 };
+      yield* createReadStream(file, { highWaterMark: 65_536, ...span }) as AsyncIterable<Uint8Array>;
+    },
+  };
+}
+
+/** A text, in UTF-8. */
+export function textArtifact(text: string): Artifact {
+  const content = Buffer.from(text);
+  return {
+    bytes: content.length,
+    contentType: 'text/plain; charset=utf-8',
+    etag: `"${createHash('sha256').update(content).digest('hex').slice(0, 32)}"`,
+    async *read(range) {
+      yield range === undefined ? content : content.subarray(range.offset, range.offset + range.length);
+    },
+  };
+}
