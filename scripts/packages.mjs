@@ -20,6 +20,8 @@ const LAB = [
 ];
 const REFEREES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
+  ['shim-signed', '/usr/lib/shim/shimx64.efi.signed'],
+  ['grub-efi-amd64-signed', '/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed'],
   ['isc-dhcp-relay', '/usr/sbin/dhcrelay'],
   ['atftp', '/usr/bin/atftp'],
   ['tftp-hpa', '/usr/bin/tftp'],

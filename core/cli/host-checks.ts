@@ -31,6 +31,12 @@ interface Package {
 
 const PACKAGES: readonly Package[] = [
   { name: 'ipxe', proof: '/usr/lib/ipxe/undionly.kpxe', plugin: 'boot-ipxe' },
+  { name: 'shim-signed', proof: '/usr/lib/shim/shimx64.efi.signed', plugin: 'boot-grub' },
+  {
+    name: 'grub-efi-amd64-signed',
+    proof: '/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed',
+    plugin: 'boot-grub',
+  },
   { name: 'cpio', proof: '/usr/bin/cpio', plugin: 'agent' },
   { name: 'zstd', proof: '/usr/bin/zstd', plugin: 'agent' },
   { name: 'kmod', proof: '/usr/sbin/depmod', plugin: 'agent' },

@@ -65,7 +65,9 @@ async function answer(deps: NetbootDeps, request: BootRequest): Promise<BootAnsw
   const rendered = await deps.hooks.call('boot.render', { request, machine, plan });
   if (rendered !== undefined) return { machine, plan, rendered };
   const reason = `no plugin renders the ramdisk for a ${request.client} client (${request.arch})`;
-  deps.log.warn({ mac, arch: request.arch, client: request.client }, reason);
+  // Most firmware that knows HTTP Boot tries PXE as well: where nobody renders it, nothing is amiss.
+  const level = request.client === 'http' ? 'debug' : 'warn';
+  deps.log[level]({ mac, arch: request.arch, client: request.client }, reason);
   return { machine, plan: silent(reason) };
 }
 

@@ -27,8 +27,6 @@ export type BootDecision =
 
 /** Asks the core, once a message. Logs why a machine that wants to boot gets nothing. */
 export async function decideBoot(caller: Caller, desk: Desk): Promise<BootDecision> {
-  // HTTP Boot firmware tries PXE too; answering both makes it boot twice.
-  if (caller.client === 'http') return { kind: 'silent' };
   if (caller.arch === 'unknown') {
     complain(
       caller,
@@ -46,14 +44,22 @@ export async function decideBoot(caller: Caller, desk: Desk): Promise<BootDecisi
     return { kind: 'silent' };
   }
   if (plan.kind === 'local') return { kind: 'none' };
-  if (rendered?.kind === 'file') return { kind: 'file', name: rendered.name };
+  if (rendered?.kind === 'file' && fetchable(rendered.name, caller))
+    return { kind: 'file', name: rendered.name };
+  // Such firmware tries PXE, too: without a URL for it, it is left to that.
+  if (caller.client === 'http') return { kind: 'silent' };
   complain(
     caller,
     desk,
     `DRIVER_MISSING: ${caller.mac} (${caller.client}, ${caller.arch}) is to boot the ramdisk, but no plugin has a boot file ` +
-      'for it. Is boot-ipxe in the configuration?',
+      'for it. Is boot-ipxe (or boot-grub, for arm64) in the configuration?',
   );
   return { kind: 'none' };
+}
+
+/** HTTP Boot fetches URLs only. */
+function fetchable(name: string, { client }: Caller): boolean {
+  return client !== 'http' || /^https?:\/\//.test(name);
 }
 
 function complain(caller: Caller, desk: Desk, message: string): void {

@@ -94,7 +94,6 @@ describe('iPXE', () => {
 describe('silence', () => {
   test.each([
     ['an ordinary DHCP client', discover()],
-    ['a UEFI HTTP Boot client', discover(CLIENT.http)],
     [
       'a request to another server',
       packet({ type: MESSAGE.request, server: '10.0.0.254', options: CLIENT.uefi }),

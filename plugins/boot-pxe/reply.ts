@@ -129,6 +129,7 @@ export function bootOptions(
 ): readonly Option[] {
   const firmware = caller.client === 'pxe';
   const options: Option[] = [...echoed(request, OPTION.machineUuid)];
+  if (caller.client === 'http') return [...options, ...httpBootOptions(bootFile)];
   if ((firmware || mode === 'proxy') && quirks.vendorClass !== false) {
     options.push([OPTION.vendorClass, Buffer.from('PXEClient')]);
   }
@@ -140,4 +141,15 @@ export function bootOptions(
   if (quirks.bootFile !== 'field' || !fitsFile(bootFile)) options.push([OPTION.bootFile, text(bootFile)]);
   options.push([OPTION.tftpServerName, text(site.address)]);
   return options;
+}
+
+/**
+ * HTTP Boot takes only offers that say option 60 `HTTPClient`, and its URI from option 67 (UEFI 2.10 §24.7.3). No NUL
+ * behind it: some firmware would ask for `…%00`.
+ */
+function httpBootOptions(uri: string): readonly Option[] {
+  return [
+    [OPTION.vendorClass, Buffer.from('HTTPClient')],
+    [OPTION.bootFile, Buffer.from(uri, 'latin1')],
+  ];
 }

@@ -9,6 +9,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import agent from '@overdub/agent';
+import grub from '@overdub/boot-grub';
+import http from '@overdub/boot-http';
 import ipxe from '@overdub/boot-ipxe';
 import pxe from '@overdub/boot-pxe';
 import { type Appliance, type BootPlan, createAppliance, definePlugin } from '@overdub/core';
@@ -25,14 +27,16 @@ import {
 } from '@overdub/lib-netboot';
 import { Type } from 'typebox';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { putPackages } from '../../plugins/boot-grub/test-kit.ts';
 import { fetchTftp } from '../../plugins/lib-netboot/tftp/test-client.ts';
 
 const ADDRESS = '127.0.0.1';
 const MAC = '52:54:00:00:00:01';
 type Options = readonly (readonly [number, Uint8Array])[];
 
-const ARCHITECTURES = [undefined, 0, 6, 7, 9, 11, 16, 19] as const;
-const BOOTABLE: ReadonlySet<number | undefined> = new Set([undefined, 0, 7, 9, 16]);
+const ARCHITECTURES = [undefined, 0, 6, 7, 9, 11, 15, 16, 19] as const;
+const X86: ReadonlySet<number | undefined> = new Set([7, 9, 16]);
+const ARM: ReadonlySet<number | undefined> = new Set([11, 19]);
 const ipxeFeatures = (...codes: number[]): Options => [
   [OPTION.ipxe, encodeSubOptions(codes.map((code) => [code, Uint8Array.of(1)]))],
 ];
@@ -44,7 +48,16 @@ const CLIENTS: Readonly<Record<string, Options>> = {
 };
 const PLANS: readonly BootPlan['kind'][] = ['ramdisk', 'local', 'silent'];
 
-describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) => {
+const HTTP_BOOT = 'HTTP Boot';
+
+/** What the appliance under test gives UEFI machines. */
+const LOADERS = {
+  'ipxe.efi': { ipxe: 'ipxe.efi', grub: undefined },
+  'snponly.efi': { ipxe: 'snponly.efi', grub: undefined },
+  'shim and GRUB': { ipxe: 'ipxe.efi', grub: 'grub' },
+} as const;
+
+describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
   let directory: string;
   let appliance: Appliance;
   let plan: BootPlan['kind'] = 'ramdisk';
@@ -53,7 +66,10 @@ describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) =
   beforeAll(async () => {
     directory = await mkdtemp(path.join(os.tmpdir(), 'overdub-names-'));
     await putBinaries(path.join(directory, 'ipxe'));
+    await putPackages(path.join(directory, 'packages'), 'x86_64', 'x64');
+    await putPackages(path.join(directory, 'packages'), 'arm64', 'aa64');
     await putRamdisk(path.join(directory, 'ramdisk'));
+    const packages = path.join(directory, 'packages');
     ports = await freePorts();
     const { tftp, ...dhcp } = ports;
     appliance = await createAppliance(
@@ -66,7 +82,9 @@ describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) =
           own('boot-test', (ctx) => ctx.hooks.boot.plan.tap(() => plan)),
           agent({ ramdisk: path.join(directory, 'ramdisk') }),
           pxe({ interface: 'lo', ports: dhcp, tftp: { port: tftp } }),
-          ipxe({ directory: path.join(directory, 'ipxe'), uefi }),
+          ipxe({ directory: path.join(directory, 'ipxe'), uefi: loaders.ipxe }),
+          http({ files: { x86: `ipxe/${loaders.ipxe}` } }),
+          ...(loaders.grub === undefined ? [] : [grub({ packages, arm: packages })]),
         ],
       },
       { stateDir: path.join(directory, 'state'), log: { debug() {}, info() {}, warn() {}, error() {} } },
@@ -78,22 +96,33 @@ describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) =
     await rm(directory, { recursive: true, force: true });
   });
 
-  const cases = Object.keys(CLIENTS).flatMap((client) =>
+  /** How many files the client ends up with, each named by the one before; 0 where nobody answers. */
+  function filesFor(client: string, arch: number | undefined): number {
+    const bios = arch === undefined || arch === 0;
+    if (client === HTTP_BOOT) return X86.has(arch) ? 1 : 0;
+    if (client.startsWith('iPXE by')) return bios || X86.has(arch) ? 4 : 0;
+    if (loaders.grub !== undefined && X86.has(arch)) return 8;
+    // There is no ramdisk for it: GRUB's configuration says so, and names nothing.
+    if (loaders.grub !== undefined && ARM.has(arch)) return 5;
+    return bios || X86.has(arch) ? 3 : 0;
+  }
+
+  const cases = [...Object.keys(CLIENTS), HTTP_BOOT].flatMap((client) =>
     ARCHITECTURES.flatMap((arch) => PLANS.map((kind) => [client, arch, kind] as const)),
   );
   test.each(cases)('%s, architecture %s, plan %s', async (client, arch, kind) => {
     plan = kind;
-    const served = kind === 'ramdisk' && BOOTABLE.has(arch);
-    const answer = await ask(CLIENTS[client] as Options, arch, served ? 20_000 : 80);
-    expect(answer !== undefined).toBe(served);
+    const expected = kind === 'ramdisk' ? filesFor(client, arch) : 0;
+    const answer = await ask(client, arch, expected > 0 ? 20_000 : 80);
+    expect(answer !== undefined).toBe(expected > 0);
     if (answer === undefined) return;
     expect(answer.siaddr).toBe(ADDRESS);
-    expect(textOption(answer, OPTION.tftpServerName)).toBe(ADDRESS);
+    if (client !== HTTP_BOOT) expect(textOption(answer, OPTION.tftpServerName)).toBe(ADDRESS);
     const names = new Set([answer.file, textOption(answer, OPTION.bootFile) ?? '']);
     expect(names.size).toBe(1);
     const fetched: string[] = [];
     for (const name of names) await follow(name, fetched);
-    expect(fetched.length).toBe(client.startsWith('iPXE by') ? 4 : 3);
+    expect(fetched).toHaveLength(expected);
   });
 
   test('the script of a machine that is to boot its disk names nothing; a silent one has none', async () => {
@@ -111,13 +140,10 @@ describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) =
     const url = /^https?:/.test(name);
     const content = url ? await byHttp(name) : await byTftp(name);
     expect([name, content.length > 0]).toEqual([name, true]);
-    if (content.subarray(0, 6).toString() === '#!ipxe') {
-      for (const next of namesIn(content.toString())) await follow(next, fetched);
-    } else if (!url) {
+    const cpu = fetched.includes('grub/shimaa64.efi') ? 'arm64' : 'x86_64';
+    for (const next of namedBy(name, content, cpu)) await follow(next, fetched);
+    if (!url && !name.includes('/machine/')) {
       expect((await byHttp(`${appliance.url}/boot/${name}`)).equals(content)).toBe(true);
-      // iPXE 2 asks for this beside its binary, then at the root.
-      for (const each of [path.posix.join(path.posix.dirname(name), 'autoexec.ipxe'), 'autoexec.ipxe'])
-        await follow(each, fetched);
     }
   }
 
@@ -133,7 +159,7 @@ describe.each(['ipxe.efi', 'snponly.efi'] as const)('with %s for UEFI', (uefi) =
 
   /** A REQUEST to the boot-server port; `undefined` when nobody answers in time. */
   async function ask(
-    client: Options,
+    client: string,
     arch: number | undefined,
     waitMs: number,
   ): Promise<DhcpPacket | undefined> {
@@ -157,20 +183,41 @@ function namesIn(script: string): readonly string[] {
   return script.split('\n').flatMap((line) => line.match(/https?:\/\/\S+/g) ?? []);
 }
 
-function question(client: Options, arch: number | undefined): Uint8Array {
+/** What a client that has this file asks for next. */
+function namedBy(name: string, content: Buffer, grubCpu: string): readonly string[] {
+  if (content.subarray(0, 6).toString() === '#!ipxe') return namesIn(content.toString());
+  const [, cpu] = /^grub\/(?:shim|grub|mm)(x64|aa64)\.efi$/.exec(name) ?? [];
+  // shim's neighbours, and what GRUB itself asks for.
+  if (name.startsWith('grub/shim')) return [`grub/grub${cpu}.efi`, `grub/mm${cpu}.efi`];
+  if (name.startsWith('grub/grub') && cpu !== undefined) return ['grub/grub.cfg'];
+  if (name.endsWith('.cfg')) return namesInGrub(content.toString(), grubCpu);
+  // iPXE 2 asks for this beside its binary, then at the root.
+  return name.startsWith('ipxe/') ? ['ipxe/autoexec.ipxe', 'autoexec.ipxe'] : [];
+}
+
+/** Every file of a GRUB configuration's commands, as GRUB on such a machine reads it. */
+function namesInGrub(configuration: string, grubCpu: string): readonly string[] {
+  const variables: Readonly<Record<string, string>> = {
+    net_default_server: ADDRESS,
+    net_default_mac: MAC,
+    grub_cpu: grubCpu,
+  };
+  const text = configuration.replace(/\$(\w+)/g, (whole, name: string) => variables[name] ?? whole);
+  return [...text.matchAll(/\(tftp,127\.0\.0\.1\)\/([^\s;]+)/g)].map((match) => match[1] as string);
+}
+
+function question(client: string, arch: number | undefined): Uint8Array {
   const code = String(arch ?? 0).padStart(5, '0');
+  const kind = client === HTTP_BOOT ? 'HTTPClient' : 'PXEClient';
   return encodeDhcp({
     op: 1,
     xid: 1,
     chaddr: Uint8Array.from(MAC.split(':').map((byte) => Number.parseInt(byte, 16))),
     options: [
       [OPTION.messageType, Uint8Array.of(MESSAGE.request)],
-      [
-        OPTION.vendorClass,
-        Buffer.from(arch === undefined ? 'PXEClient' : `PXEClient:Arch:${code}:UNDI:003016`),
-      ],
+      [OPTION.vendorClass, Buffer.from(arch === undefined ? kind : `${kind}:Arch:${code}:UNDI:003016`)],
       ...(arch === undefined ? [] : [[OPTION.clientArchitecture, Uint8Array.of(0, arch)] as const]),
-      ...client,
+      ...(CLIENTS[client] ?? []),
     ],
   }).bytes;
 }
