@@ -37,6 +37,17 @@ export default defineConfig({
       {
         ...shared,
         test: {
+          name: 'boot',
+          include: ['test/boot/**/*.test.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 1_800_000,
+          fileParallelism: false,
+          execArgv: ['--conditions=overdub-source'],
+        },
+      },
+      {
+        ...shared,
+        test: {
           name: 'story',
           include: ['test/story/**/*.test.ts'],
           testTimeout: 1_800_000,

@@ -30,7 +30,7 @@ if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
 /** Under the right Node and conditions: the CLI itself. */
 async function start() {
   // Sources stripped of types and compiled once, in a directory that only this user writes: half the CPU of a command.
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'overdub', 'compiled');
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'overdub', 'compiled');
   if (process.env.NODE_COMPILE_CACHE === undefined) module.enableCompileCache?.(cache);
   const url = (path) => pathToFileURL(join(root, path)).href;
   const cli = await (isCheckout ? import(url('core/cli/main.ts')) : import('@overdub/core/cli'));

@@ -68,7 +68,7 @@ export interface DemoMaster {
 /** Where masters are kept between runs: `$XDG_CACHE_HOME`, else `/var/cache` for root and `~/.cache` for others. */
 export function demoCacheDirectory(): string {
   const base =
-    process.env.XDG_CACHE_HOME ?? (process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache'));
+    process.env.XDG_CACHE_HOME || (process.getuid?.() === 0 ? '/var/cache' : join(homedir(), '.cache'));
   return join(base, 'overdub', 'demo');
 }
 

@@ -12,6 +12,8 @@ import { LabProcess } from './processes.ts';
  * the page cache in 2.5 and 0.2 s, 300 processes started in 5.0 and 1.9 s.
  */
 export const EMULATION = ['-accel', 'tcg,thread=multi', '-cpu', 'max,erms=off'] as const;
+/** For processors of another architecture than the host's. */
+export const FOREIGN = ['-accel', 'tcg,thread=multi', '-cpu', 'max'] as const;
 const KVM = ['-accel', 'kvm', '-cpu', 'host'] as const;
 const PROOF_MS = 8000;
 

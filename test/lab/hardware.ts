@@ -45,26 +45,73 @@ export function nicArguments(nic: {
   ];
 }
 
-const OVMF_CODE = '/usr/share/OVMF/OVMF_CODE_4M.fd';
-const OVMF_VARS = '/usr/share/OVMF/OVMF_VARS_4M.fd';
+/** What a machine's firmware is, and what it wants of the network. */
+export interface FirmwareSpec {
+  readonly firmware: 'bios' | 'uefi';
+  /** UEFI: enforces signatures, with Microsoft's keys enrolled. */
+  readonly secureBoot?: boolean;
+  /** UEFI: boots by HTTP and never asks for PXE. */
+  readonly httpBoot?: boolean;
+  /** Default `x86_64`. `arm64` is UEFI, always emulated. */
+  readonly arch?: 'x86_64' | 'arm64';
+}
 
-/** Board and firmware. UEFI variables live in `varsFile`, made from the empty set at the first power-on. */
-export function firmwareArguments(firmware: 'bios' | 'uefi', varsFile: string): string[] {
-  if (firmware === 'bios') return ['-machine', 'pc'];
-  if (!existsSync(OVMF_CODE) || !existsSync(OVMF_VARS)) {
+interface FirmwareFiles {
+  readonly code: string;
+  readonly variables: string;
+  readonly package: string;
+}
+
+const OVMF: FirmwareFiles = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+  package: 'ovmf',
+};
+const OVMF_SECURE: FirmwareFiles = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.ms.fd',
+  variables: '/usr/share/OVMF/OVMF_VARS_4M.ms.fd',
+  package: 'ovmf',
+};
+const AAVMF: FirmwareFiles = {
+  code: '/usr/share/AAVMF/AAVMF_CODE.fd',
+  variables: '/usr/share/AAVMF/AAVMF_VARS.fd',
+  package: 'qemu-efi-aarch64',
+};
+
+/** The emulator's program. */
+export function emulator({ arch = 'x86_64' }: FirmwareSpec): string {
+  return arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64';
+}
+
+/** Board and firmware. UEFI variables live in `varsFile`, made from the package's set at the first power-on. */
+export function firmwareArguments(spec: FirmwareSpec, varsFile: string): string[] {
+  if (spec.firmware === 'bios') return ['-machine', 'pc'];
+  const files = spec.arch === 'arm64' ? AAVMF : spec.secureBoot === true ? OVMF_SECURE : OVMF;
+  if (!existsSync(files.code) || !existsSync(files.variables)) {
     throw new OverdubError(
       'PREREQUISITE_MISSING',
-      `${OVMF_CODE} is missing; machines with UEFI firmware need it.`,
-      'Install it: apt-get install ovmf',
+      `${files.code} is missing; machines with UEFI firmware need it.`,
+      `Install it: apt-get install ${files.package}`,
     );
   }
-  if (!existsSync(varsFile)) copyFileSync(OVMF_VARS, varsFile);
+  if (!existsSync(varsFile)) copyFileSync(files.variables, varsFile);
   return [
-    '-machine',
-    'q35',
-    '-drive',
-    `if=pflash,format=raw,readonly=on,file=${OVMF_CODE}`,
-    '-drive',
-    `if=pflash,format=raw,file=${varsFile}`,
+    ...board(spec),
+    ...['-drive', `if=pflash,format=raw,readonly=on,file=${files.code}`],
+    ...['-drive', `if=pflash,format=raw,file=${varsFile}`],
+    ...(spec.httpBoot === true ? WITHOUT_PXE : []),
   ];
 }
+
+/** System management mode guards the variables that say which signatures count. */
+function board({ arch, secureBoot }: FirmwareSpec): readonly string[] {
+  if (arch === 'arm64') return ['-machine', 'virt'];
+  if (secureBoot !== true) return ['-machine', 'q35'];
+  return ['-machine', 'q35,smm=on', '-global', 'driver=cfi.pflash01,property=secure,value=on'];
+}
+
+/** OVMF's own switches; HTTP Boot comes last in its order, after minutes of PXE. */
+const WITHOUT_PXE = ['IPv4', 'IPv6'].flatMap((family) => [
+  '-fw_cfg',
+  `name=opt/org.tianocore/${family}PXESupport,string=no`,
+]);

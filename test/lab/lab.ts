@@ -7,10 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DnsmasqSpec, dnsmasqArguments } from './dnsmasq.ts';
 import { LabMachine, type MachineSpec } from './machine.ts';
 import {
+  addFarBridge,
   addHost,
+  addLeg,
   addTap,
+  BRIDGE,
   buildNetwork,
   existingNamespaces,
+  FAR_BRIDGE,
   inside,
   type LabNetwork,
   planNetwork,
@@ -26,6 +30,7 @@ import {
   signalProcess,
 } from './processes.ts';
 import { type ExecOptions, exec } from './programs.ts';
+import { RELAY, RELAY_READY, type RelayKind, relayCommand } from './relay.ts';
 import { routerCommand } from './router.ts';
 
 export interface LabOptions {
@@ -58,6 +63,11 @@ export interface Lab extends AsyncDisposable {
   machine(spec: MachineSpec): Promise<LabMachine>;
   /** A DHCP server (or another appliance's rival) on a host of its own on the same wire. */
   dnsmasq(spec: DnsmasqSpec): Promise<LabProcess>;
+  /**
+   * A second wire (`far` machines hang on it), and a router that relays its DHCP to the servers at `to`. Once a lab;
+   * before its machines.
+   */
+  relay(kind: RelayKind, to: readonly string[]): Promise<LabProcess>;
   /** Leaves everything running when this process ends; the next lab of this name removes it. */
   leaveRunning(): Promise<void>;
 }
@@ -106,6 +116,8 @@ class RunningLab implements Lab {
   readonly #network: LabNetwork;
   readonly #machines: LabMachine[] = [];
   readonly #processes: LabProcess[] = [];
+  /** Namespaces whose programs answer far machines: the lab's own, DHCP servers'. */
+  readonly #routed: string[] = [];
   #taps = 0;
   #hosts = 0;
   #disposed = false;
@@ -119,6 +131,7 @@ class RunningLab implements Lab {
     this.name = name;
     this.dir = dir;
     this.#network = network;
+    this.#routed.push(network.namespace);
     process.on('exit', this.#onExit);
     process.once('SIGINT', this.#onSignal);
     process.once('SIGTERM', this.#onSignal);
@@ -171,7 +184,7 @@ class RunningLab implements Lab {
     for (const _mac of spec.cable === false ? [] : [spec.mac, ...(spec.otherMacs ?? [])]) {
       const tap = `tap${this.#taps}`;
       this.#taps += 1;
-      await addTap(this.#network.namespace, tap);
+      await addTap(this.#network.namespace, tap, spec.far === true ? FAR_BRIDGE : BRIDGE);
       taps.push(tap);
     }
     const machine = new LabMachine(spec, { dir, inside: inside(this.#network.namespace), taps });
@@ -197,12 +210,28 @@ class RunningLab implements Lab {
 
   async dnsmasq(spec: DnsmasqSpec): Promise<LabProcess> {
     const { host, number } = await this.#addHost(spec.address);
+    this.#routed.push(host);
     const name = `dnsmasq-${number}`;
     const leases = join(this.dir, `${name}.leases`);
     const server = await this.#start(host, name, dnsmasqArguments(spec, leases));
     while (server.running && !server.output().includes('DHCP')) await sleep(50);
     if (!server.running) throw new Error(`dnsmasq did not start: ${server.output().trim()}`);
     return server;
+  }
+
+  async relay(kind: RelayKind, to: readonly string[]): Promise<LabProcess> {
+    const { namespace } = this.#network;
+    await addFarBridge(namespace);
+    const { host, number } = await this.#addHost(`${RELAY.near}/24`);
+    const leg = { port: `far${number + 1}`, device: 'eth1', bridge: FAR_BRIDGE, address: `${RELAY.far}/24` };
+    await addLeg(namespace, host, leg);
+    await exec([...inside(host), 'sysctl', '-q', '-w', 'net.ipv4.ip_forward=1']);
+    for (const each of this.#routed)
+      await exec(['ip', '-n', each, 'route', 'add', RELAY.network, 'via', RELAY.near]);
+    const relay = await this.#start(host, `relay-${number}`, relayCommand(kind, to));
+    while (relay.running && !RELAY_READY[kind].test(relay.output())) await sleep(50);
+    if (!relay.running) throw new Error(`the relay did not start: ${relay.output().trim()}`);
+    return relay;
   }
 
   async leaveRunning(): Promise<void> {

@@ -1,16 +1,22 @@
 import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { acceleration } from './acceleration.ts';
+import { acceleration, FOREIGN } from './acceleration.ts';
 import { SerialConsole } from './console.ts';
-import { type DiskSpec, diskArguments, firmwareArguments, nicArguments } from './hardware.ts';
+import {
+  type DiskSpec,
+  diskArguments,
+  emulator,
+  type FirmwareSpec,
+  firmwareArguments,
+  nicArguments,
+} from './hardware.ts';
 import { LabProcess } from './processes.ts';
 import { qmp, shutdownReason } from './qmp.ts';
 
-export interface MachineSpec {
+export interface MachineSpec extends FirmwareSpec {
   readonly name: string;
   readonly mac: string;
   readonly uuid: string;
-  readonly firmware: 'bios' | 'uefi';
   /** Absent: a machine without a disk. */
   readonly disk?: DiskSpec;
   /** Further disks, behind it in the boot order. */
@@ -23,6 +29,8 @@ export interface MachineSpec {
   readonly nicModel?: string;
   /** Further NICs, on the same network. */
   readonly otherMacs?: readonly string[];
+  /** On the network behind the lab's relay. */
+  readonly far?: boolean;
   /** Without network: boots from its disk alone. */
   readonly cable?: boolean;
 }
@@ -104,7 +112,7 @@ export class LabMachine {
   async #start(): Promise<LabProcess> {
     const { dir, inside } = this.#site;
     for (const socket of ['qmp', 'events']) rmSync(join(dir, socket), { force: true });
-    this.#qemu = await LabProcess.start([...inside, 'qemu-system-x86_64', ...(await this.#arguments())], {
+    this.#qemu = await LabProcess.start([...inside, emulator(this.spec), ...(await this.#arguments())], {
       logFile: join(dir, 'qemu.log'),
     });
     return this.#qemu;
@@ -134,9 +142,9 @@ export class LabMachine {
     );
     return [
       ...['-name', spec.name, '-uuid', spec.uuid],
-      ...(await acceleration()),
+      ...(spec.arch === 'arm64' ? FOREIGN : await acceleration()),
       ...['-smp', String(spec.cpus ?? 2), '-m', String(spec.memoryMiB ?? 1024)],
-      ...firmwareArguments(spec.firmware, join(dir, 'vars.fd')),
+      ...firmwareArguments(spec, join(dir, 'vars.fd')),
       ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci'],
       ...['-chardev', `file,id=console,path=${this.console.file},append=on`, '-serial', 'chardev:console'],
       ...['qmp', 'events'].flatMap((name) => ['-qmp', `unix:${join(dir, name)},server=on,wait=off`]),

@@ -6,6 +6,8 @@ import { OverdubError } from '@overdub/core';
 import { exec } from './programs.ts';
 
 export const BRIDGE = 'br0';
+/** A second wire, which only a relay joins to the first. */
+export const FAR_BRIDGE = 'br1';
 
 export interface LabNetwork {
   /** Network namespace. */
@@ -61,36 +63,44 @@ export async function buildNetwork(network: LabNetwork): Promise<void> {
   await ip('-n', namespace, 'link', 'set', 'host0', 'up');
 }
 
-/** A tap on the bridge for one NIC. */
-export async function addTap(namespace: string, tap: string): Promise<void> {
+/** A bridge without an address of ours: what hangs on it reaches us through a router only. */
+export async function addFarBridge(namespace: string): Promise<void> {
+  await exec(['ip', '-n', namespace, 'link', 'add', FAR_BRIDGE, 'type', 'bridge']);
+  await exec(['ip', '-n', namespace, 'link', 'set', FAR_BRIDGE, 'up']);
+}
+
+/** A tap on a bridge for one NIC. */
+export async function addTap(namespace: string, tap: string, bridge = BRIDGE): Promise<void> {
   await exec(['ip', '-n', namespace, 'tuntap', 'add', 'dev', tap, 'mode', 'tap']);
-  await exec(['ip', '-n', namespace, 'link', 'set', tap, 'master', BRIDGE]);
+  await exec(['ip', '-n', namespace, 'link', 'set', tap, 'master', bridge]);
   await exec(['ip', '-n', namespace, 'link', 'set', tap, 'up']);
 }
 
 /** A namespace of its own, plugged into the bridge: another host on the same wire. */
 export async function addHost(namespace: string, host: string, port: string, address: string): Promise<void> {
   await exec(['ip', 'netns', 'add', host]);
-  await exec([
-    'ip',
-    '-n',
-    namespace,
-    'link',
-    'add',
-    port,
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'eth0',
-    'netns',
-    host,
-  ]);
-  await exec(['ip', '-n', namespace, 'link', 'set', port, 'master', BRIDGE]);
-  await exec(['ip', '-n', namespace, 'link', 'set', port, 'up']);
   await exec(['ip', '-n', host, 'link', 'set', 'lo', 'up']);
-  await exec(['ip', '-n', host, 'address', 'add', address, 'dev', 'eth0']);
-  await exec(['ip', '-n', host, 'link', 'set', 'eth0', 'up']);
+  await addLeg(namespace, host, { port, device: 'eth0', bridge: BRIDGE, address });
+}
+
+/** One of a host's interfaces, on one of the bridges. */
+export interface Leg {
+  /** The bridge's end of the cable. */
+  readonly port: string;
+  readonly device: string;
+  readonly bridge: string;
+  readonly address: string;
+}
+
+/** Plugs a host into a bridge. */
+export async function addLeg(namespace: string, host: string, leg: Leg): Promise<void> {
+  const { port, device, bridge, address } = leg;
+  const cable = ['type', 'veth', 'peer', 'name', device, 'netns', host];
+  await exec(['ip', '-n', namespace, 'link', 'add', port, ...cable]);
+  await exec(['ip', '-n', namespace, 'link', 'set', port, 'master', bridge]);
+  await exec(['ip', '-n', namespace, 'link', 'set', port, 'up']);
+  await exec(['ip', '-n', host, 'address', 'add', address, 'dev', device]);
+  await exec(['ip', '-n', host, 'link', 'set', device, 'up']);
 }
 
 /** Namespaces of a lab that exist now: its own and its hosts'. Synchronous: also runs while the process exits. */

@@ -1,0 +1,109 @@
+/** One cell of the boot matrix: a machine with one kind of firmware on one kind of network, from power-on to its agent. */
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Machine } from '@overdub/core';
+import { DemoAppliance, OVERDUB } from '../../examples/demo/appliance.ts';
+import { OverdubCommand } from '../../examples/demo/overdub.ts';
+import { createLab, type Lab, type LabMachine } from '../lab/index.ts';
+import { FIRMWARE, type Firmware } from './firmware.ts';
+
+/** Power-on to a held machine takes 30 to 90 s on two idle cores in software emulation. */
+const BOOT_SECONDS = 600;
+const DHCP_SERVER = '10.77.0.2';
+
+/** Where the machine stands, and who hands out addresses there. */
+export const NETWORKS = ['proxy', 'server', 'relay', 'relayed proxy'] as const;
+export type Network = (typeof NETWORKS)[number];
+
+/** What the network's own DHCP server hands out behind the relay. */
+const FAR_RANGE = [
+  '--dhcp-range=set:far,10.88.0.50,10.88.0.60,255.255.255.0,10m',
+  '--dhcp-option=tag:far,option:router,10.88.0.9',
+];
+
+/** GRUB 2.06 knows no proxyDHCP: the DHCP server itself has to name the boot server (boot-grub's README). */
+function throughGrub(firmware: Firmware): boolean {
+  return firmware === 'Secure Boot' || firmware === 'UEFI arm64';
+}
+
+/** Builds the ramdisk once a run. */
+export function buildRamdisk(): void {
+  const built = spawnSync(OVERDUB, ['ramdisk', 'build']);
+  if (built.status !== 0) throw new Error(built.stderr.toString());
+}
+
+/** A room with an appliance, and whatever else the network needs. */
+export class Cell implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly appliance: DemoAppliance;
+  readonly #network: Network;
+
+  private constructor(lab: Lab, network: Network) {
+    this.lab = lab;
+    this.#network = network;
+    const mode = network === 'server' || network === 'relay' ? 'server' : 'proxy';
+    const config = join(import.meta.dirname, 'configs', `${mode}.config.ts`);
+    this.appliance = new DemoAppliance(lab, { config });
+  }
+
+  static async open(name: string, network: Network, firmware: Firmware): Promise<Cell> {
+    const cell = new Cell(await createLab({ name }), network);
+    try {
+      await cell.#furnish(firmware);
+      return cell;
+    } catch (error) {
+      await cell[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #furnish(firmware: Firmware): Promise<void> {
+    const { lab } = this;
+    if (this.#network === 'proxy' || this.#network === 'relayed proxy') {
+      await lab.dnsmasq({
+        address: `${DHCP_SERVER}/24`,
+        range: ['10.77.0.100', '10.77.0.150'],
+        options: [
+          ...(this.#network === 'proxy' ? [] : FAR_RANGE),
+          ...(throughGrub(firmware) ? [`--dhcp-boot=,,${lab.address}`] : []),
+        ],
+      });
+    }
+    if (this.#network === 'relay') await lab.relay('dnsmasq', [lab.address]);
+    if (this.#network === 'relayed proxy') await lab.relay('dhcrelay', [DHCP_SERVER, lab.address]);
+    await this.appliance.start();
+  }
+
+  async machine(firmware: Firmware): Promise<LabMachine> {
+    const far = this.#network === 'relay' || this.#network === 'relayed proxy';
+    const machine = await this.lab.machine({ ...FIRMWARE[firmware], far });
+    await machine.powerOn();
+    return machine;
+  }
+
+  /** The machine's record once its agent has reported, and how long that took from power-on, in seconds. */
+  async held(machine: LabMachine, began = performance.now()): Promise<{ seen: Machine; seconds: number }> {
+    await machine.waitForConsole(/overdub: .*held: waiting for an administrator/, {
+      signal: AbortSignal.timeout(BOOT_SECONDS * 1000),
+    });
+    const seconds = Math.round((performance.now() - began) / 1000);
+    for (const signal = AbortSignal.timeout(60_000); ; await sleep(1000)) {
+      const seen = await this.record(machine);
+      if (seen?.facts !== undefined) return { seen, seconds };
+      if (signal.aborted) throw new Error(`no facts came; on its console:\n${machine.console.tail()}`);
+    }
+  }
+
+  async record(machine: LabMachine): Promise<Machine | undefined> {
+    const { url, token } = this.appliance;
+    const overdub = new OverdubCommand((line, options) => this.lab.exec(line, options), OVERDUB, url, token);
+    const machines = await overdub.quiet<Machine[]>('machine', 'list');
+    return machines.find(({ macs }) => macs.includes(machine.mac));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.lab[Symbol.asyncDispose]() as Promise<void>;
+  }
+}
