@@ -3,6 +3,8 @@
 import { OverdubError } from '../errors.ts';
 
 const ESCAPE_BASE = 0xdc00;
+/** From here on code units do not order as the bytes they stand for. */
+const SURROGATES = 0xd800;
 
 /** File-system bytes → string. Bytes that are not UTF-8 become U+DC80…U+DCFF (PEP 383). */
 export function decodeName(bytes: Uint8Array): string {
@@ -50,15 +52,31 @@ function utf8SequenceLength(buffer: Buffer, at: number): number {
  */
 export function comparePaths(a: string, b: string): number {
   if (a === b) return 0;
+  const shared = Math.min(a.length, b.length);
+  for (let at = 0; at < shared; at++) {
+    const x = a.charCodeAt(at);
+    const y = b.charCodeAt(at);
+    // Below the surrogates code units order as their UTF-8 bytes do: nearly always nothing need be encoded.
+    if (x >= SURROGATES || y >= SURROGATES) return compareBytes(a, b);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+function compareBytes(a: string, b: string): number {
   const left = encodeName(a);
   const right = encodeName(b);
   const shared = Math.min(left.length, right.length);
   for (let at = 0; at < shared; at++) {
     const x = left[at] as number;
     const y = right[at] as number;
-    if (x !== y) return (x === 0x2f ? -1 : x) - (y === 0x2f ? -1 : y);
+    if (x !== y) return rank(x) - rank(y);
   }
   return left.length - right.length;
+}
+
+function rank(byte: number): number {
+  return byte === 0x2f ? -1 : byte;
 }
 
 /** Throws IMAGE_INVALID unless `path` is a clean relative path (see {@link Entry.path}). */

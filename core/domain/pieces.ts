@@ -43,6 +43,11 @@ export async function* cut(
     for (let from = 0; from < piece.length; ) {
       const length = lengths[at];
       if (length === undefined) throw new RangeError('the delta makes more than it announced');
+      if (chunk === undefined && piece.length === length && piece.length === piece.buffer.byteLength) {
+        at += 1;
+        yield piece;
+        break;
+      }
       // Copied: a piece may be a small view of a large buffer, which it would keep alive.
       chunk ??= Buffer.allocUnsafeSlow(length);
       const part = piece.subarray(from, from + length - have);

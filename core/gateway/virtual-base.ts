@@ -5,6 +5,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
@@ -15,8 +16,9 @@ interface Piece {
   readonly offset: number;
   readonly bytes: number;
   readonly digest: string;
-  /** Set once its bytes are in the file. */
+  /** Set once its bytes are on their way into the file, `there` once they are in it. */
   loaded: Promise<void> | undefined;
+  there: boolean;
   touched: boolean;
 }
 
@@ -44,35 +46,39 @@ export class VirtualBase implements RandomReader {
   /** Adds chunks at the end. */
   append(chunks: ContentRef['chunks']): void {
     for (const { bytes, digest } of chunks) {
-      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined, touched: false });
+      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined, there: false, touched: false });
       this.#bytes += bytes;
     }
   }
 
   /** Adds a chunk whose bytes are at hand, so that it need not be read back. */
   async appendBytes(digest: string, bytes: Uint8Array): Promise<void> {
-    const loaded = Promise.resolve();
-    const piece: Piece = { offset: this.#bytes, bytes: bytes.length, digest, loaded, touched: false };
+    const offset = this.#bytes;
+    const piece = { offset, bytes: bytes.length, digest, loaded: undefined, there: true, touched: false };
     await this.#put(bytes, piece.offset);
     this.#pieces.push(piece);
     this.#bytes += bytes.length;
   }
 
-  /** Reads past the end return fewer bytes. */
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  /**
+   * Reads past the end return fewer bytes. What was just written lies in memory, and a delta of a log reads a few
+   * bytes at a time: a trip to another thread for each would cost ten times as much as the read.
+   */
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     const end = Math.min(offset + length, this.#bytes);
     if (end <= offset) return new Uint8Array(0);
     for (let at = this.#indexOf(offset); at < this.#pieces.length; at++) {
       const piece = this.#pieces[at] as Piece;
       if (piece.offset >= end) break;
       this.#touch(piece);
+      if (piece.there) continue;
       piece.loaded ??= this.#load(piece);
       await piece.loaded;
+      piece.there = true;
     }
-    const file = await this.#open();
-    const buffer = Buffer.allocUnsafe(end - offset);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-    return buffer.subarray(0, bytesRead);
+    const { fd } = await this.#open();
+    const buffer = into?.subarray(0, end - offset) ?? Buffer.allocUnsafe(end - offset);
+    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
   }
 
   /** What was read from since the last call, ascending. */

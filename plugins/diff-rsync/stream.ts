@@ -9,6 +9,8 @@ import { invalid } from './format.ts';
 import { createStrongSum } from './strong-sum.ts';
 
 const PIECE_BYTES = 256 * 1024;
+/** Largest piece of what a delta makes. */
+const MADE_BYTES = 1024 * 1024;
 
 /** Streams the rdiff delta of `target` against the index's virtual base. Deterministic for equal bytes. */
 export async function* deltaStream(
@@ -36,7 +38,10 @@ export async function* deltaStream(
   if (piece !== undefined) yield piece;
 }
 
-/** Applies an rdiff delta; see {@link SignatureFeature.patch}. Without `targetBytes` the delta decides the length. */
+/**
+ * Applies an rdiff delta; see {@link SignatureFeature.patch}. Without `targetBytes` the delta decides the length.
+ * Pieces are large, whatever the commands: a log's delta has one every few bytes.
+ */
 export async function* patchStream(
   base: RandomReader,
   delta: AsyncIterable<Uint8Array>,
@@ -47,33 +52,69 @@ export async function* patchStream(
     baseBytes: base.bytes,
     ...(targetBytes === undefined ? {} : { targetBytes }),
   });
+  const made = new Gathered(targetBytes ?? Number.POSITIVE_INFINITY);
   signal?.throwIfAborted();
   for await (const chunk of delta) {
     for (const command of reader.read(chunk)) {
       signal?.throwIfAborted();
-      if (command.kind === 'literal') yield command.bytes;
-      else yield* copyPieces(base, command.offset, command.length, signal);
+      const length = command.kind === 'literal' ? command.bytes.length : command.length;
+      for (let done = 0; done < length; ) {
+        const room = made.room(length - done);
+        if (command.kind === 'literal') room.set(command.bytes.subarray(done, done + room.length));
+        else await readInto(base, command.offset + done, room);
+        done += room.length;
+        if (made.full) yield made.take();
+      }
     }
   }
   reader.finish();
+  if (!made.empty) yield made.take();
 }
 
-async function* copyPieces(
-  base: RandomReader,
-  offset: number,
-  length: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  for (let done = 0; done < length; ) {
-    signal?.throwIfAborted();
-    const wanted = Math.min(PIECE_BYTES, length - done);
-    const bytes = await base.read(offset + done, wanted);
-    if (bytes.length !== wanted) {
-      throw invalid(
-        `The base gave ${bytes.length} of ${wanted} bytes at ${offset + done}: it is shorter than it said.`,
-      );
-    }
-    yield bytes;
-    done += wanted;
+/** Bytes put together into pieces of their own. */
+class Gathered {
+  #left: number;
+  #buffer: Uint8Array = new Uint8Array(0);
+  #filled = 0;
+
+  /** `bytes`: what will be gathered in all. */
+  constructor(bytes: number) {
+    this.#left = bytes;
   }
+
+  get empty(): boolean {
+    return this.#filled === 0;
+  }
+
+  get full(): boolean {
+    return this.#filled === this.#buffer.length;
+  }
+
+  /** Where the next bytes go: at most `wanted`, at least one. */
+  room(wanted: number): Uint8Array {
+    if (this.#buffer.length === 0) {
+      this.#buffer = Buffer.allocUnsafeSlow(Math.min(MADE_BYTES, this.#left));
+      this.#left -= this.#buffer.length;
+    }
+    const room = this.#buffer.subarray(this.#filled, this.#filled + wanted);
+    this.#filled += room.length;
+    return room;
+  }
+
+  take(): Uint8Array {
+    const taken = this.full ? this.#buffer : this.#buffer.subarray(0, this.#filled);
+    this.#buffer = new Uint8Array(0);
+    this.#filled = 0;
+    return taken;
+  }
+}
+
+async function readInto(base: RandomReader, offset: number, room: Uint8Array): Promise<void> {
+  const bytes = await base.read(offset, room.length, room);
+  if (bytes.length !== room.length) {
+    throw invalid(
+      `The base gave ${bytes.length} of ${room.length} bytes at ${offset}: it is shorter than it said.`,
+    );
+  }
+  if (bytes.buffer !== room.buffer || bytes.byteOffset !== room.byteOffset) room.set(bytes);
 }
