@@ -55,6 +55,11 @@ export interface SignatureFeature {
     target: AsyncIterable<Uint8Array>,
     signal?: AbortSignal,
   ): AsyncIterable<Uint8Array>;
+  /**
+   * Optional, instead of `delta`, `sign` and `append`: the delta of a target that is whole in memory, in pieces. A
+   * target that `joins` becomes the end of the virtual base; only what the base lacks need be signed.
+   */
+  encode?(index: SignatureIndex, target: Uint8Array, options: TargetOptions): AsyncIterable<Uint8Array>;
   /** Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. */
   patch(
     base: RandomReader,
@@ -66,7 +71,28 @@ export interface SignatureFeature {
 export interface SignOptions {
   readonly sourceBytes: number;
   readonly blockBytes?: number;
+  /**
+   * What the source was before: where the weak sum of a block is still the same, its strong sum is taken over. A
+   * changed block of equal weak sum (one in 2^32) makes the signature wrong, and a delta made from it is refused.
+   */
+  readonly previous?: SignedBase;
   readonly signal?: AbortSignal;
+}
+
+export interface TargetOptions {
+  readonly joins: boolean;
+  readonly inPlace?: InPlace;
+  readonly signal?: AbortSignal;
+}
+
+/** A target that is part of a file, which itself was edited in place: equal blocks are known by the two signatures. */
+export interface InPlace {
+  /** Of the whole file as it is now. A wrong one makes a delta of other bytes. */
+  readonly now: SignedBase;
+  /** Where the target lies in the file. */
+  readonly at: number;
+  /** What the file was: its place among the signatures that the index was made of. */
+  readonly base: number;
 }
 
 /** A signature and the exact length of the base it was made of. */

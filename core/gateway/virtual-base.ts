@@ -46,7 +46,14 @@ export class VirtualBase implements RandomReader {
   /** Adds chunks at the end. */
   append(chunks: ContentRef['chunks']): void {
     for (const { bytes, digest } of chunks) {
-      this.#pieces.push({ offset: this.#bytes, bytes, digest, loaded: undefined, there: false, touched: false });
+      this.#pieces.push({
+        offset: this.#bytes,
+        bytes,
+        digest,
+        loaded: undefined,
+        there: false,
+        touched: false,
+      });
       this.#bytes += bytes;
     }
   }

@@ -3,10 +3,21 @@
 import type { SignatureIndex, SignedBase } from '@overdub/core/agent';
 import type { StrongKind, SumKinds, WeakKind } from './format.ts';
 import { longestBase, type ParsedSignature, parseSignature, type SignaturePolicy } from './signature.ts';
+import { createStrongSum, type StrongSum } from './strong-sum.ts';
+import { weakSum } from './weak-sum.ts';
 import { WeakTable } from './weak-table.ts';
 
 /** Words of each strong sum that are kept: 96 bits; whoever applies the delta checks the content's digest too. */
 const STRONG_WORDS = 3;
+
+/** Of targets that join: they are chunks, and the next ones repeat small parts of them. */
+const JOINED_BLOCK_BYTES = 512;
+
+/** [from, to) of a target. */
+export interface Range {
+  readonly from: number;
+  to: number;
+}
 
 /** A run of blocks of one base, in one group. */
 interface Run {
@@ -51,7 +62,7 @@ export class BlockGroup {
   reserve(blocks: number): void {
     this.table.reserve(blocks);
     if (blocks * STRONG_WORDS <= this.#strong.length) return;
-    const capacity = this.#runs.length === 0 ? blocks : Math.max(blocks, Math.ceil(this.table.count * 1.25));
+    const capacity = this.#runs.length === 0 ? blocks : Math.max(blocks, Math.ceil(this.table.count * 1.5));
     const grown = new Uint32Array(capacity * STRONG_WORDS);
     grown.set(this.#strong.subarray(0, this.table.count * STRONG_WORDS));
     this.#strong = grown;
@@ -75,17 +86,44 @@ export class BlockGroup {
     this.#short.set(shortBytes, blocks);
   }
 
+  /** Signs blocks of `target`, which lies at `start` in the virtual base: full ones, from where each range begins. */
+  addRanges(target: Uint8Array, ranges: readonly Range[], start: number, strong: StrongSum): void {
+    const { blockBytes } = this;
+    for (const { from, to } of ranges) {
+      const blocks = Math.min(
+        Math.ceil((to - from) / blockBytes),
+        Math.floor((target.length - from) / blockBytes),
+      );
+      if (blocks === 0) continue;
+      this.reserve(this.table.count + blocks);
+      this.#runs.push({
+        firstBlock: this.table.count,
+        baseStart: start + from,
+        baseBytes: blocks * blockBytes,
+      });
+      for (let at = from; at < from + blocks * blockBytes; at += blockBytes) {
+        const sum = strong(target.subarray(at, at + blockBytes));
+        for (let word = 0; word < STRONG_WORDS; word++) {
+          this.#strong[this.table.count * STRONG_WORDS + word] = wordAt(sum, word);
+        }
+        this.table.add(weakSum(this.weak, target, at, blockBytes));
+      }
+    }
+  }
+
+  /** Whether block `block` here is block `other` of a signature, by both sums. */
+  isBlockOf(block: number, signature: ParsedSignature, other: number): boolean {
+    if (this.table.sumOf(block) !== signature.weakAt(other)) return false;
+    for (let word = 0; word < STRONG_WORDS; word++) {
+      if (this.#strong[block * STRONG_WORDS + word] !== signature.strongWordAt(other, word)) return false;
+    }
+    return true;
+  }
+
   hasStrong(block: number, sum: Uint8Array): boolean {
     const at = block * STRONG_WORDS;
     for (let word = 0; word < STRONG_WORDS; word++) {
-      const i = word * 4;
-      const value =
-        (((sum[i] as number) << 24) |
-          ((sum[i + 1] as number) << 16) |
-          ((sum[i + 2] as number) << 8) |
-          (sum[i + 3] as number)) >>>
-        0;
-      if (this.#strong[at + word] !== value) return false;
+      if (this.#strong[at + word] !== wordAt(sum, word)) return false;
     }
     return true;
   }
@@ -129,6 +167,22 @@ export class BlockGroup {
   }
 }
 
+function wordAt(sum: Uint8Array, word: number): number {
+  const i = word * 4;
+  const [a = 0, b = 0, c = 0, d = 0] = [sum[i], sum[i + 1], sum[i + 2], sum[i + 3]];
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+}
+
+/** One of the bases that an index was made of. */
+export interface IndexedBase {
+  /** Offset in the virtual base, and length. */
+  readonly start: number;
+  readonly bytes: number;
+  readonly blockBytes: number;
+  /** Whether its block of this number has the sums that it has in another signature. */
+  holds(block: number, signature: ParsedSignature): boolean;
+}
+
 /**
  * The index over one signature alone, as `rdiff delta` has it: it does not tell the base's length, so the last block
  * is looked for at every length.
@@ -144,6 +198,8 @@ export function openIndex(signature: Uint8Array): BlockIndex {
 export class BlockIndex implements SignatureIndex {
   readonly #groups: BlockGroup[] = [];
   readonly #policy: SignaturePolicy;
+  readonly #bases: (IndexedBase | undefined)[] = [];
+  readonly #strongSums = new Map<StrongKind, Promise<StrongSum>>();
   #baseBytes = 0;
 
   constructor(bases: readonly SignedBase[], policy: SignaturePolicy = {}) {
@@ -176,12 +232,50 @@ export class BlockIndex implements SignatureIndex {
     this.#add(parseSignature(base.signature, base.baseBytes, this.#policy), base.baseBytes);
   }
 
-  #add(signature: ParsedSignature, baseBytes: number): void {
-    if (signature.blocks > 0) this.#groupFor(signature).add(signature, this.#baseBytes, baseBytes);
-    this.#baseBytes += baseBytes;
+  /** Adds a target at the end; only these ranges of it are new. */
+  async join(target: Uint8Array, ranges: readonly Range[]): Promise<void> {
+    const sums = { weak: 'rabinkarp', strong: 'blake2' } as const;
+    const group = this.#groupFor({ ...sums, blockBytes: JOINED_BLOCK_BYTES });
+    group.addRanges(target, ranges, this.#baseBytes, await this.strongSum(group.strong));
+    this.#baseBytes += target.length;
   }
 
-  #groupFor(signature: ParsedSignature): BlockGroup {
+  /** The base of this number, in the order in which they were given and appended. */
+  baseAt(number: number): IndexedBase | undefined {
+    return this.#bases[number];
+  }
+
+  /** Made once, for all who use this index: what it answers is only lent. */
+  strongSum(kind: StrongKind): Promise<StrongSum> {
+    const sum = this.#strongSums.get(kind) ?? createStrongSum(kind);
+    this.#strongSums.set(kind, sum);
+    return sum;
+  }
+
+  #add(signature: ParsedSignature, baseBytes: number): void {
+    const start = this.#baseBytes;
+    this.#baseBytes += baseBytes;
+    if (signature.blocks === 0) {
+      this.#bases.push(undefined);
+      return;
+    }
+    const group = this.#groupFor(signature);
+    const first = group.table.count;
+    group.add(signature, start, baseBytes);
+    const { weak, strong, blockBytes, blocks } = signature;
+    this.#bases.push({
+      start,
+      bytes: baseBytes,
+      blockBytes,
+      holds: (block, other) =>
+        block < blocks &&
+        other.weak === weak &&
+        other.strong === strong &&
+        group.isBlockOf(first + block, other, block),
+    });
+  }
+
+  #groupFor(signature: SumKinds & { readonly blockBytes: number }): BlockGroup {
     const { weak, strong, blockBytes } = signature;
     const known = this.#groups.find(
       (group) => group.weak === weak && group.strong === strong && group.blockBytes === blockBytes,

@@ -12,6 +12,7 @@ import { MIN_STRONG_BYTES } from './format.ts';
 import { decodeInMemory, encodeInMemory, memoryBlockBytes } from './memory.ts';
 import { sign } from './signature.ts';
 import { deltaStream, patchStream } from './stream.ts';
+import { encodeTarget } from './target.ts';
 
 const MAX_BYTES = 64 * 1024 * 1024;
 const FORMAT_VERSION = 1;
@@ -25,6 +26,7 @@ const signatures: SignatureFeature = {
     }),
   index: async (bases) => new BlockIndex(bases),
   delta: (index, target, signal) => deltaStream(ownIndex(index), target, signal),
+  encode: (index, target, options) => encodeTarget(ownIndex(index), target, options),
   patch: (base, delta, options) => {
     assertVersion(options.formatVersion);
     return patchStream(base, delta, options);

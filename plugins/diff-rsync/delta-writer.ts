@@ -11,14 +11,24 @@ export interface DeltaSink {
 }
 
 const LITERAL_BYTES = 64 * 1024;
+/** Room for the longest command besides a literal's bytes. */
+const COMMAND_BYTES = 17;
 
-/** Collects encoded pieces until {@link DeltaWriter.take}. */
+/**
+ * Collects encoded pieces until {@link DeltaWriter.take}. Everything goes into one buffer: a delta has a command every
+ * few bytes, and an array for each would cost more than finding it.
+ */
 export class DeltaWriter implements DeltaSink {
   readonly #literal = new Uint8Array(LITERAL_BYTES);
   #literalLength = 0;
   #copyOffset = 0;
   #copyLength = 0;
-  #pieces: Uint8Array[] = [word(DELTA_MAGIC)];
+  #out = new Uint8Array(2 * LITERAL_BYTES);
+  #length = 0;
+
+  constructor() {
+    this.#put(DELTA_MAGIC, 4);
+  }
 
   literal(bytes: Uint8Array): void {
     this.#flushCopy();
@@ -46,31 +56,59 @@ export class DeltaWriter implements DeltaSink {
   end(): void {
     this.#flushLiteral();
     this.#flushCopy();
-    this.#pieces.push(Uint8Array.of(OP_END));
+    this.#reserve(COMMAND_BYTES);
+    this.#put(OP_END, 1);
   }
 
   /** Everything encoded since the last call, or undefined. */
   take(): Uint8Array | undefined {
-    if (this.#pieces.length === 0) return undefined;
-    const joined = Buffer.concat(this.#pieces);
-    this.#pieces = [];
-    return new Uint8Array(joined.buffer, joined.byteOffset, joined.byteLength);
+    if (this.#length === 0) return undefined;
+    const taken = this.#out.slice(0, this.#length);
+    this.#length = 0;
+    return taken;
   }
 
   #flushLiteral(): void {
     const length = this.#literalLength;
     if (length === 0) return;
-    if (length <= OP_LITERAL_MAX_IMMEDIATE) this.#pieces.push(Uint8Array.of(length));
-    else this.#pieces.push(command(OP_LITERAL_N1 + widthCode(length), [length]));
-    this.#pieces.push(this.#literal.slice(0, length));
+    this.#reserve(COMMAND_BYTES + length);
+    if (length <= OP_LITERAL_MAX_IMMEDIATE) this.#put(length, 1);
+    else {
+      const code = widthCode(length);
+      this.#put(OP_LITERAL_N1 + code, 1);
+      this.#put(length, 1 << code);
+    }
+    this.#out.set(this.#literal.subarray(0, length), this.#length);
+    this.#length += length;
     this.#literalLength = 0;
   }
 
   #flushCopy(): void {
     if (this.#copyLength === 0) return;
-    const code = OP_COPY_N1_N1 + 4 * widthCode(this.#copyOffset) + widthCode(this.#copyLength);
-    this.#pieces.push(command(code, [this.#copyOffset, this.#copyLength]));
+    this.#reserve(COMMAND_BYTES);
+    const offsetCode = widthCode(this.#copyOffset);
+    const lengthCode = widthCode(this.#copyLength);
+    this.#put(OP_COPY_N1_N1 + 4 * offsetCode + lengthCode, 1);
+    this.#put(this.#copyOffset, 1 << offsetCode);
+    this.#put(this.#copyLength, 1 << lengthCode);
     this.#copyLength = 0;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#out.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.#out.length, this.#length + bytes));
+    grown.set(this.#out.subarray(0, this.#length));
+    this.#out = grown;
+  }
+
+  /** A number of so many bytes, the highest first. */
+  #put(value: number, width: number): void {
+    let left = value;
+    for (let at = this.#length + width - 1; at >= this.#length; at--) {
+      this.#out[at] = left % 256;
+      left = Math.floor(left / 256);
+    }
+    this.#length += width;
   }
 }
 
@@ -79,17 +117,4 @@ function widthCode(value: number): number {
   if (value <= 0xff) return 0;
   if (value <= 0xffff) return 1;
   return value <= 0xffffffff ? 2 : 3;
-}
-
-function command(opcode: number, values: readonly number[]): Uint8Array {
-  const bytes = [opcode];
-  for (const value of values) {
-    const width = 1 << widthCode(value);
-    for (let shift = width - 1; shift >= 0; shift--) bytes.push(Math.floor(value / 2 ** (8 * shift)) % 256);
-  }
-  return Uint8Array.from(bytes);
-}
-
-function word(value: number): Uint8Array {
-  return Uint8Array.of(value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255);
 }

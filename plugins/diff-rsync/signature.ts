@@ -1,5 +1,6 @@
 /** rdiff signatures: a weak and a strong sum for each block of a base. */
 
+import type { SignedBase } from '@overdub/core/agent';
 import {
   invalid,
   MAX_BLOCK_BYTES,
@@ -25,6 +26,8 @@ export interface SignatureOptions {
   readonly strongBytes?: number;
   /** When given, a source of any other length is rejected. */
   readonly sourceBytes?: number;
+  /** See {@link SignOptions.previous}; one with other sums or blocks, or that cannot be read, is passed over. */
+  readonly previous?: SignedBase;
   readonly signal?: AbortSignal;
 }
 
@@ -48,9 +51,13 @@ export async function* sign(
   const held = new Uint8Array(blockBytes);
   let heldBytes = 0;
   let total = 0;
+  const before = previousEntries(options.previous, { weak, strong: kind }, blockBytes, strongBytes);
+  let block = 0;
   const putEntry = (out: Uint8Array, at: number, bytes: Uint8Array, from: number, length: number): void => {
-    putWord(out, at, weakSum(weak, bytes, from, length));
-    out.set(strong(bytes.subarray(from, from + length)).subarray(0, strongBytes), at + 4);
+    const sum = weakSum(weak, bytes, from, length);
+    const known = before?.(block++, sum, length);
+    putWord(out, at, sum);
+    out.set(known ?? strong(bytes.subarray(from, from + length)).subarray(0, strongBytes), at + 4);
   };
   for await (const chunk of source) {
     options.signal?.throwIfAborted();
@@ -85,6 +92,39 @@ export async function* sign(
     putEntry(out, 0, held, 0, heldBytes);
     yield out;
   }
+}
+
+/** The strong sum that a block of this number, weak sum and length had before. */
+type KnownStrong = (block: number, weak: number, length: number) => Uint8Array | undefined;
+
+function previousEntries(
+  previous: SignedBase | undefined,
+  sums: SumKinds,
+  blockBytes: number,
+  strongBytes: number,
+): KnownStrong | undefined {
+  if (previous === undefined) return undefined;
+  const { signature, baseBytes } = previous;
+  let parsed: ParsedSignature;
+  try {
+    parsed = parseSignature(signature, baseBytes, { acceptMd4: true });
+  } catch {
+    // A cache that power loss cut short: everything is signed anew.
+    return undefined;
+  }
+  const alike =
+    parsed.weak === sums.weak &&
+    parsed.strong === sums.strong &&
+    parsed.blockBytes === blockBytes &&
+    parsed.strongBytes === strongBytes;
+  if (!alike) return undefined;
+  const entryBytes = 4 + strongBytes;
+  return (block, weak, length) => {
+    const there = Math.min(blockBytes, baseBytes - block * blockBytes);
+    if (there !== length || parsed.weakAt(block) !== weak) return undefined;
+    const at = SIGNATURE_HEADER_BYTES + block * entryBytes + 4;
+    return signature.subarray(at, at + strongBytes);
+  };
 }
 
 /** A checked view of a signature's bytes. */

@@ -5,7 +5,7 @@ import { filterBits, type SumFilter } from './weak-sum.ts';
 /** Neighbours in the table, past which a hostile signature is no longer followed; honest ones stay below. */
 const MAX_PROBES = 256;
 const LOAD = 0.72;
-const GROWTH = 1.25;
+const GROWTH = 1.5;
 const MIN_FILTER_BITS = 10;
 
 /** Decides whether two blocks of equal weak sum are the same content. */

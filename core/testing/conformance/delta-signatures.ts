@@ -1,7 +1,7 @@
 /** The cases of a codec's {@link SignatureFeature}. */
 
 import { describe, expect, it } from 'vitest';
-import type { RandomReader, SignatureFeature, SignedBase } from '../../contracts/delta-codec.ts';
+import type { InPlace, RandomReader, SignatureFeature, SignedBase } from '../../contracts/delta-codec.ts';
 import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
 
 const PIECES = [1, 7, 513, 4096, 65_537];
@@ -10,6 +10,7 @@ export function deltaSignaturesConformance(feature: SignatureFeature): void {
   describe('signatures', () => {
     roundTrips(feature);
     severalBases(feature);
+    wholeTargets(feature);
     refusals(feature);
   });
 }
@@ -99,6 +100,83 @@ function severalBases(feature: SignatureFeature): void {
     expect(sameBytes(await patched(feature, zeros, delta, longer.length), longer)).toBe(true);
     expect(delta.length).toBeLessThan(20_000);
   });
+}
+
+function wholeTargets(feature: SignatureFeature): void {
+  const base = databasePages(400_000, 31);
+  const target = editPages(base, 30, 32);
+
+  it('signs the same with what the source was before at hand', async () => {
+    const previous = await signedBase(feature, base, 512);
+    const options = { sourceBytes: target.length, blockBytes: 512 };
+    const signed = await collected(feature.sign(pieces(target, 4096), { ...options, previous }));
+    expect(sameBytes(signed, (await signedBase(feature, target, 512)).signature)).toBe(true);
+    const cut = { ...previous, signature: previous.signature.subarray(0, 100) };
+    expect(
+      sameBytes(await collected(feature.sign(pieces(target, 4096), { ...options, previous: cut })), signed),
+    ).toBe(true);
+  });
+
+  it.skipIf(feature.encode === undefined)(
+    'encodes the chunks of a file that was edited in place',
+    async () => {
+      const before = await signedBase(feature, base, 512);
+      const now = await signedBase(feature, target, 512);
+      const { made, bytes } = await encodedChunks(feature, [before], base, target, (at) => ({
+        now,
+        at,
+        base: 0,
+      }));
+      expect(sameBytes(made, target)).toBe(true);
+      expect(bytes).toBeLessThan((await deltaOf(feature, [before], target)).length + 500);
+      const searched = await encodedChunks(feature, [before], base, target, () => undefined);
+      expect(sameBytes(searched.made, target)).toBe(true);
+    },
+  );
+
+  it.skipIf(feature.encode === undefined)('finds what joined the base', async () => {
+    const fresh = noise(50_000, 33);
+    const again = new Uint8Array(Buffer.concat([noise(77, 34), fresh.subarray(3000, 47_000), noise(99, 35)]));
+    const index = await feature.index([await signedBase(feature, base, 512)]);
+    const encode = feature.encode as NonNullable<typeof feature.encode>;
+    await collected(encode(index, fresh, { joins: true }));
+    const delta = await collected(encode(index, again, { joins: false }));
+    const virtual = new Uint8Array(Buffer.concat([base, fresh]));
+    expect(sameBytes(await patched(feature, virtual, delta, again.length), again)).toBe(true);
+    expect(delta.length).toBeLessThan(2500);
+  });
+
+  it.skipIf(feature.encode === undefined)('makes the right length of a wrong signature', async () => {
+    const before = await signedBase(feature, base, 512);
+    const now = await signedBase(feature, editPages(base, 30, 99), 512);
+    const { made } = await encodedChunks(feature, [before], base, target, (at) => ({ now, at, base: 0 }));
+    expect(made.length).toBe(target.length);
+  });
+}
+
+/** The target in chunks of odd lengths, each encoded, patched and joined. */
+async function encodedChunks(
+  feature: SignatureFeature,
+  bases: readonly SignedBase[],
+  base: Uint8Array,
+  target: Uint8Array,
+  inPlace: (at: number) => InPlace | undefined,
+): Promise<{ made: Uint8Array; bytes: number }> {
+  const index = await feature.index(bases);
+  const encode = feature.encode as NonNullable<typeof feature.encode>;
+  let virtual = base;
+  let bytes = 0;
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < target.length; at += 33_333) {
+    const chunk = target.subarray(at, at + 33_333);
+    const place = inPlace(at);
+    const options = { joins: true, ...(place === undefined ? {} : { inPlace: place }) };
+    const delta = await collected(encode(index, chunk, options));
+    bytes += delta.length;
+    parts.push(await patched(feature, virtual, delta, chunk.length));
+    virtual = new Uint8Array(Buffer.concat([virtual, chunk]));
+  }
+  return { made: new Uint8Array(Buffer.concat(parts)), bytes };
 }
 
 function refusals(feature: SignatureFeature): void {

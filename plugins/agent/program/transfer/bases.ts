@@ -41,13 +41,9 @@ export class GrowingIndex {
     this.index = index;
   }
 
-  /** Adds what was sent. Once full it stays as it is: later offsets would no longer agree with the appliance's. */
-  append(base: SignedBase): void {
+  /** May what is sent next join? Once full never again: later offsets would no longer agree with the appliance's. */
+  admits(): boolean {
     this.#open &&= this.index.bytes < MAX_INDEX_BYTES;
-    if (this.#open) this.index.append(base);
-  }
-
-  get open(): boolean {
     return this.#open;
   }
 }

@@ -31,21 +31,22 @@ export interface ReadOptions {
 
 /**
  * Rejects like `imager.open` when the file is gone or unreadable. `known` is what it probably holds still: every
- * byte is read and hashed all the same, but it need not be cut again.
+ * byte is read and hashed all the same, but it need not be cut again. `before` is what it held, changed or not.
  */
 export async function readContent(
   options: ReadOptions,
   path: string,
   known?: ContentRef,
+  before?: ContentRef,
 ): Promise<ReadContent> {
   for (let attempt = 1; ; attempt++) {
     const file = await options.imager.open(options.root, path);
     try {
-      const before = await file.stamp();
+      const began = await file.stamp();
       const same = known !== undefined && (await holds(options, file, known));
-      const content = same ? known : await nameContent(options, path, file);
+      const content = same ? known : await nameContent(options, path, file, before);
       const after = await file.stamp();
-      if (sameStamp(before, after) && content.bytes === after.size) {
+      if (sameStamp(began, after) && content.bytes === after.size) {
         return { content, stamp: after, changing: false };
       }
       if (attempt >= TRIES) return { content, stamp: after, changing: true };
@@ -85,7 +86,12 @@ async function holds(options: ReadOptions, file: RandomReader, known: ContentRef
   return hash.digest('hex') === known.digest;
 }
 
-async function nameContent(options: ReadOptions, path: string, file: RandomReader): Promise<ContentRef> {
+async function nameContent(
+  options: ReadOptions,
+  path: string,
+  file: RandomReader,
+  before: ContentRef | undefined,
+): Promise<ContentRef> {
   const hasher = new ContentHasher();
   const { signatures } = options;
   const source = hashing(readPieces(file, options.signal), hasher);
@@ -93,7 +99,7 @@ async function nameContent(options: ReadOptions, path: string, file: RandomReade
     for await (const _piece of source);
     return hasher.finish();
   }
-  const signed = await signatures.tee(source, file.bytes);
+  const signed = await signatures.tee(source, file.bytes, before);
   try {
     await signed.drain();
     const content = hasher.finish();

@@ -76,7 +76,7 @@ async function readLine(
 ): Promise<RecordLine | string> {
   try {
     const known = request.trust === 'nothing' && request.vouched === true ? before : undefined;
-    const read = await readContent(request, entry.path, known);
+    const read = await readContent(request, entry.path, known, before);
     request.onFile?.(read.content.bytes);
     if (read.changing) request.onSkip({ path: entry.path, reason: 'changing' });
     const settled = !read.changing && isSettled(read.stamp, freshSince);

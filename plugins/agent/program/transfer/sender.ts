@@ -15,7 +15,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { ConnectionLost } from '../link/http.ts';
 import { type Bases, loadBases } from './bases.ts';
 import { openSource } from './copies.ts';
-import { encodeDelta } from './deltas.ts';
+import { type DeltaTarget, deltaTarget, encodeDelta } from './deltas.ts';
 import type { RecordLine } from './record.ts';
 import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
@@ -149,6 +149,7 @@ export class Sender {
         continue;
       }
       try {
+        const target = await deltaTarget(bases, this.#options.signatures, file);
         for (const chunk of file.entry.content.chunks) {
           const at = offset;
           offset += chunk.bytes;
@@ -161,7 +162,7 @@ export class Sender {
           }
           left.delete(chunk.digest);
           if (near !== undefined && announced !== at) yield* encodeFrame(FRAME.near, nearPayload(near, at));
-          yield* this.#chunk(file, bytes, bases);
+          yield* this.#chunk(bytes, at, bases, target);
           announced = offset;
           this.#options.onBytes(bytes.length);
         }
@@ -172,10 +173,14 @@ export class Sender {
     }
   }
 
-  async *#chunk(file: ChangedFile, bytes: Uint8Array, bases: Bases | undefined): AsyncGenerator<Uint8Array> {
-    const large = file.entry.content.bytes >= DELTA_MIN_BYTES;
-    if (!large || bases?.index === undefined) yield* encodeFrame(FRAME.chunk, bytes);
-    else yield* encodeDelta(bases, bytes, !isLogLike(file.entry.path), this.#options.signal);
+  async *#chunk(
+    bytes: Uint8Array,
+    at: number,
+    bases: Bases | undefined,
+    target: DeltaTarget | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    if (bases === undefined || target === undefined) yield* encodeFrame(FRAME.chunk, bytes);
+    else yield* encodeDelta(bases, target, bytes, at, this.#options.signal);
   }
 }
 

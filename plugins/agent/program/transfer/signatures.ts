@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  type ContentRef,
   type DeltaCodec,
   type Digest,
   isDigest,
@@ -75,8 +76,14 @@ export class SignatureStore {
     }
   }
 
-  /** Passes a file's pieces on and writes their signature; `keep` puts it in place under the digest. */
-  async tee(source: AsyncIterable<Uint8Array>, bytes: number): Promise<SignedStream> {
+  /**
+   * Passes a file's pieces on and writes their signature; `keep` puts it in place under the digest. `before` is what
+   * the file held: what did not change of it need not be signed anew.
+   */
+  async tee(source: AsyncIterable<Uint8Array>, bytes: number, before?: ContentRef): Promise<SignedStream> {
+    const known = before === undefined ? undefined : await this.get(before.digest);
+    const previous =
+      known === undefined ? {} : { previous: { signature: known, baseBytes: before?.bytes ?? 0 } };
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const part = join(this.#dir, `${randomUUID()}.part`);
     const file = await open(part, 'w', 0o600);
@@ -84,7 +91,11 @@ export class SignatureStore {
       drain: async () => {
         try {
           const blockBytes = blockBytesFor(bytes);
-          for await (const piece of this.feature.sign(source, { sourceBytes: bytes, blockBytes })) {
+          for await (const piece of this.feature.sign(source, {
+            sourceBytes: bytes,
+            blockBytes,
+            ...previous,
+          })) {
             await file.write(piece);
           }
         } finally {
