@@ -49,6 +49,12 @@ const REFEREES = [
   ['git', '/usr/bin/git'],
 ];
 
+/** Of the boot matrix alone. */
+const ARM = [
+  ['qemu-system-arm', '/usr/bin/qemu-system-aarch64'],
+  ['qemu-efi-aarch64', '/usr/share/AAVMF/AAVMF_CODE.fd'],
+];
+
 /** What each command needs. */
 export const PACKAGES = {
   demo: [...RAMDISK, ...LAB, ['openssh-client', '/usr/bin/ssh-keygen'], ['curl', '/usr/bin/curl']],
@@ -61,4 +67,5 @@ export const PACKAGES = {
     ['iproute2', '/usr/bin/ip'],
   ],
   test: [...RAMDISK, ...LAB, ...REFEREES],
+  boot: [...RAMDISK, ...LAB, ...REFEREES, ...ARM],
 };

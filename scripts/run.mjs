@@ -34,6 +34,8 @@ const COMMANDS = {
       );
     return node([CONDITION, file, ...args]);
   },
+  /** Every firmware on every network: half an hour. */
+  boot: (args) => bin('vitest', 'vitest.mjs', ['run', '--project', 'boot', ...args]),
   test: (args) => {
     const only = (flag) => args.length === 0 || args.includes(flag);
     const stages = [
@@ -41,8 +43,6 @@ const COMMANDS = {
       ...(only('--types') ? [() => bin('typescript', 'bin/tsc', ['--noEmit'])] : []),
       ...(only('--unit') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'unit'])] : []),
       ...(only('--e2e') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'e2e'])] : []),
-      // Every firmware on every network: half an hour.
-      ...(args.includes('--boot') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'boot'])] : []),
       // The demo itself as a test, under UEFI: as long as all the rest together.
       ...(args.includes('--story') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'story'])] : []),
     ];

@@ -83,15 +83,14 @@ export class Cell implements AsyncDisposable {
     return machine;
   }
 
-  /** The machine's record once its agent has reported, and how long that took from power-on, in seconds. */
-  async held(machine: LabMachine, began = performance.now()): Promise<{ seen: Machine; seconds: number }> {
+  /** The machine's record once its agent has reported. */
+  async held(machine: LabMachine): Promise<Machine> {
     await machine.waitForConsole(/overdub: .*held: waiting for an administrator/, {
       signal: AbortSignal.timeout(BOOT_SECONDS * 1000),
     });
-    const seconds = Math.round((performance.now() - began) / 1000);
     for (const signal = AbortSignal.timeout(60_000); ; await sleep(1000)) {
       const seen = await this.record(machine);
-      if (seen?.facts !== undefined) return { seen, seconds };
+      if (seen?.facts !== undefined) return seen;
       if (signal.aborted) throw new Error(`no facts came; on its console:\n${machine.console.tail()}`);
     }
   }

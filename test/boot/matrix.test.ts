@@ -1,6 +1,7 @@
 /** Every kind of firmware on every kind of network boots to the agent: `npm run test:boot`. */
 
 import { beforeAll, describe, expect, test } from 'vitest';
+import { armPackages } from './arm-packages.ts';
 import { buildRamdisk, Cell, NETWORKS } from './cell.ts';
 import { FIRMWARE, type Firmware } from './firmware.ts';
 
@@ -13,8 +14,8 @@ describe.each(NETWORKS)('network: %s', (network) => {
     await using cell = await Cell.open('boot-cell', network, firmware);
     const began = performance.now();
     const machine = await cell.machine(firmware);
-    const { seen, seconds } = await cell.held(machine, began);
-    console.log(`${firmware}, ${network}: ${seconds} s`);
+    const seen = await cell.held(machine);
+    console.log(`${firmware}, ${network}: ${seconds(began)} s`);
     const spec = FIRMWARE[firmware];
     expect(seen).toMatchObject({
       admission: 'held',
@@ -25,9 +26,29 @@ describe.each(NETWORKS)('network: %s', (network) => {
     expect(machine.console.text()).toMatch(
       new RegExp(`has ${address} on eth0 and reaches http://10\\.77\\.0\\.1:7077`),
     );
+    if (firmware === 'UEFI HTTP Boot') {
+      expect(machine.console.text()).toMatch(/URI: http:\/\/10\.77\.0\.1:7077\/boot\/ipxe\/ipxe\.efi/);
+    }
     if (firmware === 'Secure Boot') {
       expect(machine.console.text()).toMatch(/secureboot: Secure boot enabled/);
       expect(machine.console.text()).toMatch(/Kernel is locked down from EFI Secure Boot/);
     }
   });
+
+  test('UEFI arm64 reaches GRUB, is recorded, and says that there is no ramdisk for it', async () => {
+    process.env.OVERDUB_ARM_PACKAGES = await armPackages();
+    await using cell = await Cell.open('boot-cell', network, 'UEFI arm64');
+    const began = performance.now();
+    const machine = await cell.machine('UEFI arm64');
+    await machine.waitForConsole(/Overdub has no ramdisk for uefi-arm64 machines/, {
+      signal: AbortSignal.timeout(600_000),
+    });
+    console.log(`UEFI arm64, ${network}: ${seconds(began)} s to GRUB`);
+    const { uuid } = FIRMWARE['UEFI arm64'];
+    expect(await cell.record(machine)).toMatchObject({ admission: 'held', uuid });
+  });
 });
+
+function seconds(since: number): number {
+  return Math.round((performance.now() - since) / 1000);
+}

@@ -110,8 +110,8 @@ function board({ arch, secureBoot }: FirmwareSpec): readonly string[] {
   return ['-machine', 'q35,smm=on', '-global', 'driver=cfi.pflash01,property=secure,value=on'];
 }
 
-/** OVMF's own switches; HTTP Boot comes last in its order, after minutes of PXE. */
+/** OVMF's own switches, which know one letter; HTTP Boot comes last in its order, after minutes of PXE. */
 const WITHOUT_PXE = ['IPv4', 'IPv6'].flatMap((family) => [
   '-fw_cfg',
-  `name=opt/org.tianocore/${family}PXESupport,string=no`,
+  `name=opt/org.tianocore/${family}PXESupport,string=n`,
 ]);
