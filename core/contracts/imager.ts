@@ -17,7 +17,14 @@ export interface FileStamp {
 /** An entry as scanned: metadata complete, content not read. */
 export interface ScannedEntry {
   readonly entry: Omit<Entry, 'content'>;
-  /** Regular files only. */
+  /** Absent for what was never looked at, such as a directory under a foreign mount. */
+  readonly stamp?: FileStamp;
+}
+
+/** An entry as an earlier scan found it. */
+export interface KnownEntry {
+  readonly entry: Omit<Entry, 'content'>;
+  /** Absent when it was too fresh then to be trusted by its times. */
   readonly stamp?: FileStamp;
 }
 
@@ -27,6 +34,12 @@ export interface ScanOptions {
   readonly signal: AbortSignal;
   /** Only these paths and what is below them; default everything. */
   readonly only?: readonly string[];
+  /**
+   * What was at a path before; asked in manifest order. While an inode has its stamp, nothing of its metadata has
+   * changed (every change sets ctime): extended attributes and link targets need not be read, and the very `entry`
+   * and `stamp` may be given back.
+   */
+  readonly known?: (path: string) => KnownEntry | undefined;
 }
 
 export interface ApplyOptions {

@@ -53,6 +53,14 @@ export class DigestSet {
     return this.#used[this.#find(key)] === 1;
   }
 
+  /** All of them, in no order that means anything. */
+  *digests(): Generator<Digest> {
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const at = slot * DIGEST_BYTES;
+      if (this.#used[slot] === 1) yield this.#table.toString('hex', at, at + DIGEST_BYTES);
+    }
+  }
+
   add(digest: Digest): void {
     this.#insert(digestBytes(digest));
     if (this.#size * 4 > this.#slots * 3) this.#grow();

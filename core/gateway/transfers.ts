@@ -120,10 +120,8 @@ export class Transfers {
   async commit(transfer: Transfer, request: CommitRequest): Promise<Snapshot> {
     const { repository, policy, clock } = this.#options;
     const { task, ingest, owner, parent } = transfer.options;
-    const check = new CommitCheck(transfer, request.manifest);
-    const manifest = await ingest.writeManifest(check.entries());
-    check.assertSame(manifest);
-    await ingest.flush();
+    const manifest =
+      (await this.#unchanged(transfer, request.manifest)) ?? (await written(transfer, request.manifest));
     const machineId = owner.identity.machineId;
     const draft: Snapshot = {
       id: snapshotId(task, transfer.options.startedAt),
@@ -158,6 +156,16 @@ export class Transfers {
 
   async close(): Promise<void> {
     for (const transfer of [...this.#transfers.values()]) await this.#close(transfer);
+  }
+
+  /** The image itself when it is the one that the agent compared with, checked when that was committed, and sound. */
+  async #unchanged(transfer: Transfer, { root }: ManifestRef): Promise<ManifestRef | undefined> {
+    const { base } = transfer.options;
+    // What was sent all the same heals something, and has to become durable.
+    if (base?.root !== root || transfer.arrived.size > 0) return undefined;
+    const { pages } = await this.#options.indexes.of(base);
+    const sound = await this.#options.repository.hasChunks([...pages.digests()]);
+    return sound.includes(false) ? undefined : base;
   }
 
   /** What this server may refer to without sending it: its newest snapshots, the named base, its master. */
@@ -209,6 +217,16 @@ export class Transfers {
       this.#options.log.warn({ err: error, task: transfer.options.task.id }, 'ingest session did not close');
     }
   }
+}
+
+/** Checks every entry, writes the image's pages where they are not yet, and makes all of it durable. */
+async function written(transfer: Transfer, announced: ManifestRef): Promise<ManifestRef> {
+  const { ingest } = transfer.options;
+  const check = new CommitCheck(transfer, announced);
+  const manifest = await ingest.writeManifest(check.entries());
+  check.assertSame(manifest);
+  await ingest.flush();
+  return manifest;
 }
 
 /** Sorts by time of beginning; ends in what names its task, so that a repeated task finds it. */

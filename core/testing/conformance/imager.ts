@@ -69,8 +69,8 @@ export async function readTree(
     signal: new AbortController().signal,
     ...options,
   };
-  for await (const { entry, stamp } of imager.scan(root, scan)) {
-    if (stamp === undefined) {
+  for await (const { entry } of imager.scan(root, scan)) {
+    if (entry.type !== 'file') {
       entries.push(entry);
       continue;
     }

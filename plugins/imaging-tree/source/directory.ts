@@ -21,7 +21,7 @@ async function* directoryEntries(root: string, signal: AbortSignal): AsyncGenera
   const pseudo = PSEUDO_DIRECTORIES.map((name) => `/${name}/**`);
   for await (const { entry, stamp } of scanTree(root, { excludes: [], onSkip, signal }, pseudo)) {
     if (lost !== undefined) throw incomplete(root, lost);
-    if (stamp === undefined) yield { entry };
+    if (entry.type !== 'file' || stamp === undefined) yield { entry };
     else yield { entry, bytes: stamp.size, open: () => fileBytes(root, entry.path, stamp.size) };
   }
   if (lost !== undefined) throw incomplete(root, lost);

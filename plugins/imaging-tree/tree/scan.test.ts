@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   closeSync,
   constants,
   mkdirSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SkippedPath } from '@overdub/core/agent';
+import type { ScannedEntry, SkippedPath } from '@overdub/core/agent';
 import { applyTo, ContentShelf, readTree } from '@overdub/core/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { treeImager } from '../imager.ts';
@@ -103,6 +104,32 @@ it('opens component by component where the kernel has no openat2, links refused 
   closeSync(fd);
   expect(() => openByComponents(rootFd, ['l', 'b', 'c'], constants.O_RDONLY)).toThrow(/ENOTDIR|ELOOP/);
   closeSync(rootFd);
+});
+
+it('gives back what it was told while times stand, and looks anew when they do not', async () => {
+  writeFileSync(join(root, 'f'), 'x');
+  symlinkSync('f', join(root, 'l'));
+  const scanned = async (known = new Map<string, ScannedEntry>()) => {
+    const found = new Map<string, ScannedEntry>();
+    const options = { excludes: [], onSkip: () => undefined, signal: new AbortController().signal };
+    for await (const one of treeImager.scan(root, { ...options, known: (path) => known.get(path) })) {
+      found.set(one.entry.path, one);
+    }
+    return found;
+  };
+  const first = await scanned();
+  const second = await scanned(first);
+  expect([...second.keys()]).toEqual(['', 'f', 'l']);
+  for (const [path, { entry }] of second) expect(entry).toBe(first.get(path)?.entry);
+  // Longer than a tick of the clock that stamps files.
+  await new Promise((done) => setTimeout(done, 50));
+  chmodSync(join(root, 'f'), 0o600);
+  rmSync(join(root, 'l'));
+  symlinkSync('g', join(root, 'l'));
+  const third = await scanned(second);
+  expect(third.get('f')?.entry.mode).toBe(0o600);
+  expect(third.get('l')?.entry.target).toBe('g');
+  expect(third.get('')?.entry).not.toBe(second.get('')?.entry);
 });
 
 it('says that a root is missing or no directory', async () => {

@@ -189,13 +189,35 @@ function plainEntry(path: string, type: EntryType, stat: BigIntStats): Omit<Entr
 
 function describe(path: string, type: EntryType, at: string, stat: BigIntStats, walk: Walk): ScannedEntry {
   const first = type === 'directory' ? undefined : linkedTo(path, stat, walk);
+  const kind = first === undefined ? type : 'hardlink';
+  const known = walk.options.known?.(path);
+  if (known?.stamp !== undefined && isAsKnown(known.entry, known.stamp, kind, first, stat)) {
+    return { entry: known.entry, stamp: known.stamp };
+  }
   const xattrs = readXattrs(at, path, walk);
   const entry: Omit<Entry, 'content'> = {
-    ...plainEntry(path, first === undefined ? type : 'hardlink', stat),
+    ...plainEntry(path, kind, stat),
     ...(first === undefined ? details(type, at, stat) : { target: first }),
     ...(xattrs === undefined ? {} : { xattrs }),
   };
-  return entry.type === 'file' ? { entry, stamp: stampOf(stat) } : { entry };
+  return { entry, stamp: stampOf(stat) };
+}
+
+function isAsKnown(
+  entry: ScannedEntry['entry'],
+  stamp: FileStamp,
+  kind: EntryType,
+  first: string | undefined,
+  stat: BigIntStats,
+): boolean {
+  return (
+    entry.type === kind &&
+    (first === undefined || entry.target === first) &&
+    stat.ctimeNs === BigInt(stamp.ctimeNs) &&
+    stat.mtimeNs === BigInt(stamp.mtimeNs) &&
+    stat.ino === BigInt(stamp.inode) &&
+    Number(stat.size) === stamp.size
+  );
 }
 
 /** A link or file may vanish between its stat and what else is read of it. */

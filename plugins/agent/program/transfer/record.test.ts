@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mapOrdered } from './ordered.ts';
-import { RecordCursor, type RecordLine, readHeader, readRecord, writeHead, writeRecord } from './record.ts';
+import {
+  keptLines,
+  RecordCursor,
+  type RecordLine,
+  readHeader,
+  readRecord,
+  writeHead,
+  writeRecord,
+  writeUnlessKept,
+} from './record.ts';
 
 const HEADER = { server: 'web-1' };
 
@@ -14,6 +23,10 @@ function lineOf(at: number): RecordLine {
 
 async function* lines(count: number): AsyncGenerator<RecordLine> {
   for (let at = 0; at < count; at++) yield lineOf(at);
+}
+
+async function* kept(source: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
+  for await (const line of source) yield { ...line, kept: true };
 }
 
 async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
@@ -66,19 +79,47 @@ describe('a record', () => {
     expect((await readHeader(path))?.manifest).toBeUndefined();
   });
 
+  it('is not written when every line is kept, none missing', async () => {
+    await writeRecord(path, HEADER, lines(3000));
+    const spool = join(directory, 'spool');
+    const write = (what: AsyncIterable<RecordLine>) => writeUnlessKept(spool, HEADER, what, path, 3000);
+    expect(await write(kept(lines(3000)))).toBe(true);
+    await expect(all(readRecord(spool))).rejects.toThrow();
+    expect(await write(kept(lines(2999)))).toBe(false);
+    expect(await all(readRecord(spool))).toEqual(await all(lines(2999)));
+  });
+
+  it('holds what was kept before and behind a change, without what was said of it then', async () => {
+    const then = async function* () {
+      for await (const line of lines(3000)) yield { ...line, changed: true as const };
+    };
+    await writeRecord(path, HEADER, then());
+    const spool = join(directory, 'spool');
+    const now = async function* () {
+      for await (const line of kept(lines(3000))) {
+        yield line.entry.path === lineOf(1500).entry.path ? { entry: { ...line.entry, mode: 0o600 } } : line;
+      }
+    };
+    expect(await writeUnlessKept(spool, HEADER, now(), path, 3000)).toBe(false);
+    const wanted = await all(lines(3000));
+    wanted[1500] = { entry: { ...lineOf(1500).entry, mode: 0o600 } };
+    expect(await all(readRecord(spool))).toEqual(wanted);
+    expect(await all(keptLines(path))).toEqual(await all(lines(3000)));
+  });
+
   it('is walked alongside another listing', async () => {
     await writeRecord(path, HEADER, lines(20_000));
     const cursor = new RecordCursor(path);
     try {
-      expect(await cursor.seek('a')).toBeUndefined();
+      expect(cursor.seek('a')).toBeUndefined();
       for (const at of [0, 1, 7, 9_999, 19_999]) {
         const wanted = lineOf(at);
-        expect(await cursor.seek(wanted.entry.path)).toEqual(wanted);
-        expect(await cursor.seek(`${wanted.entry.path}-behind`)).toBeUndefined();
+        expect(cursor.seek(wanted.entry.path)).toEqual(wanted);
+        expect(cursor.seek(`${wanted.entry.path}-behind`)).toBeUndefined();
       }
-      expect(await cursor.seek('z')).toBeUndefined();
+      expect(cursor.seek('z')).toBeUndefined();
     } finally {
-      await cursor.close();
+      cursor.close();
     }
   });
 });

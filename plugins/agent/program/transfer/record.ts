@@ -1,16 +1,14 @@
 /**
  * The agent's record of an image: entries in manifest order, each with the stamp of its file. It is the stat
  * cache, the list of what earlier contents were, and the spool between the steps of a snapshot, in one format:
- * JSON lines under zstd, a header line first. Written beside its place and renamed, so it is whole or absent. A
- * spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
+ * JSON lines, a header line first, in blocks under zstd (four bytes of length, lowest first, then the frame). Written
+ * beside its place and renamed, so it is whole or absent. A spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
  */
 
-import { createReadStream, createWriteStream } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { pipeline as pipe } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import {
   type ContentRef,
   comparePaths,
@@ -19,19 +17,22 @@ import {
   type ManifestRef,
 } from '@overdub/core/agent';
 
-const VERSION = 1;
-const NEWLINE = 0x0a;
+const VERSION = 2;
 /** Last line: a record without it was cut off. */
 const END = 'end';
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 };
-/** Lines are written, and come out of the decompressor, by so many bytes: each turn of zlib is a trip to a thread. */
-const PIECE_BYTES = 256 * 1024;
+/** Lines of one block, characters. */
+const BLOCK_CHARACTERS = 256 * 1024;
+/** No block of ours is longer; a damaged length must not ask for all memory. */
+const MAX_BLOCK_BYTES = 256 * 1024 * 1024;
 
 export interface RecordHeader {
   /** Whose image it is. */
   readonly server: string;
   /** The committed or restored image it agrees with; absent while it is only a spool. */
   readonly manifest?: ManifestRef;
+  /** The lines are that image's entries, none missing and each the same. Not so after a restore: see `recordRestored`. */
+  readonly exact?: true;
 }
 
 /** One entry, as the agent saw it. */
@@ -43,6 +44,8 @@ export interface RecordLine {
   readonly changed?: true;
   /** What was at the path in the record before. */
   readonly before?: ContentRef;
+  /** The very line of the record before; never written. */
+  readonly kept?: true;
   /** Where the bytes lie when not at the path: a copy of a file that keeps changing, or of a `put`. */
   readonly copy?: string;
 }
@@ -50,14 +53,12 @@ export interface RecordLine {
 /** Writes a record; `commit` puts it in place. */
 export class RecordWriter {
   readonly #path: string;
-  readonly #out = createZstdCompress({ params: LEVEL });
-  readonly #done: Promise<void>;
+  readonly #file: number;
   #text = '';
 
   private constructor(path: string, header: RecordHeader) {
     this.#path = path;
-    this.#done = pipeline(this.#out, createWriteStream(partOf(path), { mode: 0o600 }));
-    this.#done.catch(() => undefined);
+    this.#file = openSync(partOf(path), 'w', 0o600);
     this.#text = `${JSON.stringify({ v: VERSION, ...header })}\n`;
   }
 
@@ -66,36 +67,33 @@ export class RecordWriter {
     return new RecordWriter(path, header);
   }
 
-  /** True when so much has gathered that `flush` should be awaited. */
-  add(line: RecordLine): boolean {
+  add(line: RecordLine): void {
     this.#text += `${JSON.stringify(line)}\n`;
-    return this.#text.length >= PIECE_BYTES;
-  }
-
-  async flush(): Promise<void> {
-    const text = this.#text;
-    this.#text = '';
-    if (this.#out.write(text)) return;
-    await Promise.race([new Promise((resolve) => this.#out.once('drain', resolve)), this.#done]);
+    if (this.#text.length >= BLOCK_CHARACTERS) this.#endBlock();
   }
 
   async commit(): Promise<void> {
-    this.#out.end(`${this.#text}${JSON.stringify(END)}\n`);
-    await this.#done;
-    const file = await open(partOf(this.#path), 'r');
-    try {
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    this.#text += `${JSON.stringify(END)}\n`;
+    this.#endBlock();
+    fsyncSync(this.#file);
+    closeSync(this.#file);
     await removeHead(this.#path);
     await rename(partOf(this.#path), this.#path);
   }
 
   async abandon(): Promise<void> {
-    this.#out.destroy();
-    await this.#done.catch(() => undefined);
+    closeSync(this.#file);
     await rm(partOf(this.#path), { force: true });
+  }
+
+  /** In place and at once: a block is a millisecond's work, a trip to another thread and back costs as much. */
+  #endBlock(): void {
+    const packed = zstdCompressSync(Buffer.from(this.#text), { params: LEVEL });
+    const block = Buffer.allocUnsafe(4 + packed.length);
+    block.writeUInt32LE(packed.length);
+    block.set(packed, 4);
+    for (let done = 0; done < block.length; ) done += writeSync(this.#file, block, done);
+    this.#text = '';
   }
 }
 
@@ -107,12 +105,68 @@ export async function writeRecord(
 ): Promise<void> {
   const writer = await RecordWriter.create(path, header);
   try {
-    for await (const line of lines) if (writer.add(line)) await writer.flush();
+    for await (const line of lines) writer.add(line);
     await writer.commit();
   } catch (error) {
     await writer.abandon();
     throw error;
   }
+}
+
+/**
+ * As {@link writeRecord}, but writes nothing, and resolves with true, when the lines are the `count` lines of the
+ * record at `previous`, each `kept`.
+ */
+export async function writeUnlessKept(
+  path: string,
+  header: RecordHeader,
+  lines: AsyncIterable<RecordLine>,
+  previous: string,
+  count: number,
+): Promise<boolean> {
+  let kept = 0;
+  let writer: RecordWriter | undefined;
+  const begin = async (): Promise<RecordWriter> => {
+    const begun = await RecordWriter.create(path, header);
+    for (const line of takeLines(previous, kept)) begun.add(line);
+    return begun;
+  };
+  try {
+    for await (const line of lines) {
+      if (writer === undefined && line.kept === true) kept += 1;
+      else {
+        writer ??= await begin();
+        writer.add(plainLine(line));
+      }
+    }
+    if (writer === undefined && kept === count) return true;
+    writer ??= await begin();
+    await writer.commit();
+    return false;
+  } catch (error) {
+    await writer?.abandon();
+    throw error;
+  }
+}
+
+/** The lines of an earlier record as those of a new one: nothing of them has changed. */
+export async function* keptLines(path: string): AsyncGenerator<RecordLine> {
+  for (const lines of readBlocks(path)) for (const line of lines) yield plainLine({ ...line, kept: true });
+}
+
+function* takeLines(path: string, count: number): Generator<RecordLine> {
+  let left = count;
+  for (const lines of left === 0 ? [] : readBlocks(path)) {
+    for (const line of lines.slice(0, left)) yield plainLine({ ...line, kept: true });
+    left -= lines.length;
+    if (left <= 0) return;
+  }
+}
+
+/** What is written of a line. */
+function plainLine(line: RecordLine): RecordLine {
+  const { entry, stamp, kept } = line;
+  return kept === true ? { entry, ...(stamp === undefined ? {} : { stamp }) } : line;
 }
 
 /** Names the image that a finished record agrees with, without writing the record anew. */
@@ -135,7 +189,7 @@ export async function removeHead(path: string): Promise<void> {
 
 /** The header; undefined when there is no record, or none that can be read: then it is as if there were none. */
 export async function readHeader(path: string): Promise<RecordHeader | undefined> {
-  const own = await ownHeader(path);
+  const own = ownHeader(path);
   const head = own === undefined ? undefined : await headBeside(path);
   return head?.server === own?.server && head !== undefined ? head : own;
 }
@@ -150,84 +204,115 @@ async function headBeside(path: string): Promise<RecordHeader | undefined> {
   }
 }
 
-async function ownHeader(path: string): Promise<RecordHeader | undefined> {
-  const pieces = parsedPieces(path);
+function ownHeader(path: string): RecordHeader | undefined {
+  let file: RecordFile | undefined;
   try {
-    const first = await pieces.next();
-    const header = (first.done === true ? undefined : first.value[0]) as
-      | (RecordHeader & { v: number })
-      | undefined;
+    file = new RecordFile(path);
+    const header = file.next()?.[0] as (RecordHeader & { v: number }) | undefined;
     return header?.v === VERSION ? header : undefined;
   } catch {
     // A cache that cannot be read is no cache; the contents are read again instead.
     return undefined;
   } finally {
-    await pieces.return(undefined);
+    file?.close();
   }
 }
 
 /** The lines, in order. Throws when the record is absent or damaged on the way. */
 export async function* readRecord(path: string): AsyncGenerator<RecordLine> {
-  for await (const lines of readBatches(path)) yield* lines;
+  for (const lines of readBlocks(path)) yield* lines;
 }
 
-/** The lines, in order, as many at a time as come out of the file together. */
-async function* readBatches(path: string): AsyncGenerator<RecordLine[]> {
-  let first = true;
-  let ended = false;
-  for await (const values of parsedPieces(path)) {
-    if (first) values.shift();
-    first = false;
-    if (values.at(-1) === END) {
-      ended = true;
-      values.pop();
+/** The lines, in order, as many at a time as one block holds. */
+function* readBlocks(path: string): Generator<RecordLine[]> {
+  const file = new RecordFile(path);
+  try {
+    let first = true;
+    let ended = false;
+    for (let values = file.next(); values !== undefined; values = file.next()) {
+      if (first) values.shift();
+      first = false;
+      if (values.at(-1) === END) {
+        ended = true;
+        values.pop();
+      }
+      yield values as RecordLine[];
     }
-    yield values as RecordLine[];
+    if (!ended) throw new Error(`the record ${path} is cut off`);
+  } finally {
+    file.close();
   }
-  if (!ended) throw new Error(`the record ${path} is cut off`);
 }
 
 /** Walks a record alongside another listing in manifest order. Close it. */
 export class RecordCursor {
-  readonly #batches: AsyncGenerator<RecordLine[]>;
-  #batch: readonly RecordLine[] = [];
+  readonly #blocks: Generator<RecordLine[]>;
+  #block: readonly RecordLine[] = [];
   #at = 0;
 
   constructor(path: string) {
-    this.#batches = readBatches(path);
+    this.#blocks = readBlocks(path);
   }
 
-  /** The line at `path`, if there is one. Paths must be asked for in manifest order. */
-  async seek(path: string): Promise<RecordLine | undefined> {
+  /** The line at `path`, if there is one. Paths must be asked for in manifest order, the last one as often as wanted. */
+  seek(path: string): RecordLine | undefined {
     for (;;) {
-      for (; this.#at < this.#batch.length; this.#at++) {
-        const line = this.#batch[this.#at] as RecordLine;
+      for (; this.#at < this.#block.length; this.#at++) {
+        const line = this.#block[this.#at] as RecordLine;
         const order = comparePaths(line.entry.path, path);
         if (order >= 0) return order === 0 ? line : undefined;
       }
-      const next = await this.#batches.next();
+      const next = this.#blocks.next();
       if (next.done === true) return undefined;
-      this.#batch = next.value;
+      this.#block = next.value;
       this.#at = 0;
     }
   }
 
-  async close(): Promise<void> {
-    await this.#batches.return(undefined);
+  close(): void {
+    this.#blocks.return(undefined);
   }
 }
 
-/** What the lines of a file say, a piece of the file at a time: no newline stands inside a value. */
-async function* parsedPieces(path: string): AsyncGenerator<unknown[]> {
-  const decompress = createZstdDecompress({ chunkSize: PIECE_BYTES });
-  const plain = pipe(createReadStream(path, { highWaterMark: PIECE_BYTES }), decompress, () => undefined);
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const piece of plain as AsyncIterable<Buffer>) {
-    const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
-    const end = bytes.lastIndexOf(NEWLINE);
-    rest = bytes.subarray(end + 1);
-    if (end !== -1)
-      yield JSON.parse(`[${bytes.toString('utf8', 0, end).replaceAll('\n', ',')}]`) as unknown[];
+/** A record's blocks, one at a time. */
+class RecordFile {
+  readonly #path: string;
+  readonly #file: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = openSync(path, 'r');
+  }
+
+  /** The values of the next block's lines; undefined at the end. */
+  next(): unknown[] | undefined {
+    const head = this.#read(4);
+    if (head === undefined) return undefined;
+    const packed = this.#read(Math.min(head.readUInt32LE(), MAX_BLOCK_BYTES));
+    if (packed === undefined) throw this.#cutOff();
+    const text = zstdDecompressSync(packed).toString('utf8');
+    // No newline stands inside a value.
+    return JSON.parse(`[${text.slice(0, -1).replaceAll('\n', ',')}]`) as unknown[];
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  /** Exactly so many bytes; undefined at the end of the file. */
+  #read(bytes: number): Buffer | undefined {
+    const buffer = Buffer.allocUnsafe(bytes);
+    let filled = 0;
+    for (let got = -1; filled < bytes && got !== 0; filled += got) {
+      got = readSync(this.#file, buffer, filled, bytes - filled, null);
+    }
+    if (filled === 0) return undefined;
+    if (filled < bytes) throw this.#cutOff();
+    return buffer;
+  }
+
+  #cutOff(): Error {
+    return new Error(`the record ${this.#path} is cut off`);
   }
 }
 

@@ -110,9 +110,9 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
   const target = new RecordCursor(targetPath(context.workDir));
   try {
     for await (const { entry, stamp } of context.imager.scan(context.root, options)) {
-      const wanted = (await target.seek(entry.path))?.entry;
+      const wanted = target.seek(entry.path)?.entry;
       if (entry.type !== 'file') {
-        yield { entry };
+        yield stamp !== undefined && isSettled(stamp, freshSince) ? { entry, stamp } : { entry };
       } else if (wanted?.content !== undefined && stamp !== undefined) {
         const untouched = stamp.size === wanted.content.bytes && stamp.mtimeNs === wanted.mtimeNs;
         const settled = untouched && isSettled(stamp, freshSince);
@@ -120,7 +120,7 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
       }
     }
   } finally {
-    await target.close();
+    target.close();
   }
 }
 
@@ -160,13 +160,13 @@ async function basesOf(target: string, present: string): Promise<Map<Digest, Con
   const there = new RecordCursor(present);
   try {
     for await (const { entry } of readRecord(target)) {
-      const now = (await there.seek(entry.path))?.entry.content;
+      const now = there.seek(entry.path)?.entry.content;
       const differs = entry.content !== undefined && now !== undefined && now.digest !== entry.content.digest;
       if (differs && now.bytes > 0 && bases.size < MAX_BASES)
         bases.set((entry.content as ContentRef).digest, now);
     }
   } finally {
-    await there.close();
+    there.close();
   }
   return bases;
 }

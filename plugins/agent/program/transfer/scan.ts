@@ -58,7 +58,12 @@ function lineOf(
   { scanned: { entry, stamp }, previous }: Joined,
   freshSince: bigint,
 ): RecordLine | Promise<RecordLine | string> {
-  if (entry.type !== 'file' || stamp === undefined) return { entry };
+  // The imager gave back what it was told: not even the metadata has changed.
+  if (previous?.entry === entry && stamp !== undefined) return { entry: previous.entry, stamp, kept: true };
+  if (entry.type !== 'file' || stamp === undefined) {
+    const settled = stamp !== undefined && isSettled(stamp, freshSince);
+    return settled ? { entry, stamp } : { entry };
+  }
   const before = previous?.entry.content;
   const trusted =
     request.trust === 'stat' && previous?.stamp !== undefined && sameStamp(previous.stamp, stamp);
@@ -104,13 +109,20 @@ async function* joinPrevious(request: ScanRequest): AsyncGenerator<Joined> {
   const { imager, root, excludes, onSkip, signal, only, except = [] } = request;
   const cursor = request.previous === undefined ? undefined : new RecordCursor(request.previous);
   try {
-    const all = imager.scan(root, { excludes, onSkip, signal, ...(only === undefined ? {} : { only }) });
+    const known = request.trust === 'stat' && cursor !== undefined ? { known: cursor.seek.bind(cursor) } : {};
+    const all = imager.scan(root, {
+      excludes,
+      onSkip,
+      signal,
+      ...known,
+      ...(only === undefined ? {} : { only }),
+    });
     for await (const scanned of all) {
       const { path } = scanned.entry;
       if (except.some((tree) => isUnder(path, tree))) continue;
-      yield { scanned, previous: await cursor?.seek(path) };
+      yield { scanned, previous: cursor?.seek(path) };
     }
   } finally {
-    await cursor?.close();
+    cursor?.close();
   }
 }

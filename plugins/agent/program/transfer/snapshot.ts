@@ -28,7 +28,14 @@ import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } 
 import { merged, without } from './merge.ts';
 import { sendPages } from './pages.ts';
 import { putEntry } from './put-entry.ts';
-import { type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
+import {
+  keptLines,
+  type RecordLine,
+  readHeader,
+  readRecord,
+  writeRecord,
+  writeUnlessKept,
+} from './record.ts';
 import { scanImage } from './scan.ts';
 import { Sender } from './sender.ts';
 import { DELTA_MIN_BYTES, SignatureStore, signingCodec } from './signatures.ts';
@@ -77,6 +84,10 @@ class SnapshotWork {
   #previous: string | undefined;
   /** The record of earlier contents is the appliance's, not this machine's. */
   #vouched = false;
+  /** That record's lines are its image's entries. */
+  #exact = false;
+  /** The record that says all there is to say, and its image: nothing at all has changed. */
+  #unchanged: { readonly record: string; readonly manifest: ManifestRef } | undefined;
   /** Trees that are taken only after the post hooks. */
   #deferred: readonly string[] = [];
   #skippedTotal = 0;
@@ -127,7 +138,7 @@ class SnapshotWork {
     const began = performance.now();
     const base = await this.#earlier();
     const changed = new Collector((line) => line.changed === true);
-    await this.#rewrite(changed.pass(this.#scan()));
+    await this.#spoolScan(changed.pass(this.#scan()), base);
     const offer = await appliance.beginTransfer(
       {
         task: this.#task.id,
@@ -145,8 +156,11 @@ class SnapshotWork {
     await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
     const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
-    await keepRecord(stateDir, this.#spool, { server: snapshot.server, manifest: snapshot.manifest });
-    await this.#signatures?.prune(this.#large);
+    if (this.#unchanged === undefined) {
+      const { server, manifest } = snapshot;
+      await keepRecord(stateDir, this.#spool, { server, manifest, exact: true });
+      await this.#signatures?.prune(this.#large);
+    }
     return snapshot;
   }
 
@@ -167,11 +181,21 @@ class SnapshotWork {
     const header = await readHeader(recordPath(stateDir));
     const base = header?.server === server.name ? header.manifest : undefined;
     this.#previous = base === undefined ? undefined : recordPath(stateDir);
+    this.#exact = header?.exact === true;
     return base;
   }
 
   #lines(): AsyncIterable<RecordLine> {
-    return readRecord(this.#spool);
+    return this.#unchanged === undefined ? readRecord(this.#spool) : keptLines(this.#unchanged.record);
+  }
+
+  /** Spools what was scanned, unless it is what was there before, entry by entry. */
+  async #spoolScan(lines: AsyncIterable<RecordLine>, base: ManifestRef | undefined): Promise<void> {
+    if (base === undefined || this.#previous === undefined || !this.#exact) return await this.#rewrite(lines);
+    const header = { server: this.#task.server.name };
+    const record = this.#previous;
+    const same = await writeUnlessKept(this.#spool, header, lines, record, base.entries);
+    if (same) this.#unchanged = { record, manifest: base };
   }
 
   #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
@@ -297,7 +321,10 @@ class SnapshotWork {
 
   async #commit(offer: TransferOffer, sender: Sender, consistency: Consistency): Promise<Snapshot> {
     try {
-      return await this.#commitOnce(offer, consistency);
+      // Its pages need not even be named: where they are not sound any more, the appliance refuses.
+      const manifest =
+        offer.baseKnown && this.#task.everything !== true ? this.#unchanged?.manifest : undefined;
+      return await this.#commitOnce(offer, consistency, manifest);
     } catch (error) {
       const lacks = error instanceof OverdubError && error.code === 'CONFLICT';
       if (!lacks) throw error;
@@ -307,17 +334,13 @@ class SnapshotWork {
     }
   }
 
-  async #commitOnce(offer: TransferOffer, consistency: Consistency): Promise<Snapshot> {
+  /** `same`: the image is one that the appliance has. */
+  async #commitOnce(offer: TransferOffer, consistency: Consistency, same?: ManifestRef): Promise<Snapshot> {
     const { appliance, stateDir, signal } = this.#context;
     const pages = join(stateDir, 'pages');
-    const manifest = await sendPages(
-      appliance,
-      offer.transfer,
-      this.#counted(),
-      pages,
-      signal,
-      this.#task.server.bandwidth,
-    );
+    const { bandwidth } = this.#task.server;
+    const manifest =
+      same ?? (await sendPages(appliance, offer.transfer, this.#counted(), pages, signal, bandwidth));
     const request = {
       manifest,
       consistency: consistency === 'crash' && this.#changing ? 'fuzzy' : consistency,
@@ -343,6 +366,7 @@ class SnapshotWork {
   async #rewrite(lines: AsyncIterable<RecordLine>): Promise<void> {
     // The old spool is read while the new one is written; the rename at the end replaces it.
     await writeRecord(this.#spool, { server: this.#task.server.name }, lines);
+    this.#unchanged = undefined;
   }
 }
 
