@@ -1,6 +1,6 @@
 /** The repository: images stored as manifest plus contents, snapshots and masters as commit objects. */
 
-import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import type { ChunkRef, ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import type { Master } from '../domain/master.ts';
 import type { Progress } from '../domain/operation.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
@@ -99,6 +99,12 @@ export interface IngestSession {
    * the repository's bounds allow, and costs no search.
    */
   addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void>;
+  /**
+   * Stores chunks that come compressed together, and keeps the frame as it came where all of them are new. It is decoded
+   * once, and the chunks are named by their SHA-256; `admit` hears of them before anything is stored, and refuses by
+   * throwing. INPUT_INVALID when it is damaged, or not what it says: then nothing of it is stored.
+   */
+  addFrame(frame: MadeFrame, admit: (chunks: readonly ChunkRef[]) => void): Promise<void>;
   /** Cuts a stream into chunks and stores them. The only caller of the chunker on the appliance. */
   addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef>;
   /**
@@ -218,6 +224,16 @@ export interface VerifyReport extends DamageReport {
   /** The first thousand; `damagedPacksTotal` counts all. */
   readonly damagedPacks: readonly DamagedPack[];
   readonly damagedPacksTotal: number;
+}
+
+/** Chunks behind one another, compressed as one, as a frame of a pack (docs/repository-format.md). */
+export interface MadeFrame {
+  /** `raw`: the chunks as they are. */
+  readonly encoding: 'raw' | 'zstd';
+  /** Kept: the caller must not change it. */
+  readonly stored: Uint8Array;
+  /** Length of each chunk, bytes; 16 MiB together at most. */
+  readonly lengths: readonly number[];
 }
 
 /** A delta in a codec that has `signatures`, and what it copies from. */

@@ -20,7 +20,9 @@ export const FRAME = {
   page: 0x50,
   /** JSON: a delta follows; what it makes. */
   delta: 0x44,
-  /** A piece of a delta or signature. */
+  /** JSON: chunks follow that are compressed together, in pieces. */
+  group: 0x47,
+  /** A piece of a delta, group or signature. */
   piece: 0x64,
   /** End of the pieces. */
   piecesEnd: 0x65,

@@ -200,6 +200,8 @@ export interface TransferOffer {
   readonly baseKnown: boolean;
   /** Codecs whose deltas from signatures the appliance can apply. */
   readonly codecs: readonly string[];
+  /** Chunks that nothing resembles may come in groups of so many bytes at most; absent: one by one. */
+  readonly groupBytes?: number;
   /** Set when this task was committed already: nothing is left to send. */
   readonly committed?: Snapshot;
 }

@@ -30,6 +30,19 @@ export interface DeltaHead {
   readonly joins?: false;
 }
 
+/** Chunks of a group together at most, bytes: what a frame of a pack may hold. */
+export const GROUP_BYTES: number = 16 * 1024 * 1024;
+
+/** Announces a group: chunks behind one another, compressed as one. */
+export interface GroupHead {
+  /** Lengths of the chunks. */
+  readonly chunks: readonly number[];
+  /** `zstd`: one frame, RFC 8878, that tells its content's length. `raw`: the chunks as they are. */
+  readonly encoding: 'raw' | 'zstd';
+  /** What the pieces add up to. */
+  readonly bytes: number;
+}
+
 /** First frame of a fetch, a manifest request or a signature request. */
 export interface ReadHead {
   readonly image: ManifestRef;

@@ -9,6 +9,7 @@ import type { Repository } from '../contracts/repository.ts';
 import type { Digest, ManifestRef } from '../domain/manifest.ts';
 import type { CommitRequest, SnapshotTask, TransferOffer, TransferRequest } from '../domain/protocol.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
+import { GROUP_BYTES } from '../domain/transfer-bodies.ts';
 import { type ErrorCode, OverdubError } from '../errors.ts';
 import { CommitCheck } from './commit.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
@@ -91,7 +92,12 @@ export class Transfers {
     job.ended.signal.addEventListener('abort', () => void this.#close(transfer), { once: true });
     if (job.ended.signal.aborted) await this.#close(transfer);
     return {
-      offer: { transfer: transfer.options.id, baseKnown: base !== undefined, codecs: names },
+      offer: {
+        transfer: transfer.options.id,
+        baseKnown: base !== undefined,
+        codecs: names,
+        groupBytes: GROUP_BYTES,
+      },
       transfer,
     };
   }

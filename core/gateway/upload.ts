@@ -5,11 +5,12 @@ import type { MadeDelta, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { badFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
-import type { ChunkRef, ContentRef } from '../domain/manifest.ts';
+import type { ChunkRef, ContentRef, Digest } from '../domain/manifest.ts';
 import { cut, Pieces } from '../domain/pieces.ts';
-import { type DeltaHead, DIGESTS_LIMIT, type UploadHead } from '../domain/transfer-bodies.ts';
+import { type DeltaHead, DIGESTS_LIMIT, type GroupHead, type UploadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import type { Transfer } from './transfer.ts';
+import { readGroup } from './upload-group.ts';
 import type { VirtualBase } from './virtual-base.ts';
 
 /** Reads one body into the transfer. What arrived whole before a failure stays and is not asked for again. */
@@ -89,6 +90,7 @@ class Upload {
     if (frame.type === FRAME.chunk) await this.#chunk(frame.payload);
     else if (frame.type === FRAME.page) await this.#page(frame.payload);
     else if (frame.type === FRAME.near) this.#setNear(frame.payload);
+    else if (frame.type === FRAME.group) await this.#group(frameJson(frame), frames);
     else if (frame.type === FRAME.delta) await this.#delta(frameJson(frame), frames, signal);
     else throw badFrame(`it holds a frame of the unknown type ${frame.type}`);
   }
@@ -96,13 +98,7 @@ class Upload {
   /** The bytes name themselves: a chunk that nobody asked for is a wrong one. */
   async #chunk(bytes: Uint8Array, made?: MadeDelta): Promise<ChunkRef> {
     const digest = digestOf(bytes);
-    if (!this.#transfer.wanted.has(digest)) {
-      throw new OverdubError(
-        'INPUT_INVALID',
-        `The agent sent a chunk (${digest.slice(0, 12)}…) that was not asked for: it differs from what was offered.`,
-        'The file changed while it was sent; the agent scans it again.',
-      );
-    }
+    this.#assertWanted(digest);
     if (!this.#transfer.arrived.has(digest)) {
       const { ingest } = this.#transfer.options;
       if (made === undefined) await ingest.addChunk(digest, bytes, this.#hint());
@@ -111,6 +107,27 @@ class Upload {
     }
     if (this.#near !== undefined) this.#near.offset += bytes.length;
     return { digest, bytes: bytes.length };
+  }
+
+  #assertWanted(digest: Digest): void {
+    if (this.#transfer.wanted.has(digest)) return;
+    throw new OverdubError(
+      'INPUT_INVALID',
+      `The agent sent a chunk (${digest.slice(0, 12)}…) that was not asked for: it differs from what was offered.`,
+      'The file changed while it was sent; the agent scans it again.',
+    );
+  }
+
+  /** The repository decodes it, once, and says what it holds before anything counts. */
+  async #group(head: GroupHead, frames: AsyncGenerator<Frame>): Promise<void> {
+    const frame = await readGroup(head, new Pieces(frames));
+    const { arrived, options } = this.#transfer;
+    let chunks: readonly ChunkRef[] = [];
+    await options.ingest.addFrame(frame, (found) => {
+      for (const { digest } of found) this.#assertWanted(digest);
+      chunks = found;
+    });
+    for (const { digest } of chunks) arrived.add(digest);
   }
 
   async #page(bytes: Uint8Array): Promise<void> {

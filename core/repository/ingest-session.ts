@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
-import type { IngestSession, MadeDelta, NearHint } from '../contracts/repository.ts';
+import type { IngestSession, MadeDelta, MadeFrame, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS, chunkViews } from '../domain/chunker.ts';
 import { digestOf, isDigest } from '../domain/content-ref.ts';
-import type { ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
+import type { ChunkRef, ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import { type BuiltPage, PageBuilder } from '../domain/page-builder.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
@@ -13,12 +13,16 @@ import { openContent } from './content-reader.ts';
 import type { BaseSource, DeltaSearch, FoundForm } from './delta-search.ts';
 import { sortEntries } from './entry-sorter.ts';
 import { MadeDeltas } from './made-delta.ts';
+import { type FramedChunk, openFrame } from './made-frame.ts';
 import { NearTracker } from './near-tracker.ts';
 import { MAX_DEPTH, SHARED_DEPTH } from './pack-format.ts';
 import { PackQueue } from './pack-queue.ts';
 import type { PortableStore } from './portable-store.ts';
 import { Recipe, sliceStream } from './recipe.ts';
 import type { SimilarChunks } from './similar-chunks.ts';
+
+/** A frame of which more than this share resembles stored chunks is taken apart, for the sake of deltas. */
+const RESEMBLING_SHARE = 0.5;
 
 /** What sessions share. */
 export interface SessionParts {
@@ -87,6 +91,46 @@ export class Session implements IngestSession {
 
   async addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void> {
     await this.#offer(digest, bytes, near, made);
+  }
+
+  async addFrame(frame: MadeFrame, admit: (chunks: readonly ChunkRef[]) => void): Promise<void> {
+    this.#assertUsable();
+    const chunks = await openFrame(frame).catch((error: unknown) => {
+      throw badInput(`A frame cannot be stored: ${error instanceof Error ? error.message : String(error)}`);
+    });
+    admit(chunks);
+    if (this.#allNew(chunks) && this.#isUnlikeStored(chunks)) {
+      this.#packs.appendFrame(frame, chunks);
+      await this.#relieve();
+      return;
+    }
+    for (const { digest, payload } of chunks) await this.#addVerified(digest, payload, undefined);
+  }
+
+  /** Then its chunks are remembered; else a delta for each is worth more than the frame as it is. */
+  #isUnlikeStored(chunks: readonly FramedChunk[]): boolean {
+    const { similar } = this.#parts;
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.bytes, 0);
+    const featured = chunks.flatMap(({ digest, bytes: length, payload }) => {
+      const features = similar.featuresOf(payload);
+      return features === undefined ? [] : [{ digest, bytes: length, features }];
+    });
+    const like = featured.filter(({ features }) => this.#isBase(similar.find(features)));
+    if (like.reduce((sum, chunk) => sum + chunk.bytes, 0) > bytes * RESEMBLING_SHARE) return false;
+    for (const { digest, features } of featured) similar.add(features, digest);
+    return true;
+  }
+
+  #isBase(digest: Digest | undefined): boolean {
+    return digest !== undefined && this.#bases().facts(digest) !== undefined;
+  }
+
+  /** Only then a frame is kept whole: what is known already would be stored twice. */
+  #allNew(chunks: readonly FramedChunk[]): boolean {
+    const digests = new Set(chunks.map(({ digest }) => digest));
+    const isNew = (digest: Digest) =>
+      !this.holds(digest) && !this.#running.has(digest) && this.#parts.index.standing(digest) === 'missing';
+    return digests.size === chunks.length && chunks.every(({ digest }) => isNew(digest));
   }
 
   async #offer(
@@ -246,6 +290,10 @@ export class Session implements IngestSession {
       payload: delta?.payload ?? bytes,
       ...(delta === undefined ? {} : { delta: delta.form }),
     });
+    await this.#relieve();
+  }
+
+  async #relieve(): Promise<void> {
     const { memory } = this.#parts;
     await this.#packs.relieve(memory.held() > memory.limit);
   }

@@ -22,7 +22,7 @@ export const MAX_SPACE = 2 ** 48;
 const HEADER_MAGIC = Buffer.from('OVDPACK\n', 'latin1');
 const FOOTER_MAGIC = Buffer.from('OVDINDX\n', 'latin1');
 /** No frame is larger: one chunk, or a group of small ones. */
-const MAX_FRAME_BYTES = 2 * CHUNK_LIMITS.max;
+export const MAX_FRAME_BYTES = 2 * CHUNK_LIMITS.max;
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 /** Deltas of one log name the same bases over and over: little is left of that. */
 const INDEX_LEVEL = 6;

@@ -3,7 +3,13 @@ import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { PendingChunks } from './chunk-reader.ts';
-import { type NewChunk, PackWriter, type PendingChunk } from './pack-writer.ts';
+import {
+  type NewChunk,
+  type PackedBytes,
+  PackWriter,
+  type PendingChunk,
+  type WholeChunk,
+} from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
 import { PACK_PREFIX } from './reconcile.ts';
 
@@ -55,6 +61,11 @@ export class PackQueue implements PendingChunks {
   append(chunk: NewChunk): void {
     this.assertSound();
     this.#writer.append(chunk);
+  }
+
+  appendFrame(frame: PackedBytes, chunks: readonly WholeChunk[]): void {
+    this.assertSound();
+    this.#writer.appendFrame(frame, chunks);
   }
 
   find(digest: Digest): PendingChunk | undefined {

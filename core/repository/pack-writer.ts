@@ -40,14 +40,26 @@ export interface FinishedPack {
   readonly frames: readonly PackedFrame[];
 }
 
+/** A frame's bytes as they are stored. */
+export interface PackedBytes {
+  readonly encoding: 'raw' | 'zstd';
+  readonly stored: Uint8Array;
+}
+
+/** A chunk of a frame whose payload is the chunk. */
+export interface WholeChunk {
+  readonly digest: Digest;
+  readonly bytes: number;
+}
+
 interface Draft {
   parts: Uint8Array[];
   rawBytes: number;
   readonly chunks: PackedChunk[];
   /** Set when the frame is closed. */
-  packed?: Promise<{ encoding: 'raw' | 'zstd'; stored: Uint8Array }>;
+  packed?: Promise<PackedBytes>;
   /** Set when it is packed; then `parts` is empty. */
-  result?: { encoding: 'raw' | 'zstd'; stored: Uint8Array };
+  result?: PackedBytes;
 }
 
 /** One pack in the making, in memory: in the order of appending, which is the order of restoring. */
@@ -89,6 +101,21 @@ export class PackWriter {
     const group = this.#group;
     this.#place(group, chunk);
     if (group.rawBytes >= GROUP_BYTES) this.#sealGroup();
+  }
+
+  /** Takes a frame as it is: `stored` makes the chunks, one behind another. */
+  appendFrame(frame: PackedBytes, chunks: readonly WholeChunk[]): void {
+    const draft = this.#newDraft();
+    for (const { digest, bytes } of chunks) {
+      const chunk = { digest, bytes, at: draft.rawBytes, payloadBytes: bytes };
+      draft.rawBytes += bytes;
+      draft.chunks.push(chunk);
+      this.#chunks.set(digest, { draft, chunk });
+    }
+    draft.packed = Promise.resolve(frame);
+    draft.result = frame;
+    this.#held += frame.stored.length;
+    this.#packed += frame.stored.length;
   }
 
   /** Resolves when few enough frames are being compressed: await it between appends. */

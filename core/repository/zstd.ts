@@ -20,7 +20,9 @@ export async function compress(bytes: Uint8Array, effort: ZstdEffort = 'compare'
   };
   // One output buffer for all: in pieces of the default 16 KiB every piece is a trip to another thread.
   const chunkSize = bytes.length + (bytes.length >>> 8) + 1024;
-  return Uint8Array.prototype.slice.call(await compressAsync(bytes, { params, chunkSize }));
+  return Uint8Array.prototype.slice.call(
+    await compressAsync(bytes, { params, chunkSize, pledgedSrcSize: bytes.length }),
+  );
 }
 
 /** A frame's raw bytes; throws unless they come out at exactly the promised length. Never allocates more. */

@@ -57,6 +57,9 @@ export class MemoryRepository implements Repository {
       addDelta: async (digest, bytes) => {
         this.#chunks.set(digest, bytes);
       },
+      addFrame: async () => {
+        throw new Error('the memory repository takes no frames');
+      },
       addStream: async (source) => this.content(await collectBytes(source)),
       addContent: async (_content, source) => {
         this.content(await collectBytes(source));

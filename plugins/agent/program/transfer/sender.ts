@@ -5,6 +5,7 @@ import {
   digestOf,
   encodeFrame,
   FRAME,
+  GROUP_BYTES,
   type Imager,
   type ManifestRef,
   OverdubError,
@@ -16,6 +17,7 @@ import { ConnectionLost } from '../link/http.ts';
 import { type Bases, loadBases } from './bases.ts';
 import { openSource } from './copies.ts';
 import { type DeltaTarget, deltaTarget, encodeDelta } from './deltas.ts';
+import { Groups } from './group.ts';
 import type { RecordLine } from './record.ts';
 import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
@@ -34,6 +36,8 @@ export interface SenderOptions {
   /** Name of the codec both sides have. */
   readonly codec: string | undefined;
   readonly signatures: SignatureStore | undefined;
+  /** Bytes of chunks that the appliance takes compressed together at most; undefined: one by one. */
+  readonly groupBytes: number | undefined;
   /** Bytes a second at most; undefined: as the line goes. */
   readonly bandwidth: number | undefined;
   readonly signal: AbortSignal;
@@ -74,19 +78,21 @@ export class Sender {
     return stale;
   }
 
-  /** Offers and uploads until everything has arrived; without deltas once one was refused. */
+  /** Offers and uploads until everything has arrived; without deltas, or groups, once one was refused. */
   async #batch(files: readonly ChangedFile[], stale: Set<string>): Promise<void> {
     const { signal, sleep } = this.#options;
-    let deltas = true;
+    const how = { deltas: true, groups: true };
     for (let attempt = 1; ; attempt++) {
       const missing = await this.#missing(files);
       if (missing.size === 0) return;
       try {
-        await this.#upload(files, missing, deltas, stale);
+        await this.#upload(files, missing, how, stale);
         return;
       } catch (error) {
         signal.throwIfAborted();
-        if (deltas && isRefusedDelta(error)) deltas = false;
+        if (how.deltas && isRefusedDelta(error)) how.deltas = false;
+        // Whatever a compressor may have got wrong: the bytes themselves are beyond doubt.
+        else if (how.groups && isRefusedGroup(error)) how.groups = false;
         else if (!(error instanceof ConnectionLost) || attempt >= TRIES) throw error;
         else await sleep(attempt * 1000, signal);
       }
@@ -110,7 +116,7 @@ export class Sender {
   async #upload(
     files: readonly ChangedFile[],
     missing: Set<Digest>,
-    deltas: boolean,
+    { deltas, groups }: { readonly deltas: boolean; readonly groups: boolean },
     stale: Set<string>,
   ): Promise<void> {
     const { appliance, transfer, signal, codec, base, signatures, bandwidth } = this.#options;
@@ -128,7 +134,7 @@ export class Sender {
       virtual: bases?.virtual ?? 0,
       ...(open.some(isLargeLog) ? { logs: true } : {}),
     };
-    const body = requestFrames(head, this.#frames(open, missing, bases, stale));
+    const body = requestFrames(head, this.#frames(open, missing, bases, groups, stale));
     await appliance.upload(transfer, body, signal, bandwidth);
   }
 
@@ -136,6 +142,23 @@ export class Sender {
     files: readonly ChangedFile[],
     missing: Set<Digest>,
     bases: Bases | undefined,
+    grouped: boolean,
+    stale: Set<string>,
+  ): AsyncGenerator<Uint8Array> {
+    const groups = grouped ? this.#groups(files, missing) : undefined;
+    try {
+      yield* this.#contents(files, missing, bases, groups, stale);
+      if (groups !== undefined) yield* groups.end();
+    } finally {
+      await groups?.close();
+    }
+  }
+
+  async *#contents(
+    files: readonly ChangedFile[],
+    missing: ReadonlySet<Digest>,
+    bases: Bases | undefined,
+    groups: Groups | undefined,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
     const left = new Set(missing);
@@ -155,14 +178,19 @@ export class Sender {
           offset += chunk.bytes;
           if (!left.has(chunk.digest)) continue;
           this.#options.signal.throwIfAborted();
-          const bytes = await source.read(at, chunk.bytes);
+          // What resembles an earlier content goes by itself: the appliance looks for a delta.
+          const alone = near !== undefined || target !== undefined || !groups?.takes(chunk.bytes);
+          const group = alone ? undefined : groups;
+          if (group?.isFullFor(chunk.bytes)) yield* group.next();
+          const bytes = await source.read(at, chunk.bytes, group?.room(chunk.bytes));
           if (digestOf(bytes) !== chunk.digest) {
             stale.add(file.entry.path);
             break;
           }
           left.delete(chunk.digest);
           if (near !== undefined && announced !== at) yield* encodeFrame(FRAME.near, nearPayload(near, at));
-          yield* this.#chunk(bytes, at, bases, target);
+          if (group === undefined) yield* this.#chunk(bytes, at, bases, target);
+          else group.add(bytes);
           announced = offset;
           this.#options.onBytes(bytes.length);
         }
@@ -171,6 +199,15 @@ export class Sender {
       }
       if (near !== undefined && announced !== -1) yield* encodeFrame(FRAME.near);
     }
+  }
+
+  #groups(files: readonly ChangedFile[], missing: ReadonlySet<Digest>): Groups | undefined {
+    const { groupBytes } = this.#options;
+    if (groupBytes === undefined) return undefined;
+    let bytes = 0;
+    for (const { entry } of files)
+      for (const chunk of entry.content.chunks) if (missing.has(chunk.digest)) bytes += chunk.bytes;
+    return new Groups(Math.min(bytes, groupBytes, GROUP_BYTES));
   }
 
   async *#chunk(
@@ -210,6 +247,10 @@ function nearPayload(index: number, offset: number): Buffer {
 
 function isChanged(line: RecordLine): line is ChangedFile {
   return line.changed === true && line.entry.content !== undefined && line.entry.content.bytes > 0;
+}
+
+function isRefusedGroup(error: unknown): boolean {
+  return error instanceof OverdubError && error.code === 'INPUT_INVALID';
 }
 
 function isRefusedDelta(error: unknown): boolean {

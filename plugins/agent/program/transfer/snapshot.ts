@@ -240,6 +240,7 @@ class SnapshotWork {
       base: offer.baseKnown && this.#task.everything !== true ? base : undefined,
       codec,
       signatures: this.#signatures,
+      groupBytes: offer.groupBytes,
       bandwidth: this.#task.server.bandwidth,
       signal,
       sleep,

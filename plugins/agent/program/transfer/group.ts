@@ -1,0 +1,115 @@
+/** Chunks on their way, compressed together: the appliance keeps a group as it comes. */
+
+import { encodeFrame, FRAME, type GroupHead } from '@overdub/core/agent';
+import { GroupCompressor } from './group-compressor.ts';
+
+/** What is nearly incompressible travels and is stored as it is. */
+const WORTHWHILE = 0.98;
+/**
+ * What shrinks to less than a tenth repeats itself over long distances, as tables and programs of one package do: the
+ * faster level finds that as well, at a quarter of the cost. Each group goes by the one before it (docs/overlays.md).
+ */
+const LEVELS = { usual: 6, repetitive: 3 } as const;
+const REPETITIVE = 0.1;
+
+interface Compressed {
+  readonly head: GroupHead;
+  readonly pieces: readonly Uint8Array[];
+}
+
+/**
+ * Gathers chunks up to a number of bytes. While one group is compressed, on another thread, the next is filled: two
+ * buffers serve a whole upload. Close it in the end.
+ */
+export class Groups {
+  readonly #buffers: Buffer[];
+  readonly #compressors = new Map<number, GroupCompressor>();
+  #level: number = LEVELS.usual;
+  #filled = 0;
+  #lengths: number[] = [];
+  #leaving: Promise<Compressed> | undefined;
+
+  constructor(groupBytes: number) {
+    this.#buffers = [Buffer.allocUnsafeSlow(groupBytes), Buffer.allocUnsafeSlow(groupBytes)];
+  }
+
+  /** May a chunk of this length go into any group? */
+  takes(bytes: number): boolean {
+    return bytes <= this.#buffer.length;
+  }
+
+  /** Does the group have to leave before a chunk of this length fits? */
+  isFullFor(bytes: number): boolean {
+    return this.#filled + bytes > this.#buffer.length;
+  }
+
+  /** Where the next chunk may be read into, so that it need not be copied. */
+  room(bytes: number): Uint8Array {
+    return this.#buffer.subarray(this.#filled, this.#filled + bytes);
+  }
+
+  /** Adds a chunk, which may lie in the room already. */
+  add(chunk: Uint8Array): void {
+    const room = this.room(chunk.length);
+    if (room.buffer !== chunk.buffer || room.byteOffset !== chunk.byteOffset) room.set(chunk);
+    this.#filled += chunk.length;
+    this.#lengths.push(chunk.length);
+  }
+
+  /** Gives out the group before, as frames of the wire, and begins to compress what was added since. */
+  async *next(): AsyncGenerator<Uint8Array> {
+    const before = this.#leaving;
+    this.#leaving = undefined;
+    if (before !== undefined) yield* framesOf(await before);
+    if (this.#filled === 0) return;
+    this.#leaving = this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths);
+    // Whoever asks for it hears of a failure; until then it is not unhandled.
+    this.#leaving.catch(() => undefined);
+    this.#buffers.reverse();
+    this.#filled = 0;
+    this.#lengths = [];
+  }
+
+  /** Gives out all there is. */
+  async *end(): AsyncGenerator<Uint8Array> {
+    yield* this.next();
+    yield* this.next();
+  }
+
+  async close(): Promise<void> {
+    await this.#leaving?.catch(() => undefined);
+    for (const compressor of this.#compressors.values()) compressor.close();
+  }
+
+  async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
+    const made = await this.#compressor(this.#level).compress(raw);
+    const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
+    this.#level = bytes < raw.length * REPETITIVE ? LEVELS.repetitive : LEVELS.usual;
+    if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
+    // Copied: the buffer is filled anew while this may still be on its way.
+    const pieces = [Uint8Array.prototype.slice.call(raw)];
+    return { head: { chunks, encoding: 'raw', bytes: raw.length }, pieces };
+  }
+
+  #compressor(level: number): GroupCompressor {
+    const present = this.#compressors.get(level) ?? new GroupCompressor(level, this.#buffer.length);
+    this.#compressors.set(level, present);
+    return present;
+  }
+
+  get #buffer(): Buffer {
+    return this.#buffers[0] as Buffer;
+  }
+}
+
+/** Pieces of the wire are shorter than the frames it takes. */
+const PIECE_BYTES = 4 * 1024 * 1024;
+
+function* framesOf({ head, pieces }: Compressed): Generator<Uint8Array> {
+  yield* encodeFrame(FRAME.group, JSON.stringify(head));
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; at += PIECE_BYTES)
+      yield* encodeFrame(FRAME.piece, piece.subarray(at, at + PIECE_BYTES));
+  }
+  yield* encodeFrame(FRAME.piecesEnd);
+}
