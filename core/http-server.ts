@@ -20,6 +20,12 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   REPOSITORY_FULL: 507,
 };
 
+/**
+ * Connections that wait to be accepted: a thousand machines connect at once, and one that is turned away waits seconds
+ * before it tries again. The system's own limit (net.core.somaxconn) applies too.
+ */
+const BACKLOG = 4096;
+
 /** A server without routes; nothing listens yet. Scopes may set an error handler of their own. */
 export function createHttpServer(log: Log): FastifyInstance {
   const server = fastify({ forceCloseConnections: true, routerOptions: { maxParamLength: 500 } });
@@ -38,7 +44,7 @@ export function createHttpServer(log: Log): FastifyInstance {
 /** Listens. PORT_UNAVAILABLE with what to do. Resolves with the port that was taken. */
 export async function listen(server: FastifyInstance, host: string, port: number): Promise<number> {
   try {
-    await server.listen({ host, port });
+    await server.listen({ host, port, backlog: BACKLOG });
   } catch (error) {
     throw portUnavailable(error, host, port);
   }

@@ -45,6 +45,8 @@ const COMMANDS = {
       ...(only('--e2e') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'e2e'])] : []),
       // The demo itself as a test, under UEFI: as long as all the rest together.
       ...(args.includes('--story') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'story'])] : []),
+      // A thousand machines at once: a figure rather than a regression test, and it wants the host for itself.
+      ...(args.includes('--fleet') ? [() => bin('vitest', 'vitest.mjs', ['run', '--project', 'fleet'])] : []),
     ];
     return stages.reduce((code, stage) => (code === 0 ? stage() : code), 0);
   },

@@ -2,9 +2,10 @@
 
 import { join } from 'node:path';
 import { type CredentialRecords, credentialRecords } from './credentials.ts';
-import { type MachineRecords, machineRecords } from './machines.ts';
+import { GroupCommit } from './group-commit.ts';
+import { CachedMachines, type MachineRecords } from './machines.ts';
 import { migrate } from './migrations.ts';
-import { openNodeSqlite } from './node-sqlite.ts';
+import { openNodeSqlite, relaxedCommits } from './node-sqlite.ts';
 import { type NonceRecords, nonceRecords } from './nonces.ts';
 import { type OperationRecords, operationRecords } from './operations.ts';
 import type { CatalogueSchema } from './schema.ts';
@@ -27,15 +28,23 @@ export interface Catalogue {
 /** Opens (and makes or upgrades) `catalogue.db` in a state directory. STATE_UNWRITABLE; CONFLICT for a newer schema. */
 export async function openCatalogue(stateDir: string): Promise<Catalogue> {
   const db = await openDatabase(stateDir);
+  const commits = relaxedCommits(db, join(stateDir, 'catalogue.db'));
+  const group = new GroupCommit(commits);
+  const machines = new CachedMachines(db, group);
   return {
-    machines: machineRecords(db),
+    machines,
     servers: serverRecords(db),
     tokens: tokenRecords(db),
     operations: operationRecords(db),
-    nonces: nonceRecords(db),
+    nonces: nonceRecords(group),
     credentials: credentialRecords(db),
     settings: settingRecords(db),
-    close: () => db.destroy(),
+    async close() {
+      await group.settle();
+      machines.forget();
+      await commits.close();
+      await db.destroy();
+    },
   };
 }
 

@@ -70,7 +70,8 @@ export interface ApplianceControl {
     repository: RepositoryStats;
   }>;
 
-  listMachines(): Promise<Machine[]>;
+  /** All, or those that claim an SMBIOS UUID. */
+  listMachines(filter?: { readonly uuid?: string }): Promise<Machine[]>;
   /** By id, name or MAC. */
   getMachine(ref: string): Promise<Machine>;
   acceptMachine(ref: string, by: string): Promise<Machine>;

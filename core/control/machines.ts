@@ -45,7 +45,8 @@ export function machineControl(deps: ControlDeps): MachineControl {
   }
 
   return {
-    listMachines: () => catalogue.machines.list(),
+    listMachines: ({ uuid } = {}) =>
+      uuid === undefined ? catalogue.machines.list() : catalogue.machines.byUuid(uuid),
     getMachine: find,
     acceptMachine: (ref, by) => decide(ref, 'accepted', by),
     rejectMachine: (ref, by) => decide(ref, 'rejected', by),

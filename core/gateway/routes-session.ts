@@ -42,10 +42,9 @@ export function addSessionRoutes(server: FastifyInstance, rooms: Rooms): void {
   server.get<{ Params: { digest: string } }>('/bundle/:digest', async (request, reply) => {
     const bytes = await withSession(rooms, request, async () => {
       if (!isDigest(request.params.digest)) throw invalidField('a bundle file is named by its digest');
-      return await (await requireBundle(rooms)).read(request.params.digest);
+      return await compressed(await requireBundle(rooms), request.params.digest);
     });
-    const params = { [constants.ZSTD_c_compressionLevel]: 6 };
-    return reply.type('application/zstd').send(await compress(bytes, { params }));
+    return reply.type('application/zstd').send(bytes);
   });
 
   server.get<{ Querystring: { wait?: string } }>('/task', (request, reply) =>
@@ -158,6 +157,21 @@ function endWhenLost(rooms: Rooms, outcome: Promise<unknown>, task: SnapshotTask
       rooms.options.log.error({ err: failure, task: task.id }, 'a lost snapshot could not be ended');
     }
   });
+}
+
+const packed = new WeakMap<AgentBundle, Map<string, Promise<Buffer>>>();
+
+/** Once a file, not once a machine: a thousand that boot at once ask for the same few. */
+function compressed(bundle: AgentBundle, digest: string): Promise<Buffer> {
+  const files = packed.get(bundle) ?? new Map<string, Promise<Buffer>>();
+  packed.set(bundle, files);
+  const known = files.get(digest);
+  if (known !== undefined) return known;
+  const params = { [constants.ZSTD_c_compressionLevel]: 6 };
+  const fresh = bundle.read(digest).then((bytes) => compress(bytes, { params }));
+  files.set(digest, fresh);
+  fresh.catch(() => files.delete(digest));
+  return fresh;
 }
 
 async function requireBundle(rooms: Rooms): Promise<AgentBundle> {

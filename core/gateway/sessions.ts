@@ -46,6 +46,9 @@ export class Sessions {
   readonly #log: Log;
   readonly #sessions = new Map<string, Session>();
   readonly #waiters = new Set<Waiter>();
+  /** Machine → the id of its session's record. */
+  #recorded: Map<string, string> | undefined;
+  #listing: Promise<void> | undefined;
 
   constructor(options: { policy: AgentPolicy; repository: Repository; clock: Clock; log: Log }) {
     this.#policy = options.policy;
@@ -173,16 +176,31 @@ export class Sessions {
   async #remember(session: Session): Promise<void> {
     const { identity, welcome, hello } = session;
     try {
-      for (const old of await this.#repository.listRecords(RECORD_KIND)) {
-        const other = (old.value as SessionRecord).identity;
-        const same = identity.machineId !== undefined && other.machineId === identity.machineId;
-        if (same) await this.#repository.removeRecord(RECORD_KIND, old.id);
-      }
+      const earlier = identity.machineId === undefined ? undefined : await this.#recordOf(identity.machineId);
       await this.#repository.putRecord(RECORD_KIND, session.hash, { identity, welcome, hello });
+      if (identity.machineId !== undefined) this.#recorded?.set(identity.machineId, session.hash);
+      if (earlier !== undefined) await this.#repository.removeRecord(RECORD_KIND, earlier);
     } catch (error) {
       // The session works without; only a restart of the appliance would then need a reboot of the machine.
       this.#log.warn({ err: error, machine: identity.machineId }, 'agent session could not be recorded');
     }
+  }
+
+  /** Where the machine's session of before is recorded; the repository is asked once. */
+  async #recordOf(machineId: string): Promise<string | undefined> {
+    this.#listing ??= this.#repository.listRecords(RECORD_KIND).then((records) => {
+      this.#recorded = new Map(
+        records.flatMap(({ id, value }) => {
+          const owner = (value as SessionRecord).identity.machineId;
+          return owner === undefined ? [] : [[owner, id] as const];
+        }),
+      );
+    });
+    await this.#listing.catch((error: unknown) => {
+      this.#listing = undefined;
+      throw error;
+    });
+    return this.#recorded?.get(machineId);
   }
 
   #forgetOld(now: number): void {

@@ -33,6 +33,14 @@ export type Identification =
       };
     };
 
+export interface AdmissionRequest {
+  readonly sighting: Sighting;
+  /** Its record as it is now, with the labels that configuration declares. */
+  readonly machine: Machine;
+  /** Another machine that claims the same SMBIOS UUID: boards come with copied ones. */
+  readonly sharer?: Machine;
+}
+
 export interface AdmissionDecision {
   readonly admission: Admission;
   readonly reason: string;
@@ -67,7 +75,7 @@ export interface ChooseRequest {
 /** Input → answer of every hook. */
 export interface HookSignatures {
   'discovery.identify': (sighting: Sighting) => Identification;
-  'discovery.admit': (input: { sighting: Sighting; machine: Machine }) => AdmissionDecision;
+  'discovery.admit': (input: AdmissionRequest) => AdmissionDecision;
   'boot.plan': (input: PlanRequest) => BootPlan['kind'];
   'boot.render': (input: RenderRequest) => RenderedBoot;
   'boot.artifact': (input: { name: string }) => Artifact;

@@ -44,11 +44,7 @@ export function netbootService(deps: NetbootDeps): NetbootService {
       const { address, identity } = server;
       return { ...(address === undefined ? {} : { address }), hostname: identity.hostname };
     },
-    async reservedAddresses() {
-      return (await catalogue.servers.list()).flatMap(({ address }) =>
-        address === undefined ? [] : [address],
-      );
-    },
+    reservedAddresses: () => catalogue.servers.addresses(),
   };
 }
 
@@ -83,11 +79,11 @@ async function planFor(deps: NetbootDeps, request: BootRequest, machine: Machine
       : ((await hooks.call('boot.plan', { request, machine, proposed })) ?? proposed);
   if (kind === 'silent') return silent(machine.admissionReason ?? `${machine.name} is ${machine.admission}`);
   if (kind === 'local') return { kind };
-  return {
-    kind,
-    kernelArguments: KERNEL_ARGUMENTS,
-    nonce: await catalogue.nonces.mint(machine.id, clock.now()),
-  };
+  // A DHCP answer must not wait for the disk. What takes the nonce along to the agent does: it has to be good for it
+  // even when the appliance ends in this moment.
+  const durability = request.stage === 'script' ? 'durable' : 'held';
+  const nonce = await catalogue.nonces.mint(machine.id, clock.now(), durability);
+  return { kind, kernelArguments: KERNEL_ARGUMENTS, nonce };
 }
 
 function silent(reason: string): BootPlan {

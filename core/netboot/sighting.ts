@@ -40,19 +40,23 @@ async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: 
   const { machine: found, doubt } = await identify(deps, sighting, identified, claimed);
   const now = new Date(clock.now()).toISOString();
   const known =
-    found ?? (await catalogue.machines.add(await newMachine(deps, sighting, identified, now, doubt)));
+    found ?? (await catalogue.machines.add(await newMachine(deps, sighting, identified, now, doubt), 'soon'));
   const owned = await ownMacs(catalogue, known, sighting);
   const declared = declaration(identified);
-  const updated = await catalogue.machines.update(known.id, (machine) => ({
-    ...machine,
-    macs: [...new Set([...machine.macs, ...owned])],
-    labels: { ...machine.labels, ...declared?.labels },
-    ...(machine.uuid === undefined && sighting.uuid !== undefined ? { uuid: sighting.uuid } : {}),
-    ...(sighting.facts === undefined
-      ? {}
-      : { facts: sighting.facts, arch: sighting.facts.arch, firmware: sighting.facts.firmware }),
-    lastSeenAt: now,
-  }));
+  const updated = await catalogue.machines.update(
+    known.id,
+    (machine) => ({
+      ...machine,
+      macs: [...new Set([...machine.macs, ...owned])],
+      labels: { ...machine.labels, ...declared?.labels },
+      ...(machine.uuid === undefined && sighting.uuid !== undefined ? { uuid: sighting.uuid } : {}),
+      ...(sighting.facts === undefined
+        ? {}
+        : { facts: sighting.facts, arch: sighting.facts.arch, firmware: sighting.facts.firmware }),
+      lastSeenAt: now,
+    }),
+    'soon',
+  );
   const admitted = doubt === undefined ? await admit(deps, sighting, updated) : updated;
   if (found === undefined) announce(deps, admitted);
   return admitted;
@@ -119,7 +123,10 @@ async function newMachine(
 /** Asked while nobody decided by hand, and never to take back what was accepted. */
 async function admit({ catalogue, hooks, events, log }: SightingDeps, sighting: Sighting, machine: Machine) {
   if (machine.admissionBy !== undefined || machine.admission === 'accepted') return machine;
-  const decision = await hooks.call('discovery.admit', { sighting, machine }).catch((error) => {
+  const sharers = machine.uuid === undefined ? [] : await catalogue.machines.byUuid(machine.uuid);
+  const sharer = sharers.find(({ id }) => id !== machine.id);
+  const request = { sighting, machine, ...(sharer === undefined ? {} : { sharer }) };
+  const decision = await hooks.call('discovery.admit', request).catch((error) => {
     log.error(
       { machine: machine.name, error: String(error) },
       'admission failed; the machine stays as it is',
@@ -127,11 +134,15 @@ async function admit({ catalogue, hooks, events, log }: SightingDeps, sighting: 
     return undefined;
   });
   if (decision === undefined || decision.admission === machine.admission) return machine;
-  const decided = await catalogue.machines.update(machine.id, (record) => ({
-    ...record,
-    admission: decision.admission,
-    admissionReason: decision.reason,
-  }));
+  const decided = await catalogue.machines.update(
+    machine.id,
+    (record) => ({
+      ...record,
+      admission: decision.admission,
+      admissionReason: decision.reason,
+    }),
+    'soon',
+  );
   const type = `machine.${decided.admission}` as EventType;
   events.emit(type, { machine: decided.id }, `${decided.name} is ${decided.admission}: ${decision.reason}`);
   return decided;

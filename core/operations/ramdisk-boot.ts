@@ -18,6 +18,6 @@ export async function ramdiskBoot(
   return {
     ...RAMDISK_ARTIFACTS,
     kernelArguments: KERNEL_ARGUMENTS,
-    nonce: await catalogue.nonces.mint(machineId, clock.now()),
+    nonce: await catalogue.nonces.mint(machineId, clock.now(), 'durable'),
   };
 }

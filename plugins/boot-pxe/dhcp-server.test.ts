@@ -79,6 +79,22 @@ describe('leases', () => {
     expect(addresses.size).toBe(1);
   });
 
+  test('of one boot only the first answer waits for the disk; the others confirm the lease with the time it has left', async () => {
+    const desk = testDesk();
+    const seconds = async (): Promise<number> => {
+      const offer = await ask(desk, discover(CLIENT.bios));
+      const ack = await ask(desk, select(offer.yiaddr, MAC, CLIENT.bios));
+      return Buffer.from(ack.options.get(OPTION.leaseTime) ?? []).readUInt32BE();
+    };
+    expect(await seconds()).toBe(3600);
+    desk.clock.time += 60_000;
+    expect(await seconds()).toBe(3540);
+    expect(desk.saved.count).toBe(1);
+    desk.clock.time += 600_000;
+    expect(await seconds()).toBe(3600);
+    expect(desk.saved.count).toBe(2);
+  });
+
   test('two machines with one client id (a cloned machine-id) get two addresses', async () => {
     const desk = testDesk();
     const id = [OPTION.clientId, Uint8Array.of(255, 1, 2, 3)] as const;

@@ -24,6 +24,8 @@ import { bootOptions, destinationOf, IPXE_NO_PXEDHCP, makeReply, type Reply } fr
 import { placeOf, type Subnet, subnetFor } from './subnets.ts';
 
 const UNSET = '0.0.0.0';
+/** The share of a lease that must be left for it to be confirmed without a write. */
+const YOUNG = 0.9;
 
 /** What server mode needs beyond {@link Desk}. */
 export interface LeaseDesk extends Desk {
@@ -169,15 +171,32 @@ async function request(question: Question): Promise<Reply | undefined> {
   const comesUp = !renewing && server === undefined;
   const outdated = comesUp && claims.reserved !== undefined && wanted !== claims.reserved;
   if (outdated || !mayHave(wanted, caller.mac, claims, subnet, desk.book, now)) return nak(turn, wanted);
-  desk.book.bind({
+  const lease = {
     mac: caller.mac,
     address: wanted,
     expiresAt: now + subnet.leaseSeconds * 1000,
     ...hostnameOf(turn),
     ...clientIdOf(turn),
-  });
-  await desk.save();
+  };
+  if (!isAsGood(desk.book.ofMachine(caller.mac), lease, turn)) {
+    desk.book.bind(lease);
+    await desk.save();
+  }
   return leaseReply(turn, MESSAGE.ack, wanted, boot);
+}
+
+/**
+ * A lease that is young still is confirmed as it stands, with the time it has left: firmware, iPXE and ramdisk of one
+ * boot ask one after the other, and only the first answer waits for the disk.
+ */
+function isAsGood(held: Lease | undefined, wanted: Omit<Lease, 'state'>, { subnet, now }: Turn): boolean {
+  return (
+    held?.state === 'bound' &&
+    held.address === wanted.address &&
+    held.hostname === wanted.hostname &&
+    held.clientId === wanted.clientId &&
+    held.expiresAt - now > subnet.leaseSeconds * 1000 * YOUNG
+  );
 }
 
 function hostnameOf(turn: Turn): { hostname?: string } {
@@ -247,7 +266,8 @@ async function release({ packet, caller, desk }: Question): Promise<undefined> {
 
 function leaseReply(turn: Turn, type: MessageType, address: string, boot: BootDecision): Reply {
   const { packet, caller, desk, subnet } = turn;
-  const seconds = subnet.leaseSeconds;
+  const lease = type === MESSAGE.ack ? desk.book.ofMachine(caller.mac) : undefined;
+  const seconds = lease === undefined ? subnet.leaseSeconds : Math.floor((lease.expiresAt - turn.now) / 1000);
   const bootFile = boot.kind === 'file' ? boot.name : undefined;
   const quirks = desk.quirksOf(caller.mac);
   const booting =

@@ -13,6 +13,12 @@ export interface Lease {
   readonly clientId?: string;
 }
 
+/** What became of an address; without a lease nobody has it any more. */
+export interface LeaseChange {
+  readonly address: string;
+  readonly lease?: Lease;
+}
+
 const OFFER_MS = 60_000;
 
 /** Leases and short-lived offers. An expired lease is kept, so that its machine gets the same address again. */
@@ -20,9 +26,27 @@ export class LeaseBook {
   readonly #byAddress = new Map<string, Lease>();
   readonly #addressOf = new Map<string, string>();
   readonly #offers = new Map<string, { readonly mac: string; readonly until: number }>();
+  /** Machine → the one address it is offered. */
+  readonly #offerOf = new Map<string, string>();
+  #changed = new Set<string>();
 
   constructor(leases: Iterable<Lease> = []) {
     for (const lease of leases) this.#put(lease);
+    this.#changed.clear();
+  }
+
+  /** What changed since it was asked last; whoever cannot write it down gives it back to {@link unwritten}. */
+  takeChanges(): readonly LeaseChange[] {
+    const addresses = [...this.#changed];
+    this.#changed.clear();
+    return addresses.map((address) => {
+      const lease = this.#byAddress.get(address);
+      return lease === undefined ? { address } : { address, lease };
+    });
+  }
+
+  unwritten(changes: readonly LeaseChange[]): void {
+    for (const { address } of changes) this.#changed.add(address);
   }
 
   all(): readonly Lease[] {
@@ -65,22 +89,32 @@ export class LeaseBook {
 
   offer(address: string, mac: string, now: number): void {
     this.withdrawOffers(mac);
+    this.#withdraw(address);
     this.#offers.set(address, { mac, until: now + OFFER_MS });
+    this.#offerOf.set(mac, address);
   }
 
   offerTo(mac: string, now: number): string | undefined {
-    for (const [address, offer] of this.#offers) if (offer.mac === mac && offer.until > now) return address;
-    return undefined;
+    const address = this.#offerOf.get(mac) ?? '';
+    return (this.#offers.get(address)?.until ?? 0) > now ? address : undefined;
   }
 
   withdrawOffers(mac: string): void {
-    for (const [address, offer] of this.#offers) if (offer.mac === mac) this.#offers.delete(address);
+    const address = this.#offerOf.get(mac);
+    if (address !== undefined) this.#withdraw(address);
+  }
+
+  #withdraw(address: string): void {
+    const offer = this.#offers.get(address);
+    if (offer === undefined) return;
+    this.#offers.delete(address);
+    this.#offerOf.delete(offer.mac);
   }
 
   /** Binds; whoever had the address before, and whatever the machine had before, is forgotten. */
   bind(lease: Omit<Lease, 'state'>): void {
     this.withdrawOffers(lease.mac);
-    this.#offers.delete(lease.address);
+    this.#withdraw(lease.address);
     this.#put({ ...lease, state: 'bound' });
   }
 
@@ -90,7 +124,7 @@ export class LeaseBook {
     if (!mine) return false;
     this.withdrawOffers(mac);
     this.#remove(address);
-    this.#byAddress.set(address, { mac, address, expiresAt: until, state: 'declined' });
+    this.#put({ mac, address, expiresAt: until, state: 'declined' });
     return true;
   }
 
@@ -102,6 +136,7 @@ export class LeaseBook {
   }
 
   #put(lease: Lease): void {
+    this.#changed.add(lease.address);
     if (lease.state === 'declined') {
       this.#byAddress.set(lease.address, lease);
       return;
@@ -117,6 +152,7 @@ export class LeaseBook {
     const lease = this.#byAddress.get(address);
     if (lease === undefined) return;
     this.#byAddress.delete(address);
+    this.#changed.add(address);
     if (this.#addressOf.get(lease.mac) === address) this.#addressOf.delete(lease.mac);
   }
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Lease } from './lease-book.ts';
+import { type Lease, LeaseBook } from './lease-book.ts';
 import { LeaseFile } from './lease-file.ts';
 
 let directory: string;
@@ -15,31 +15,89 @@ const leaseOf = (n: number): Lease => ({
   mac: `52:54:00:00:00:${n.toString(16).padStart(2, '0')}`,
   address: `10.0.0.${n}`,
   expiresAt: 1000 + n,
-  state: n % 2 === 0 ? 'bound' : 'declined',
+  state: 'bound',
 });
+
+/** A book that bound these. */
+function bookOf(...leases: readonly Lease[]): LeaseBook {
+  const book = new LeaseBook();
+  for (const { state: _bound, ...lease } of leases) book.bind(lease);
+  return book;
+}
+
+async function reloaded(): Promise<readonly Lease[]> {
+  return new LeaseFile(directory).load();
+}
 
 test('leases survive a restart', async () => {
-  const leases = [leaseOf(1), leaseOf(2)];
-  await new LeaseFile(directory).save(() => leases);
-  expect(await new LeaseFile(directory).load()).toEqual(leases);
+  const book = bookOf(leaseOf(2), leaseOf(4));
+  const file = new LeaseFile(directory);
+  await file.save(book);
+  await file.close();
+  expect(await reloaded()).toEqual([leaseOf(2), leaseOf(4)]);
+  // What was a log is one file now.
   expect(await readdir(directory)).toEqual(['leases.json']);
+  expect(await reloaded()).toEqual([leaseOf(2), leaseOf(4)]);
 });
 
-test('a new installation has none', async () => expect(await new LeaseFile(directory).load()).toEqual([]));
+test('a new installation has none', async () => expect(await reloaded()).toEqual([]));
+
+test('what is released, moved or declined is so after a restart', async () => {
+  const book = bookOf(leaseOf(2), leaseOf(4), leaseOf(6));
+  const file = new LeaseFile(directory);
+  await file.save(book);
+  book.release('10.0.0.2', leaseOf(2).mac);
+  book.bind({ ...leaseOf(4), address: '10.0.0.44' });
+  book.decline('10.0.0.6', leaseOf(6).mac, 9999);
+  await file.save(book);
+  await file.close();
+  expect(new Map((await reloaded()).map(({ address, state }) => [address, state]))).toEqual(
+    new Map([
+      ['10.0.0.44', 'bound'],
+      ['10.0.0.6', 'declined'],
+    ]),
+  );
+});
 
 test('many saves at once share writes, and each finds its own lease on disk when it resolves', async () => {
   const file = new LeaseFile(directory);
-  const leases: Lease[] = [];
+  const book = new LeaseBook();
   await Promise.all(
     Array.from({ length: 100 }, async (_, n) => {
-      leases.push(leaseOf(n));
-      await file.save(() => leases);
-      const stored = JSON.parse(await readFile(path.join(directory, 'leases.json'), 'utf8')) as {
-        leases: Lease[];
-      };
-      expect(stored.leases).toContainEqual(leaseOf(n));
+      book.bind(leaseOf(n));
+      await file.save(book);
+      const text = await readFile(path.join(directory, 'leases.log'), 'utf8');
+      expect(text).toContain(JSON.stringify(leaseOf(n).address));
     }),
   );
+  await file.close();
+});
+
+test('a log that has grown becomes one file again', async () => {
+  const file = new LeaseFile(directory);
+  const book = new LeaseBook();
+  for (let turn = 0; turn < 60; turn++) {
+    for (let n = 0; n < 100; n++) book.bind({ ...leaseOf(n), expiresAt: turn });
+    await file.save(book);
+  }
+  await file.close();
+  const lines = (await readFile(path.join(directory, 'leases.log'), 'utf8')).split('\n').length;
+  expect(lines).toBeLessThan(4097);
+  expect((await reloaded()).every(({ expiresAt }) => expiresAt === 59)).toBe(true);
+});
+
+test('a line that a power cut left half written was promised to nobody', async () => {
+  const file = new LeaseFile(directory);
+  await file.save(bookOf(leaseOf(2)));
+  await file.close();
+  await appendFile(path.join(directory, 'leases.log'), '{"address":"10.0.0.4","lea');
+  expect(await reloaded()).toEqual([leaseOf(2)]);
+});
+
+test('a damaged line is refused, and stays', async () => {
+  await writeFile(path.join(directory, 'leases.log'), '{"address":"10.0.0.4","lea\n');
+  await expect(reloaded()).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
+  expect(await readdir(directory)).toEqual(['leases.log']);
 });
 
 test.each([
@@ -57,10 +115,13 @@ test.each([
   expect(await readFile(path.join(directory, 'leases.json'), 'utf8')).toBe(text);
 });
 
-test('a failed save rejects, and the next one works again', async () => {
-  const file = new LeaseFile(path.join(directory, 'missing'));
-  await expect(file.save(() => [])).rejects.toMatchObject({ code: 'ENOENT' });
-  const good = new LeaseFile(directory);
-  await good.save(() => [leaseOf(1)]);
-  expect(await good.load()).toHaveLength(1);
+test('a failed save rejects, and what it had to write is part of the next', async () => {
+  const missing = path.join(directory, 'later');
+  const file = new LeaseFile(missing);
+  const book = bookOf(leaseOf(2));
+  await expect(file.save(book)).rejects.toMatchObject({ code: 'ENOENT' });
+  await mkdir(missing);
+  await file.save(book);
+  await file.close();
+  expect(await new LeaseFile(missing).load()).toEqual([leaseOf(2)]);
 });

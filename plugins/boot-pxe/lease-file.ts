@@ -1,86 +1,172 @@
-/** Leases on disk: one JSON file, replaced atomically, durable before a client is told. */
+/**
+ * Leases on disk: `leases.json` holds those of one moment, `leases.log` a line for each change since. A change costs
+ * one write, durable before a client is told; the two become one file again at start and when the log has grown.
+ */
 
-import { open, readFile, rename } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { normalizeMac, OverdubError } from '@overdub/core/agent';
 import { parseIpv4 } from '@overdub/lib-netboot';
-import type { Lease } from './lease-book.ts';
+import type { Lease, LeaseChange } from './lease-book.ts';
 
 const FORMAT = 1;
+/** A log longer than this, and than the leases themselves, is merged. */
+const LOG_LINES = 4096;
+
+/** Where leases and their changes come from: a `LeaseBook`. */
+export interface LeaseSource {
+  all(): readonly Lease[];
+  takeChanges(): readonly LeaseChange[];
+  unwritten(changes: readonly LeaseChange[]): void;
+}
 
 export class LeaseFile {
   readonly #path: string;
-  #leases: (() => readonly Lease[]) | undefined;
+  readonly #logPath: string;
+  #log: FileHandle | undefined;
+  #lines = 0;
   #writing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
   constructor(directory: string) {
     this.#path = path.join(directory, 'leases.json');
+    this.#logPath = path.join(directory, 'leases.log');
   }
 
   /**
    * Leases of the last run; none when there is no file yet. A damaged file is refused, never overwritten:
-   * forgetting leases would hand their addresses to others.
+   * forgetting leases would hand their addresses to others. A last line that a power cut left half written was
+   * promised to nobody.
    */
   async load(): Promise<readonly Lease[]> {
-    let text: string;
-    try {
-      text = await readFile(this.#path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
+    const [text, log] = [await readIfThere(this.#path), await readIfThere(this.#logPath)];
+    const leases = text === undefined ? [] : (parseLeases(text) ?? damaged(this.#path));
+    const byAddress = new Map(leases.map((lease) => [lease.address, lease]));
+    const lines = (log ?? '').split('\n').slice(0, -1);
+    for (const line of lines) {
+      const { address, lease } = parseChange(line) ?? damaged(this.#logPath);
+      byAddress.delete(address);
+      if (lease !== undefined) byAddress.set(address, lease);
     }
-    const leases = parseLeases(text);
-    if (leases !== undefined) return leases;
-    throw new OverdubError(
-      'STATE_UNWRITABLE',
-      `boot-pxe: the lease file ${this.#path} is damaged.`,
-      'Restore it from a backup; or, when every machine may get a new address, delete it and start again.',
-      { plugin: 'boot-pxe' },
-    );
+    const present = [...byAddress.values()];
+    if (log !== undefined && log !== '') await this.#merge(present);
+    return present;
   }
 
   /**
-   * Resolves once everything `leases()` holds now is on disk. Callers that come while a write is under way
-   * share the next one. Rejects when the disk does; the file then still holds the last good state.
+   * Resolves once all changes of now are on disk. Callers that come while a write is under way share the next one.
+   * Rejects when the disk does; the changes are then part of the next write.
    */
-  save(leases: () => readonly Lease[]): Promise<void> {
-    this.#leases = leases;
-    this.#next ??= (this.#writing ?? Promise.resolve()).catch(() => undefined).then(() => this.#write());
+  save(source: LeaseSource): Promise<void> {
+    this.#next ??= (this.#writing ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(() => this.#write(source));
     return this.#next;
   }
 
-  async #write(): Promise<void> {
+  async close(): Promise<void> {
+    await this.#writing?.catch(() => undefined);
+    await this.#log?.close();
+    this.#log = undefined;
+  }
+
+  async #write(source: LeaseSource): Promise<void> {
     this.#writing = this.#next;
     this.#next = undefined;
-    const body = { format: FORMAT, leases: this.#leases?.() ?? [] };
+    const changes = source.takeChanges();
+    if (changes.length === 0) return;
+    try {
+      if (this.#lines + changes.length > Math.max(LOG_LINES, source.all().length)) {
+        await this.#merge(source.all());
+        return;
+      }
+      this.#log ??= await openLog(this.#logPath);
+      const lines = changes.map((change) => `${JSON.stringify(change)}\n`).join('');
+      // Durable when it returns: one visit to the disk, and one turn of the event loop.
+      const { bytesWritten } = await this.#log.write(Buffer.from(lines));
+      if (bytesWritten !== Buffer.byteLength(lines)) throw new Error(`${this.#logPath}: no space left`);
+      this.#lines += changes.length;
+    } catch (error) {
+      source.unwritten(changes);
+      // What is in the log is unclear: the next write begins a new one.
+      this.#lines = Number.POSITIVE_INFINITY;
+      throw error;
+    }
+  }
+
+  /** All leases into a new file, put in the place of the old; then the log has nothing to add. */
+  async #merge(leases: readonly Lease[]): Promise<void> {
     const temporary = `${this.#path}.new`;
     const file = await open(temporary, 'w', 0o600);
     try {
-      await file.writeFile(`${JSON.stringify(body)}\n`);
+      await file.writeFile(`${JSON.stringify({ format: FORMAT, leases })}\n`);
       await file.sync();
     } finally {
       await file.close();
     }
     await rename(temporary, this.#path);
-    const directory = await open(path.dirname(this.#path), 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await syncDirectory(path.dirname(this.#path));
+    await this.#log?.close();
+    this.#log = undefined;
+    await rm(this.#logPath, { force: true });
+    this.#lines = 0;
   }
 }
 
-function parseLeases(text: string): readonly Lease[] | undefined {
-  let body: unknown;
+async function openLog(file: string): Promise<FileHandle> {
+  const { O_WRONLY, O_CREAT, O_APPEND, O_DSYNC } = constants;
+  const log = await open(file, O_WRONLY | O_CREAT | O_APPEND | O_DSYNC, 0o600);
+  await syncDirectory(path.dirname(file));
+  return log;
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
   try {
-    body = JSON.parse(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function damaged(file: string): never {
+  throw new OverdubError(
+    'STATE_UNWRITABLE',
+    `boot-pxe: the lease file ${file} is damaged.`,
+    'Restore it from a backup; or, when every machine may get a new address, delete it and start again.',
+    { plugin: 'boot-pxe' },
+  );
+}
+
+function parseLeases(text: string): readonly Lease[] | undefined {
+  const { format, leases } = (parsed(text) ?? {}) as { format?: unknown; leases?: unknown };
+  return format === FORMAT && Array.isArray(leases) && leases.every(isLease) ? leases : undefined;
+}
+
+function parseChange(line: string): LeaseChange | undefined {
+  const change = (parsed(line) ?? {}) as { address?: unknown; lease?: unknown };
+  const { address, lease } = change;
+  if (typeof address !== 'string' || parseIpv4(address) === undefined) return undefined;
+  if (lease === undefined) return { address };
+  return isLease(lease) && lease.address === address ? { address, lease } : undefined;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
   } catch {
     return undefined;
   }
-  const { format, leases } = (body ?? {}) as { format?: unknown; leases?: unknown };
-  return format === FORMAT && Array.isArray(leases) && leases.every(isLease) ? leases : undefined;
 }
 
 function isLease(value: unknown): value is Lease {

@@ -1,7 +1,7 @@
 /** The sockets of one interface: DHCP, boot server (4011), TFTP; packets in, replies out. */
 
 import type dgram from 'node:dgram';
-import type { Artifact, Log } from '@overdub/core/agent';
+import type { Log } from '@overdub/core/agent';
 import {
   type DhcpPacket,
   decodeDhcp,
@@ -11,7 +11,6 @@ import {
   openLinkSocket,
   payloadBudget,
   startTftpServer,
-  type TftpFile,
   type TftpReport,
   type TftpServer,
   UdpError,
@@ -22,9 +21,10 @@ import { openPort, portError } from './ports.ts';
 import { handleBootServer } from './proxy.ts';
 import type { Destination, Reply } from './reply.ts';
 import type { Site } from './sites.ts';
+import { SmallFiles } from './small-files.ts';
 
 /** Answers under way at one time; what comes beyond is dropped, and clients ask again. */
-const MAX_PENDING = 512;
+const MAX_PENDING = 4096;
 const TFTP_HEADERS = 32;
 
 /** Makes a reply out of a request, or none. */
@@ -135,21 +135,21 @@ function macBytes({ mac }: Site): Uint8Array {
 export async function listenTftp(desk: Desk, port: number): Promise<TftpServer> {
   const { site, netboot, log } = desk;
   const listen = { interface: site.interface, address: site.address, port };
+  const files = new SmallFiles();
   const mtu = await interfaceMtu(site.interface);
   try {
     return await startTftpServer({
       listen,
       maxBlockBytes: mtu - TFTP_HEADERS,
-      open: async (name) => fileOf(await netboot.artifact(name)),
+      open: async (name) => {
+        const artifact = await netboot.artifact(name);
+        return artifact && files.fileOf(name, artifact);
+      },
       onReport: (report) => logTransfer(report, log),
     });
   } catch (error) {
     throw portError(error, listen, 'TFTP');
   }
-}
-
-function fileOf(artifact: Artifact | undefined): TftpFile | undefined {
-  return artifact && { bytes: artifact.bytes, read: () => artifact.read() };
 }
 
 function logTransfer(report: TftpReport, log: Log): void {

@@ -43,7 +43,7 @@ export async function startPxe(ctx: PxeContext, options: PxeOptions): Promise<Px
   };
   try {
     const sites = chooseSites(options, interfaceAddresses(), ctx.http.port);
-    const leases = options.mode === 'server' ? await leasesOf(sites, ctx, options) : undefined;
+    const leases = options.mode === 'server' ? await leasesOf(sites, ctx, options, opened) : undefined;
     for (const site of sites) await startSite(site, ctx, options, leases, opened);
     return { stop };
   } catch (error) {
@@ -100,12 +100,18 @@ function deskOf(site: Site, ctx: PxeContext, options: PxeOptions): Desk {
 /** What all interfaces share in server mode. */
 type Leases = Pick<LeaseDesk, 'subnets' | 'ours' | 'book' | 'save'>;
 
-async function leasesOf(sites: readonly Site[], ctx: PxeContext, options: PxeOptions): Promise<Leases> {
+async function leasesOf(
+  sites: readonly Site[],
+  ctx: PxeContext,
+  options: PxeOptions,
+  opened: (() => Promise<void>)[],
+): Promise<Leases> {
   const subnets = subnetsOf(options, sites);
   const file = new LeaseFile(await ctx.ensureStateDir());
+  opened.push(() => file.close());
   const book = new LeaseBook(await file.load());
   const ours = new Set(sites.map(({ address }) => address));
-  return { subnets, ours, book, save: () => file.save(() => book.all()) };
+  return { subnets, ours, book, save: () => file.save(book) };
 }
 
 async function leaseDeskOf(desk: Desk, leases: Leases, options: PxeOptions): Promise<LeaseDesk> {

@@ -1,5 +1,6 @@
 import {
   type AdmissionDecision,
+  type AdmissionRequest,
   type HookTaps,
   type Identification,
   type Machine,
@@ -41,7 +42,7 @@ const sighting = (more: Partial<Sighting> = {}): Sighting => ({ mac: A, via: 'bo
 function applied(options: DiscoveryOptions, machines: readonly Machine[], failure?: Error) {
   const taps: {
     identify?: (sighting: Sighting) => Promise<Identification | undefined>;
-    admit?: (input: { sighting: Sighting; machine: Machine }) => Promise<AdmissionDecision | undefined>;
+    admit?: (input: AdmissionRequest) => AdmissionDecision | undefined;
   } = {};
   const tapTo = (name: 'identify' | 'admit') => ({
     tap: (handler: never) => {
@@ -149,14 +150,15 @@ describe('admission', () => {
   });
 
   test('a copied UUID is held even where everything is accepted, and the reason names the other machine', async () => {
-    const { taps } = applied({ admission: 'accept' }, [machine({ uuid: UUID })]);
+    const { taps } = applied({ admission: 'accept' }, []);
     const newcomer = machine({ id: 'm2', macs: [B], uuid: UUID });
-    expect(await taps.admit({ sighting: sighting({ mac: B, uuid: UUID }), machine: newcomer })).toMatchObject(
-      {
-        admission: 'held',
-        reason: expect.stringMatching(/UUID of machine-a/),
-      },
-    );
+    const sharer = machine({ uuid: UUID });
+    expect(
+      await taps.admit({ sighting: sighting({ mac: B, uuid: UUID }), machine: newcomer, sharer }),
+    ).toMatchObject({
+      admission: 'held',
+      reason: expect.stringMatching(/UUID of machine-a/),
+    });
     expect(
       await taps.admit({ sighting: sighting({ uuid: UUID }), machine: machine({ uuid: UUID }) }),
     ).toMatchObject({

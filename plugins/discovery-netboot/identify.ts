@@ -21,13 +21,3 @@ function isTied(sighting: Sighting, machine: Machine): boolean {
   const known = machine.facts?.nics.map((nic) => nic.mac) ?? [];
   return known.includes(sighting.mac) || machine.macs.some((mac) => reported.includes(mac));
 }
-
-/** Another machine with this UUID, if there is one. */
-export function sharerOfUuid(
-  uuid: string | undefined,
-  machine: Machine,
-  machines: readonly Machine[],
-): Machine | undefined {
-  if (uuid === undefined) return undefined;
-  return machines.find((other) => other.id !== machine.id && other.uuid === uuid);
-}

@@ -8,7 +8,7 @@ import {
   type PluginContext,
 } from '@overdub/core';
 import { decideAdmission } from './admit.ts';
-import { knownMachine, sharerOfUuid } from './identify.ts';
+import { knownMachine } from './identify.ts';
 import { DiscoveryOptions } from './options.ts';
 
 /** See README.md. */
@@ -24,11 +24,9 @@ export default definePlugin({
         (await byMac(ctx, sighting.mac)) ?? knownMachine(sighting, await sharers(ctx, sighting.uuid));
       return machine && { machineId: machine.id };
     });
-    ctx.hooks.discovery.admit.tap(async ({ sighting, machine }) => {
+    ctx.hooks.discovery.admit.tap(({ sighting, sharer }) => {
       const decision = decideAdmission(sighting, options);
-      if (decision.admission !== 'accepted') return decision;
-      const other = sharerOfUuid(sighting.uuid, machine, await sharers(ctx, sighting.uuid));
-      return other === undefined ? decision : heldFor(other);
+      return decision.admission === 'accepted' && sharer !== undefined ? heldFor(sharer) : decision;
     });
     return undefined;
   },
@@ -50,8 +48,8 @@ async function byMac(ctx: PluginContext, mac: string): Promise<Machine | undefin
   }
 }
 
-/** Only asked when the MAC address is new, or a machine is about to be let in. */
+/** Only asked when the MAC address is new. */
 async function sharers(ctx: PluginContext, uuid: string | undefined): Promise<readonly Machine[]> {
   if (uuid === undefined) return [];
-  return (await ctx.control.listMachines()).filter((machine) => machine.uuid === uuid);
+  return ctx.control.listMachines({ uuid });
 }

@@ -25,7 +25,7 @@ export interface TftpServerOptions extends Partial<TransferLimits> {
   readonly listen: UdpEndpoint;
   /** The file behind a clean relative name, or `undefined` if there is none. */
   open(name: string, peer: TftpPeer): Promise<TftpFile | undefined>;
-  /** Transfers at one time; requests beyond are dropped unanswered, and clients ask again. Default 256. */
+  /** Transfers at one time; requests beyond are dropped unanswered, and clients ask again. Default 2048. */
   readonly maxTransfers?: number;
   /** Retransmissions to a silent client. Default 6. */
   readonly attempts?: number;
@@ -130,7 +130,7 @@ class Server implements TftpServer {
 
   /** When full, the oldest request that nobody followed up makes room: a flood of them starves no real client. */
   #hasRoom(): boolean {
-    if (this.#sessions.size < (this.#options.maxTransfers ?? 256)) return true;
+    if (this.#sessions.size < (this.#options.maxTransfers ?? 2048)) return true;
     for (const session of this.#sessions.values()) {
       if (session.transfer === undefined || session.transfer.progressed) continue;
       this.#drop(session, 'dropped for a newer request');

@@ -3,13 +3,16 @@
 import dgram from 'node:dgram';
 import os from 'node:os';
 import { ipv4Bytes } from '../ipv4.ts';
-import { loadLibc, UdpError } from './libc.ts';
+import { type Libc, loadLibc, UdpError } from './libc.ts';
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
 const SO_REUSEADDR = 2;
 const SO_BROADCAST = 6;
 const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
+/** Room for what a thousand machines send in one instant; the system counts about 2 KiB a packet. */
+const RECEIVE_BYTES = 4 << 20;
 const SO_BINDTODEVICE = 25;
 
 export interface UdpEndpoint {
@@ -64,7 +67,7 @@ async function deviceSocket(endpoint: UdpEndpoint, where: string): Promise<numbe
   const one = nativeInt(1);
   try {
     libc.setOption(fd, SO_BROADCAST, one, where);
-    libc.setOption(fd, SO_RCVBUF, nativeInt(1 << 20), where);
+    growReceiveBuffer(libc, fd, where);
     libc.setOption(fd, SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`), where);
     if (endpoint.share) libc.setOption(fd, SO_REUSEADDR, one, where);
     libc.bind(fd, socketAddress(endpoint.address ?? '0.0.0.0', endpoint.port), where);
@@ -72,6 +75,15 @@ async function deviceSocket(endpoint: UdpEndpoint, where: string): Promise<numbe
   } catch (error) {
     libc.close(fd);
     throw error;
+  }
+}
+
+/** Past net.core.rmem_max where the process may (CAP_NET_ADMIN), else as far as that goes. */
+function growReceiveBuffer(libc: Libc, fd: number, where: string): void {
+  try {
+    libc.setOption(fd, SO_RCVBUFFORCE, nativeInt(RECEIVE_BYTES), where);
+  } catch {
+    libc.setOption(fd, SO_RCVBUF, nativeInt(RECEIVE_BYTES), where);
   }
 }
 
