@@ -11,6 +11,8 @@ const WORTHWHILE = 0.98;
  */
 const LEVELS = { usual: 6, repetitive: 3 } as const;
 const REPETITIVE = 0.1;
+/** Pieces of the wire are shorter than the frames it takes. */
+const PIECE_BYTES = 4 * 1024 * 1024;
 
 interface Compressed {
   readonly head: GroupHead;
@@ -23,7 +25,7 @@ interface Compressed {
  */
 export class Groups {
   readonly #buffers: Buffer[];
-  readonly #compressors = new Map<number, GroupCompressor>();
+  #compressor: { readonly level: number; readonly made: GroupCompressor } | undefined;
   #level: number = LEVELS.usual;
   #filled = 0;
   #lengths: number[] = [];
@@ -78,11 +80,11 @@ export class Groups {
 
   async close(): Promise<void> {
     await this.#leaving?.catch(() => undefined);
-    for (const compressor of this.#compressors.values()) compressor.close();
+    this.#compressor?.made.close();
   }
 
   async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
-    const made = await this.#compressor(this.#level).compress(raw);
+    const made = await this.#compressorOf(this.#level).compress(raw);
     const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
     this.#level = bytes < raw.length * REPETITIVE ? LEVELS.repetitive : LEVELS.usual;
     if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
@@ -91,19 +93,18 @@ export class Groups {
     return { head: { chunks, encoding: 'raw', bytes: raw.length }, pieces };
   }
 
-  #compressor(level: number): GroupCompressor {
-    const present = this.#compressors.get(level) ?? new GroupCompressor(level, this.#buffer.length);
-    this.#compressors.set(level, present);
-    return present;
+  /** One at a time: each holds a window and tables of some 25 MiB, and the level changes seldom. */
+  #compressorOf(level: number): GroupCompressor {
+    if (this.#compressor?.level === level) return this.#compressor.made;
+    this.#compressor?.made.close();
+    this.#compressor = { level, made: new GroupCompressor(level, this.#buffer.length) };
+    return this.#compressor.made;
   }
 
   get #buffer(): Buffer {
     return this.#buffers[0] as Buffer;
   }
 }
-
-/** Pieces of the wire are shorter than the frames it takes. */
-const PIECE_BYTES = 4 * 1024 * 1024;
 
 function* framesOf({ head, pieces }: Compressed): Generator<Uint8Array> {
   yield* encodeFrame(FRAME.group, JSON.stringify(head));
