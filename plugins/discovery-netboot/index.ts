@@ -24,8 +24,10 @@ export default definePlugin({
         (await byMac(ctx, sighting.mac)) ?? knownMachine(sighting, await sharers(ctx, sighting.uuid));
       return machine && { machineId: machine.id };
     });
-    ctx.hooks.discovery.admit.tap(({ sighting, sharer }) => {
-      const decision = decideAdmission(sighting, options);
+    ctx.hooks.discovery.admit.tap(({ sighting, machine, sharer }) => {
+      const facts = sighting.facts ?? machine.facts;
+      const known = facts === undefined ? sighting : { ...sighting, facts };
+      const decision = decideAdmission(known, machine.labels, options);
       return decision.admission === 'accepted' && sharer !== undefined ? heldFor(sharer) : decision;
     });
     return undefined;

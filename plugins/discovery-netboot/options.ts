@@ -18,6 +18,30 @@ const Rule = Type.Object(
         description: 'The SMBIOS UUID.',
       }),
     ),
+    labels: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        minProperties: 1,
+        description: 'Labels of its record, all of them: set by hand or by discovery-static.',
+      }),
+    ),
+    facts: Type.Optional(
+      Type.Object(
+        {
+          arch: Type.Optional(Type.Union([Type.Literal('x86_64'), Type.Literal('arm64')])),
+          firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),
+          vendor: Type.Optional(Type.String({ minLength: 1 })),
+          product: Type.Optional(Type.String({ minLength: 1 })),
+          memoryGiB: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+          diskGB: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+        },
+        {
+          additionalProperties: false,
+          minProperties: 1,
+          description:
+            'What its agent reports: `arch`, `firmware`, DMI `vendor` and `product` (whole, any case), at least so much memory, at least one fixed disk of that size.',
+        },
+      ),
+    ),
     admission: Decision,
   },
   { additionalProperties: false, minProperties: 2 },
