@@ -92,11 +92,23 @@ export function normalizeMac(text: string): string | undefined {
   return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac) && mac !== '00:00:00:00:00:00' ? mac : undefined;
 }
 
-/** Lower-cases and checks an SMBIOS UUID; all-zero and all-ones boards have none. */
+/**
+ * What board makers left in place of a UUID: thousands of boards have it. AMI's template (in both byte orders), and
+ * counting digits.
+ */
+const PLACEHOLDERS: ReadonlySet<string> = new Set([
+  '03000200-0400-0500-0006-000700080009',
+  '00020003-0004-0005-0006-000700080009',
+  '12345678-1234-5678-90ab-cddeefaabbcc',
+  '78563412-3412-7856-90ab-cddeefaabbcc',
+]);
+
+/** Lower-cases and checks an SMBIOS UUID; boards with one digit throughout, or a maker's placeholder, have none. */
 export function normalizeUuid(text: string | undefined): string | undefined {
   const uuid = text?.trim().toLowerCase() ?? '';
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return undefined;
-  return /^[0-]+$/.test(uuid) || /^[f-]+$/.test(uuid) ? undefined : uuid;
+  const sameDigit = /^(.)\1*$/.test(uuid.replaceAll('-', ''));
+  return sameDigit || PLACEHOLDERS.has(uuid) ? undefined : uuid;
 }
 
 /** A machine's entry of a table whose keys are machine names, ids or MAC addresses, as plugins' options have them. */
