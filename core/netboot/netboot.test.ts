@@ -139,6 +139,20 @@ describe('a sighting', () => {
     expect((await seen(MAC_1, UUID)).macs).toEqual([MAC_1]);
   });
 
+  it('tells admission who else claims the UUID, also when only the agent reported it', async () => {
+    const sharers: (string | undefined)[] = [];
+    world.hooks.tapsFor('t').discovery.admit.tap(({ sharer }) => {
+      sharers.push(sharer?.id);
+      return undefined;
+    });
+    const first = await seen(MAC_1, UUID);
+    const second = await seen(MAC_2);
+    expect(sharers).toEqual([undefined, undefined]);
+    await world.catalogue.machines.update(second.id, (machine) => ({ ...machine, uuid: UUID }));
+    await seen(MAC_2);
+    expect(sharers.at(-1)).toBe(first.id);
+  });
+
   it('lets no rule accept such a machine, only a person', async () => {
     world.hooks
       .tapsFor('discovery-test')
