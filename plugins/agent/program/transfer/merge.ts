@@ -13,6 +13,24 @@ export async function* without(
   }
 }
 
+/** Of `lines` only what lies at or below `paths`. */
+export async function* inside(
+  lines: AsyncIterable<RecordLine>,
+  paths: readonly string[],
+): AsyncGenerator<RecordLine> {
+  for await (const line of lines) if (paths.some((path) => isUnder(line.entry.path, path))) yield line;
+}
+
+/** `lines`, with every content as if it were new. */
+export async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
+  for await (const line of lines) {
+    yield line.entry.content === undefined ? line : { ...line, changed: true };
+  }
+}
+
+/** No lines. */
+export async function* nothing(): AsyncGenerator<RecordLine> {}
+
 /** Two streams in manifest order as one; of equal paths the second's line counts. */
 export async function* merged(
   first: AsyncIterable<RecordLine>,

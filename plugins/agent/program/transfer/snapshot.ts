@@ -25,7 +25,7 @@ import { Collector } from './collector.ts';
 import { Copies, openPlain } from './copies.ts';
 import { fetchRecord } from './fetch-record.ts';
 import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
-import { merged, without } from './merge.ts';
+import { asChanged, inside, merged, nothing, without } from './merge.ts';
 import { sendPages } from './pages.ts';
 import { putEntry } from './put-entry.ts';
 import {
@@ -375,21 +375,6 @@ class SnapshotWork {
 function consistencyOf(preHooks: number, still: boolean): Consistency {
   if (preHooks > 0) return 'application';
   return still ? 'crash' : 'fuzzy';
-}
-
-async function* inside(
-  lines: AsyncIterable<RecordLine>,
-  paths: readonly string[],
-): AsyncGenerator<RecordLine> {
-  for await (const line of lines) if (paths.some((path) => isUnder(line.entry.path, path))) yield line;
-}
-
-async function* nothing(): AsyncGenerator<RecordLine> {}
-
-async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
-  for await (const line of lines) {
-    yield line.entry.content === undefined ? line : { ...line, changed: true };
-  }
 }
 
 function tooLively(path: string): OverdubError {
