@@ -37,6 +37,8 @@ export interface AgentTasks {
     target: AgentTarget & { readonly notBootId?: string; readonly generation?: number },
     signal: AbortSignal,
   ): Promise<Presence>;
+  /** Has waiting agents ask for their orders anew: their schedule has changed. */
+  recall(target: AgentTarget): void;
   /**
    * Has a task carried out once: `task.id` is the idempotency key. Safe to call again after an appliance restart:
    * the agent goes on or replays its result. Rejects with the agent's own coded error.

@@ -148,6 +148,7 @@ describe('servers', () => {
       schedule,
       retention: { last: 3, hourly: 24 },
     });
+    expect(world.agents.recalled).toEqual([{ server: 'a', where: 'server' }]);
     await world.control.setServer('a', { clearSchedule: true, bandwidth: 5_000_000 }, 'ann');
     expect((await world.control.getServer('a')).schedule).toBeUndefined();
     await world.control.setServer('a', { excludes: [] }, 'ann');

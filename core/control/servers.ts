@@ -61,7 +61,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
     async setServer(name, change) {
       await assertSettings(deps, name, change);
       const { retention, excludes, address } = change;
-      return servers.update(name, ({ schedule: before, bandwidth: limit, ...server }) => {
+      const changed = await servers.update(name, ({ schedule: before, bandwidth: limit, ...server }) => {
         const schedule = change.schedule ?? (change.clearSchedule === true ? undefined : before);
         const bandwidth = change.bandwidth ?? (change.clearBandwidth === true ? undefined : limit);
         return {
@@ -73,6 +73,8 @@ export function serverControl(deps: ControlDeps): ServerControl {
           ...(address === undefined ? {} : { address }),
         };
       });
+      deps.agents.recall({ server: name, where: 'server' });
+      return changed;
     },
     async removeServer(name) {
       const server = await servers.get(name);

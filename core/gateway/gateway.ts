@@ -70,6 +70,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     present: (target: AgentTarget): Presence | undefined => sessions.present(target),
     waitFor: (target, signal) => sessions.waitFor(target, signal),
+    recall: (target) => jobs.recall(target),
     run: <T extends AgentTask>(target: AgentTarget, task: T, run: RunTaskOptions) =>
       jobs.run(target, task, run) as Promise<AgentTaskResult<T>>,
     async close(): Promise<void> {

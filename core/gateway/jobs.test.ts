@@ -52,6 +52,17 @@ describe('tasks', () => {
     await expect(later.result).rejects.toThrow('over');
   });
 
+  it('none: a poll ends at once, with fresh orders, when what they tell has changed', async () => {
+    const world = new Fixture();
+    const session = await world.session();
+    const waiting = world.jobs.next(session, 25_000, world.stop.signal);
+    const { identity } = session;
+    world.jobs.recall({ ...target, machineId: 'm-2' });
+    world.jobs.recall(target);
+    expect(await waiting).toBeUndefined();
+    expect(session.identity).not.toBe(identity);
+  });
+
   it('are given again to an agent that asks again: its answer was lost', async () => {
     const world = new Fixture();
     const session = await world.session();

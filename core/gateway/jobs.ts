@@ -54,6 +54,7 @@ export class Jobs {
   readonly #clock: Clock;
   readonly #jobs = new Map<string, Job>();
   readonly #wakers = new Set<() => void>();
+  readonly #polls = new Set<{ readonly session: Session; recalled: boolean }>();
 
   constructor(sessions: Sessions, clock: Clock) {
     this.#sessions = sessions;
@@ -106,13 +107,25 @@ export class Jobs {
   /** The task this session is to do now, waiting up to `waitMs` for one. */
   async next(session: Session, waitMs: number, signal: AbortSignal): Promise<AgentTask | undefined> {
     const until = this.#clock.now() + waitMs;
-    for (;;) {
-      const task = this.#take(session);
-      const left = until - this.#clock.now();
-      if (task !== undefined || left <= 0 || signal.aborted) return task;
-      await this.#news(left, signal);
-      if (session.identity.standing === 'held') await this.#sessions.refresh(session);
+    const poll = { session, recalled: false };
+    this.#polls.add(poll);
+    try {
+      for (;;) {
+        const task = this.#take(session);
+        const left = until - this.#clock.now();
+        if (task !== undefined || left <= 0 || signal.aborted || poll.recalled) return task;
+        await this.#news(left, signal);
+        if (session.identity.standing === 'held' || poll.recalled) await this.#sessions.refresh(session);
+      }
+    } finally {
+      this.#polls.delete(poll);
     }
+  }
+
+  /** Has the agents of a target ask anew: something that their orders tell has changed. */
+  recall(target: AgentTarget): void {
+    for (const poll of this.#polls) if (matches(poll.session, target)) poll.recalled = true;
+    this.#wake();
   }
 
   report(session: Session, taskId: string, report: TaskReport): TaskAnswer {

@@ -17,6 +17,8 @@ interface Box {
  * What a machine boots next is asked of `bootPlan`, as a real one asks the appliance.
  */
 export class FakeAgents implements AgentTasks {
+  /** Whose agents were told to ask anew. */
+  readonly recalled: AgentTarget[] = [];
   /** Every task that was carried out (not replayed), in order. */
   readonly done: AgentTask[] = [];
   /** Called before a task is carried out; what it throws is what the task fails with. */
@@ -60,6 +62,10 @@ export class FakeAgents implements AgentTasks {
   /** Root digest of the image on a machine's disk. */
   diskOf(machineId: string): string | undefined {
     return this.#boxes.get(machineId)?.disk?.root;
+  }
+
+  recall(target: AgentTarget): void {
+    this.recalled.push(target);
   }
 
   present(target: AgentTarget): Presence | undefined {
