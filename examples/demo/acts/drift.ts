@@ -25,7 +25,7 @@ export async function drift(scene: Scene, stage: Stage): Promise<void> {
     "echo '<!doctype html><title>shop</title><h1>It works: this is the shop, version 2.</h1>' > /var/www/html/index.html",
   );
   await guest.sh(
-    'su postgres -c "createdb shop && /usr/lib/postgresql/*/bin/pgbench -q -i -s 2 shop"',
+    'su postgres -c "createdb shop && /usr/lib/postgresql/*/bin/pgbench -q -i -s 1 shop"',
     900_000,
   );
   await guest.sql(
