@@ -4,6 +4,7 @@
  */
 
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { createLab, type Lab } from '../../test/lab/index.ts';
 import { breakIn, rollback, showDifference } from './acts/break-in.ts';
@@ -11,7 +12,7 @@ import { applianceOff, burnAndMove, deadBoxReturns } from './acts/burn.ts';
 import { drift, snapshots } from './acts/drift.ts';
 import { importMaster, netboot, provision } from './acts/provision.ts';
 import { DemoAppliance, OVERDUB } from './appliance.ts';
-import { APPLIANCE_ADDRESS, MACHINES } from './cast.ts';
+import { APPLIANCE_ADDRESS, MACHINES, SERVER_ADDRESS } from './cast.ts';
 import { Guest } from './guest.ts';
 import { buildDemoMaster, DEMO_HOOKS, type DemoMaster, demoCacheDirectory } from './master.ts';
 import { OverdubCommand } from './overdub.ts';
@@ -86,7 +87,12 @@ async function setScene(
   const machine = (index: 0 | 1) => lab.machine({ ...MACHINES[index], firmware: flags.firmware });
   return {
     overdub: new OverdubCommand(exec, OVERDUB, appliance.url, appliance.token),
-    guest: new Guest(exec, master.sshKey),
+    guest: new Guest({
+      exec,
+      sshKey: master.sshKey,
+      address: SERVER_ADDRESS,
+      control: join(lab.dir, 'ssh'),
+    }),
     master,
     machines: [await machine(0), await machine(1)],
     appliance,

@@ -110,7 +110,12 @@ beforeAll(async () => {
       address: addressOf(index),
       spec,
       machine: await lab.machine(spec),
-      guest: new Guest(exec, master.sshKey, addressOf(index)),
+      guest: new Guest({
+        exec,
+        sshKey: master.sshKey,
+        address: addressOf(index),
+        control: join(lab.dir, `ssh-${index}`),
+      }),
     })),
   );
   guest = (players[0] as Player).guest;
@@ -207,7 +212,7 @@ async function becomesServer({ server, machine, guest, spec }: Player): Promise<
   const diskPin = expect.stringContaining(spec.disk.serial);
   expect(assigned).toMatchObject({ state: 'done', result: { diskPin } });
   expect(await guest.eventually('nginx', () => guest.page())).toContain('It works');
-  await guest.eventually('ssh', () => guest.sh('true'));
+  await guest.eventually('ssh', () => guest.connect());
   expect(await guest.sh('findmnt -no SOURCE /')).toMatch(/^\/dev\/sda/);
   expect(await guest.sh('test -d /sys/firmware/efi && echo uefi || echo bios')).toBe(spec.firmware);
   expect(await guest.sh('hostname')).toBe(server);

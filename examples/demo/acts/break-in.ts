@@ -82,7 +82,7 @@ export async function rollback(scene: Scene, stage: Stage, good: GoodState, crim
   );
   stage.moved(movedBytes(operation));
   stage.check('rolled back', operation.state === 'done');
-  await guest.eventually('ssh', () => guest.sh('true'));
+  await guest.eventually('ssh', () => guest.connect());
   const page = await guest.eventually('nginx', () => guest.page());
   stage.check('the page is right again', page.includes('version 2'));
   stage.check('the binary is right again', (await sha256(scene)) === crime.binaryBefore, PATCHED_BINARY);

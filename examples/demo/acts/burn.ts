@@ -22,7 +22,7 @@ export async function burnAndMove(scene: Scene, stage: Stage, good: GoodState): 
   const operation = await scene.overdub.json<Operation>(stage.say, 'move', SERVER, '--to', second.name);
   stage.moved(movedBytes(operation));
   stage.check('moved', operation.state === 'done', `onto ${second.name}`);
-  await guest.eventually('ssh', () => guest.sh('true'));
+  await guest.eventually('ssh', () => guest.connect());
   const page = await guest.eventually('nginx', () => guest.page());
   stage.check('same page, same address', page.includes('version 2'), `http://${SERVER_ADDRESS}/`);
   stage.check('same SSH host key', (await guest.hostKey()) === keyBefore, keyBefore.slice(0, 40));

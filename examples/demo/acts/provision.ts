@@ -61,7 +61,7 @@ export async function provision(scene: Scene, stage: Stage): Promise<void> {
   stage.check('provisioned', operation.state === 'done');
   const page = await scene.guest.eventually('nginx', () => scene.guest.page());
   stage.check('nginx answers', page.includes('It works'), `http://${SERVER_ADDRESS}/`);
-  await scene.guest.eventually('ssh', () => scene.guest.sh('true'));
+  await scene.guest.eventually('ssh', () => scene.guest.connect());
   const root = await scene.guest.sh('findmnt -no SOURCE,FSTYPE /');
   stage.check('runs from its own disk', root.startsWith('/dev/vda'), root);
   stage.check('has its own name', (await scene.guest.sh('hostname')) === SERVER, SERVER);
