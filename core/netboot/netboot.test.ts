@@ -139,7 +139,7 @@ describe('a sighting', () => {
     expect((await seen(MAC_1, UUID)).macs).toEqual([MAC_1]);
   });
 
-  it('tells admission who else claims the UUID, also when only the agent reported it', async () => {
+  it('tells admission who else claims the UUID', async () => {
     const sharers: (string | undefined)[] = [];
     world.hooks.tapsFor('t').discovery.admit.tap(({ sharer }) => {
       sharers.push(sharer?.id);
