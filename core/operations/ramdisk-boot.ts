@@ -1,6 +1,6 @@
 /** The ramdisk for a machine that runs: it need not go through its firmware. */
 
-import { KERNEL_ARGUMENTS, RAMDISK_ARTIFACTS } from '../domain/boot.ts';
+import { KERNEL_ARGUMENTS, ramdiskArtifacts } from '../domain/boot.ts';
 import type { RamdiskBoot } from '../domain/protocol.ts';
 import type { OperationServices } from './services.ts';
 
@@ -16,7 +16,7 @@ export async function ramdiskBoot(
   if (machine === undefined || machine.labels[KEXEC_LABEL] === 'off') return undefined;
   if (machine.facts?.arch !== 'x86_64') return undefined;
   return {
-    ...RAMDISK_ARTIFACTS,
+    ...ramdiskArtifacts('x86_64'),
     kernelArguments: KERNEL_ARGUMENTS,
     nonce: await catalogue.nonces.mint(machineId, clock.now(), 'durable'),
   };

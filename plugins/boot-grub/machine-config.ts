@@ -11,7 +11,7 @@ import {
 } from '@overdub/core/agent';
 import { textArtifact } from '@overdub/lib-boot';
 import { parseIpv4 } from '@overdub/lib-netboot';
-import { localConfig, noRamdiskConfig, RAMDISK_ARCH } from './scripts.ts';
+import { localConfig, noRamdiskConfig, ramdiskFor } from './scripts.ts';
 
 /** What the names are answered with; `netboot` and `httpPort` are asked at each request. */
 export interface ConfigDeps {
@@ -52,6 +52,6 @@ async function textOf(
 ): Promise<string | undefined> {
   if (plan.kind === 'local') return localConfig();
   if (plan.kind !== 'ramdisk' || rendered?.kind !== 'script') return undefined;
-  const kernel = await deps.netboot().artifact(`ramdisk/${RAMDISK_ARCH.get(request.arch)}/vmlinuz`);
+  const kernel = await deps.netboot().artifact(ramdiskFor(request.arch).kernel);
   return kernel === undefined ? noRamdiskConfig(request.arch) : rendered.text;
 }

@@ -1,16 +1,15 @@
 /** What GRUB runs: a configuration for all machines, and one of each machine's own for one boot. Written for 2.06 on. */
 
-import type { BootArch, BootPlan } from '@overdub/core/agent';
+import { type BootArch, type BootPlan, ramdiskArtifacts } from '@overdub/core/agent';
 import { checkedArgument, checkedNonce } from '@overdub/lib-boot';
 
 const PAUSE_SECONDS = 5;
 const ATTEMPTS = Array.from({ length: 20 }, (_, index) => index + 1).join(' ');
 
-/** Debian's name of an architecture, as in `ramdisk/<name>/vmlinuz`. */
-export const RAMDISK_ARCH: ReadonlyMap<BootArch, string> = new Map([
-  ['uefi-x86_64', 'x86_64'],
-  ['uefi-arm64', 'arm64'],
-]);
+/** The ramdisk's files for a client of one of the two architectures that GRUB is served for. */
+export function ramdiskFor(arch: BootArch): ReturnType<typeof ramdiskArtifacts> {
+  return ramdiskArtifacts(arch === 'uefi-arm64' ? 'arm64' : 'x86_64');
+}
 
 /**
  * `grub/grub.cfg`: fetches the machine's own configuration from where GRUB itself came from, and runs it. The name says
@@ -39,13 +38,13 @@ export function ramdiskConfig(
   server: string,
 ): string {
   const from = `(tftp,${server})`;
-  const ramdisk = `${from}/ramdisk/${RAMDISK_ARCH.get(arch)}`;
+  const ramdisk = ramdiskFor(arch);
   const kernelArguments = plan.kernelArguments.map((argument) => ` ${checkedArgument(argument)}`).join('');
   return lines(
     `for attempt in ${ATTEMPTS}; do`,
     '  echo "Overdub: loading the ramdisk"',
-    `  if linux ${ramdisk}/vmlinuz${kernelArguments}; then`,
-    `    if initrd ${from}/session/${checkedNonce(plan.nonce)}.cpio ${ramdisk}/initrd; then`,
+    `  if linux ${from}/${ramdisk.kernel}${kernelArguments}; then`,
+    `    if initrd ${from}/session/${checkedNonce(plan.nonce)}.cpio ${from}/${ramdisk.initrd}; then`,
     '      boot',
     '    fi',
     '  fi',

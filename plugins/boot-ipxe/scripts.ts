@@ -1,6 +1,6 @@
 /** The scripts that iPXE runs. Written for iPXE from 2019 (Debian 12) on, BIOS and UEFI. */
 
-import { type BootArch, type BootPlan, RAMDISK_ARTIFACTS } from '@overdub/core/agent';
+import { type BootArch, type BootPlan, ramdiskArtifacts } from '@overdub/core/agent';
 import { checkedArgument, checkedBaseUrl, checkedNonce } from '@overdub/lib-boot';
 
 const ATTEMPTS = 20;
@@ -15,6 +15,7 @@ const PAUSE_SECONDS = 5;
  * @throws INPUT_INVALID when a value does not fit the script's grammar
  */
 export function ramdiskScript(plan: Extract<BootPlan, { kind: 'ramdisk' }>, baseUrl: string): string {
+  const { kernel, initrd } = ramdiskArtifacts('x86_64');
   const boot = `${checkedBaseUrl(baseUrl)}/boot`;
   const kernelArguments = [
     'initrd=session.cpio',
@@ -31,9 +32,9 @@ export function ramdiskScript(plan: Extract<BootPlan, { kind: 'ramdisk' }>, base
     `sleep ${PAUSE_SECONDS}`,
     ':fetch',
     'imgfree',
-    `kernel --name vmlinuz ${boot}/${RAMDISK_ARTIFACTS.kernel} ${kernelArguments.join(' ')} || goto retry`,
+    `kernel --name vmlinuz ${boot}/${kernel} ${kernelArguments.join(' ')} || goto retry`,
     `initrd --name session.cpio ${boot}/session/${checkedNonce(plan.nonce)}.cpio || goto retry`,
-    `initrd --name initrd ${boot}/${RAMDISK_ARTIFACTS.initrd} || goto retry`,
+    `initrd --name initrd ${boot}/${initrd} || goto retry`,
     'boot || goto failed',
     ':failed',
     'echo Overdub: the ramdisk cannot be loaded; starting over in 30 seconds',
