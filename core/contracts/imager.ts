@@ -129,7 +129,7 @@ export interface DiskFeature {
   open(identity: ServerIdentity, signal: AbortSignal): Promise<PreparedDisk>;
   /** Fresh machine-id, host name, host keys, fstab: once, for a new server made from a master. */
   personalize(disk: PreparedDisk, identity: ServerIdentity): Promise<void>;
-  /** What belongs to the machine: interface binding, ESP, bootloader for both firmware kinds. Idempotent. */
+  /** What belongs to the machine: interface binding, ESP, bootloader for both firmware kinds, boot order. Idempotent. */
   render(disk: PreparedDisk, identity: ServerIdentity, facts: MachineFacts): Promise<void>;
   /** Syncs and unmounts. */
   close(disk: PreparedDisk): Promise<void>;

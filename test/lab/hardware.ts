@@ -11,13 +11,19 @@ export interface DiskSpec {
   readonly sectorBytes?: 512 | 4096;
 }
 
-/** Disk number `index`, after the network in the boot order. `cache=unsafe`: the emulated power never fails for real. */
-export function diskArguments(disk: DiskSpec, image: string, index = 0): string[] {
+/** Where a device stands among its like, and whether the firmware is told a boot order. */
+interface Place {
+  readonly index: number;
+  readonly ordered: boolean;
+}
+
+/** A disk, after the network in the boot order. `cache=unsafe`: the emulated power never fails for real. */
+export function diskArguments(disk: DiskSpec, image: string, { index, ordered }: Place): string[] {
   const id = `disk${index}`;
   const drive = ['-drive', `if=none,id=${id},file=${image},format=raw,cache=unsafe,discard=unmap`];
   const sector = disk.sectorBytes ?? 512;
   const sectors = `logical_block_size=${sector},physical_block_size=${sector}`;
-  const common = `drive=${id},serial=${disk.serial},bootindex=${index + 2},${sectors}`;
+  const common = `drive=${id},serial=${disk.serial},${sectors}${ordered ? `,bootindex=${index + 2}` : ''}`;
   const devices = {
     virtio: ['-device', `virtio-blk-pci,${common}`],
     sata: ['-device', `ahci,id=sata${index}`, '-device', `ide-hd,bus=sata${index}.0,${common}`],
@@ -28,15 +34,16 @@ export function diskArguments(disk: DiskSpec, image: string, index = 0): string[
 }
 
 /** A NIC first in the boot order. BIOS: QEMU's ROM is iPXE. UEFI: no ROM, so that the firmware's own client runs. */
-export function nicArguments(nic: {
-  readonly index: number;
-  readonly tap: string;
-  readonly mac: string;
-  readonly model: string;
-  readonly firmware: 'bios' | 'uefi';
-}): string[] {
+export function nicArguments(
+  nic: Place & {
+    readonly tap: string;
+    readonly mac: string;
+    readonly model: string;
+    readonly firmware: 'bios' | 'uefi';
+  },
+): string[] {
   const rom = nic.firmware === 'uefi' ? ',romfile=' : '';
-  const boot = nic.index === 0 ? ',bootindex=1' : '';
+  const boot = nic.ordered && nic.index === 0 ? ',bootindex=1' : '';
   return [
     '-netdev',
     `tap,id=net${nic.index},ifname=${nic.tap},script=no,downscript=no`,

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { acceleration, FOREIGN } from './acceleration.ts';
 import { SerialConsole } from './console.ts';
@@ -135,21 +135,24 @@ export class LabMachine {
   async #arguments(): Promise<string[]> {
     const { spec } = this;
     const { dir, taps } = this.#site;
+    const variables = join(dir, 'vars.fd');
+    // UEFI keeps its boot order, and what the agent made of it, in its variables; BIOS is told at each start.
+    const ordered = spec.firmware === 'bios' || !existsSync(variables);
     const macs = [spec.mac, ...(spec.otherMacs ?? [])];
     const model = spec.nicModel ?? 'virtio-net-pci';
     const nics = taps.flatMap((tap, index) =>
-      nicArguments({ index, tap, mac: macs[index] ?? spec.mac, model, firmware: spec.firmware }),
+      nicArguments({ index, tap, mac: macs[index] ?? spec.mac, model, firmware: spec.firmware, ordered }),
     );
     return [
       ...['-name', spec.name, '-uuid', spec.uuid],
       ...(spec.arch === 'arm64' ? FOREIGN : await acceleration()),
       ...['-smp', String(spec.cpus ?? 2), '-m', String(spec.memoryMiB ?? 1024)],
-      ...firmwareArguments(spec, join(dir, 'vars.fd')),
+      ...firmwareArguments(spec, variables),
       ...['-nodefaults', '-display', 'none', '-device', 'virtio-rng-pci'],
       ...['-chardev', `file,id=console,path=${this.console.file},append=on`, '-serial', 'chardev:console'],
       ...['qmp', 'events'].flatMap((name) => ['-qmp', `unix:${join(dir, name)},server=on,wait=off`]),
       ...['-action', 'reboot=shutdown'],
-      ...this.#disks.flatMap((disk, index) => diskArguments(disk, this.#image(index), index)),
+      ...this.#disks.flatMap((disk, index) => diskArguments(disk, this.#image(index), { index, ordered })),
       ...nics,
     ];
   }

@@ -1,6 +1,7 @@
 /** Machines with disks of their own: the ramdisk's part of the tree imager. */
 
 import type { DiskFeature } from '@overdub/core/agent';
+import { placeInBootOrder } from './boot/firmware-order.ts';
 import { installBootloader } from './boot/install.ts';
 import { type DiskHost, linuxHost } from './host.ts';
 import { renderInterfaceLinks } from './personal/links.ts';
@@ -17,6 +18,7 @@ export function createDiskFeature(host: DiskHost): DiskFeature {
     render: async (disk, identity, facts) => {
       renderInterfaceLinks(disk.rootMount, facts.nics);
       await installBootloader(host, disk, identity);
+      if (facts.firmware === 'uefi') await placeInBootOrder(host, disk);
     },
     close: (disk) => closeDisk(host, disk),
   };

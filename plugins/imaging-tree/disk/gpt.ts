@@ -6,6 +6,8 @@ export interface GptPartition {
   readonly number: number;
   /** Upper-case. */
   readonly typeGuid: string;
+  /** The partition's own, upper-case. */
+  readonly guid: string;
   /** In sectors of the table's own size. */
   readonly firstLba: number;
   readonly lastLba: number;
@@ -47,6 +49,7 @@ function entries(fd: number, header: Buffer, sectorBytes: number): GptPartition[
     found.push({
       number: index + 1,
       typeGuid,
+      guid: guid(entry.subarray(16)),
       firstLba: Number(entry.readBigUInt64LE(32)),
       lastLba: Number(entry.readBigUInt64LE(40)),
     });

@@ -35,6 +35,8 @@ export interface DiskHost {
   readonly mountBase: string;
   /** GRUB's modules: directories `i386-pc` and `x86_64-efi` are below. */
   readonly grubModules: string;
+  /** Tells the operator, on the machine's console, what was not done and why. */
+  warn(text: string): void;
 }
 
 const INERT = MOUNT_FLAGS.noDev | MOUNT_FLAGS.noSuid | MOUNT_FLAGS.noExec | MOUNT_FLAGS.noAtime;
@@ -68,6 +70,7 @@ export const linuxHost: DiskHost = {
   unmount: syncAndUnmount,
   mountBase: '/run/overdub',
   grubModules: '/usr/lib/grub',
+  warn: (text) => console.error(`overdub: ${text}`),
 };
 
 /** Exported for hosts that mount real filesystems too. */

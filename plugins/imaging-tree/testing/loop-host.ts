@@ -27,7 +27,9 @@ export const TEST_FACTS: MachineFacts = {
 export class LoopHost implements DiskHost {
   readonly mountBase: string;
   readonly grubModules = '/usr/lib/grub';
-  readonly run = runProgram;
+  /** Tests replace it where a program is not to touch this host. */
+  run: DiskHost['run'] = runProgram;
+  readonly warnings: string[] = [];
   readonly #directory: string;
   readonly #disks: DiskDevice[] = [];
   readonly #partitions = new Map<string, string>();
@@ -89,6 +91,10 @@ export class LoopHost implements DiskHost {
   /** The ESP is a plain directory here: many kernels that run tests have no FAT. */
   mount(device: string, target: string, type: 'ext4' | 'vfat'): void {
     if (type === 'ext4') mountDevice(device, target, type, MOUNT_FLAGS.noAtime);
+  }
+
+  warn(text: string): void {
+    this.warnings.push(text);
   }
 
   unmount(target: string): void {

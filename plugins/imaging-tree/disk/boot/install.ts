@@ -43,7 +43,7 @@ const TARGETS = [
   { name: 'x86_64-efi', modules: CORE_MODULES },
 ] as const;
 
-/** Where UEFI looks on its own (UEFI 2.10 §3.5.1.1), and our own place beside it. The boot order is left alone. */
+/** Where UEFI looks on its own (UEFI 2.10 §3.5.1.1), and our own place beside it, which the machine's boot entry names. */
 const EFI_NAMES = ['EFI/BOOT/BOOTX64.EFI', 'EFI/overdub/grubx64.efi'];
 
 /** Renders the ESP and the BIOS boot partition. Idempotent; a power cut leaves old or new files, never half ones. */
