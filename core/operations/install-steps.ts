@@ -46,8 +46,11 @@ export function enterRamdiskStep(services: OperationServices): StepDefinition {
   };
 }
 
-/** install, boot-local, await-server, finish. */
-export function installSteps(services: OperationServices): StepDefinition[] {
+/** install, what must be so before the server starts there, boot-local, await-server, finish. */
+export function installSteps(
+  services: OperationServices,
+  beforeBoot: readonly StepDefinition[] = [],
+): StepDefinition[] {
   return [
     {
       name: 'install',
@@ -55,6 +58,7 @@ export function installSteps(services: OperationServices): StepDefinition[] {
       destructive: true,
       run: (context) => install(services, context),
     },
+    ...beforeBoot,
     {
       name: 'boot-local',
       deadlineMs: HOUR_MS,

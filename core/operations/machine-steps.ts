@@ -137,12 +137,13 @@ export async function awaitServer(
   );
 }
 
-/** A machine that vanishes on a reboot order has obeyed it. */
+/** A machine that vanishes on a reboot order, or is silent for `absenceMs`, has obeyed it or never will. */
 export async function orderReboot(
   services: OperationServices,
   context: StepContext,
   target: AgentTarget & { readonly machineId: string },
   to: 'ramdisk' | 'local',
+  absenceMs: number = REBOOT_ABSENCE_MS,
 ): Promise<void> {
   const { agents, log } = services;
   const { id } = context.operation;
@@ -157,7 +158,7 @@ export async function orderReboot(
         to,
         ...(ramdisk === undefined ? {} : { ramdisk }),
       },
-      { signal: context.signal, onProgress: context.progress, absenceMs: REBOOT_ABSENCE_MS },
+      { signal: context.signal, onProgress: context.progress, absenceMs },
     );
     log.info({ operation: id, to, by, reason }, 'the machine reboots');
   } catch (error) {

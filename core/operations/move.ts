@@ -21,10 +21,12 @@ interface MoveMemory extends InstallMemory {
 }
 
 const RETIRE_PATIENCE_MS = 120_000;
+/** A living agent answers at once; one that does not is asked again when the new disk is written. */
+const RETIRE_ABSENCE_MS = 5_000;
 
 /**
- * check → enter-ramdisk → claim → retire → install → boot-local → await-server → finish. Until the claim nothing has
- * changed for the server; from the claim on its old machine is held wherever it shows up.
+ * check → enter-ramdisk → claim → retire → install → await-retired → boot-local → await-server → finish. Until the
+ * claim nothing has changed for the server; from the claim on its old machine is held wherever it shows up.
  */
 export function move(services: OperationServices): OperationDefinition {
   const steps = [
@@ -44,7 +46,13 @@ export function move(services: OperationServices): OperationDefinition {
       deadlineMs: PEOPLE_DEADLINE_MS,
       run: (context: StepContext) => retire(services, context),
     },
-    ...installSteps(services),
+    ...installSteps(services, [
+      {
+        name: 'await-retired',
+        deadlineMs: PEOPLE_DEADLINE_MS,
+        run: (context: StepContext) => awaitRetired(services, context),
+      },
+    ]),
   ];
   return {
     kind: 'move',
@@ -102,22 +110,33 @@ export async function checkMove(
   return image;
 }
 
-/** One server never runs twice: while the old machine still runs it, nothing is installed. */
+/** A living server stops here: what it would still take in were lost. A dead one costs no time. */
 async function retire(services: OperationServices, context: StepContext): Promise<void> {
+  const old = oldServer(context);
+  if (old === undefined || services.agents.present(old) === undefined) return;
+  await orderReboot(services, context, old, 'ramdisk', RETIRE_ABSENCE_MS);
+}
+
+/** One server never runs twice: while the old machine still runs it, the new one does not boot. */
+async function awaitRetired(services: OperationServices, context: StepContext): Promise<void> {
   const { agents, clock } = services;
-  const { oldMachineId } = recall<MoveMemory>(context.operation);
-  if (oldMachineId === undefined) return;
-  const old = { machineId: oldMachineId, where: 'server' } as const;
-  const machine = await services.catalogue.machines.get(oldMachineId);
-  if (agents.present(old) === undefined) return;
+  const old = oldServer(context);
+  if (old === undefined || agents.present(old) === undefined) return;
   await orderReboot(services, context, old, 'ramdisk');
+  const machine = await services.catalogue.machines.get(old.machineId);
   for (let waited = 0; agents.present(old) !== undefined; waited += 1000) {
     if (waited === RETIRE_PATIENCE_MS) {
       await context.attention(
-        `Switch off machine ${machine?.name ?? oldMachineId}: it still runs ${context.operation.server}.`,
+        `Switch off machine ${machine?.name ?? old.machineId}: it still runs ${context.operation.server}.`,
       );
     }
     await clock.sleep(1000, context.signal);
   }
   if (context.operation.attention !== undefined) await context.attention();
+}
+
+/** The agent of the server where it ran until now. */
+function oldServer(context: StepContext) {
+  const { oldMachineId } = recall<MoveMemory>(context.operation);
+  return oldMachineId === undefined ? undefined : ({ machineId: oldMachineId, where: 'server' } as const);
 }

@@ -1,6 +1,6 @@
 /**
  * Beside the network's own DHCP server: a BIOS and a UEFI machine become servers, one of them makes its deltas with
- * a codec that only this test has, and both boot without the appliance.
+ * a codec that only this test has and goes back in time, and both boot without the appliance.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -188,6 +188,19 @@ describe('beside a DHCP server, with a codec of its own', () => {
     expect(small, JSON.stringify(deltas)).not.toEqual([]);
     expect(await restoredSum(snapshot, LARGE_FILE)).toBe(sum);
     expect(shownRamdisk()).toEqual(ramdisk);
+  });
+
+  test('back in time, into the ramdisk by kexec: what changed since is undone', async () => {
+    const { machine } = players[0] as Player;
+    await guest.sh('echo owned > /var/www/html/index.html');
+    const [good] = (await overdub.quiet<Snapshot[]>('snapshot', 'list', SERVER)).slice(-1);
+    const operation = await overdub.quiet<Operation>('rollback', SERVER, '--to', good?.id ?? '');
+    expect(operation).toMatchObject({ state: 'done' });
+    expect(machine.console.text()).toContain('kexec_core: Starting new kernel');
+    await guest.eventually('ssh', () => guest.connect());
+    expect(await guest.eventually('nginx', () => guest.page())).toContain('It works');
+    const snapshots = await overdub.quiet<Snapshot[]>('snapshot', 'list', SERVER);
+    expect(snapshots.at(-1)).toMatchObject({ reason: 'safety', suspect: true, pinned: true });
   });
 
   test('with the appliance switched off, both boot from their own disks all the same', async () => {
