@@ -4,6 +4,7 @@
  * enough. Plain JavaScript without dependencies, so that an old system Node can run this much of it.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, realpathSync } from 'node:fs';
 import * as module from 'node:module';
 import { homedir } from 'node:os';
@@ -16,6 +17,8 @@ const FLOOR = [22, 18];
 const root = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))));
 const isCheckout = existsSync(join(root, 'core', 'cli', 'main.ts'));
 const STARTED = 'OVERDUB_STARTED_BY';
+/** Set for the start from a program just kept: should that not be found, another one must not be made, and so on. */
+const KEPT = 'OVERDUB_PROGRAM_KEPT';
 /** An appliance runs for months: freed buffers go back to the system at once instead of staying in glibc's arenas. */
 const FRUGAL = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '131072' };
 
@@ -24,25 +27,41 @@ if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
   delete process.env[STARTED];
   await start();
 } else {
-  restart(suitableNode());
+  await restart(suitableNode());
 }
 
-/** Under the right Node and conditions: the CLI itself. */
+/** Under the right Node and conditions: the command's own program if one is kept, else the CLI itself. */
 async function start() {
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'overdub');
   // Sources stripped of types and compiled once, in a directory that only this user writes: half the CPU of a command.
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'overdub', 'compiled');
-  if (process.env.NODE_COMPILE_CACHE === undefined) module.enableCompileCache?.(cache);
+  if (process.env.NODE_COMPILE_CACHE === undefined) module.enableCompileCache?.(join(cache, 'compiled'));
+  // Not before: this file also runs on the Nodes that are too old for that one.
+  const { programsOf } = await import('./programs.mjs');
+  const programs = programsOf(root, cache, process.argv.slice(2));
+  const program = programs?.find();
+  const isKept = process.env[KEPT] !== undefined;
+  delete process.env[KEPT];
+  if (program !== undefined) await (await import(program)).main();
+  else await startCli(isKept ? undefined : programs);
+}
+
+async function startCli(programs) {
+  programs?.watch();
   const url = (path) => pathToFileURL(join(root, path)).href;
   const cli = await (isCheckout ? import(url('core/cli/main.ts')) : import('@overdub/core/cli'));
   const defaults = url(isCheckout ? 'defaults.ts' : 'dist/defaults.js');
-  await cli.main(async () => (await import(defaults)).default);
+  const kept = programs && {
+    keep: (bundle) => programs.keep(bundle),
+    start: () => restart(process.execPath, { [KEPT]: '1' }),
+  };
+  await cli.main(async () => (await import(defaults)).default, kept);
 }
 
 /** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
-function restart(node) {
+async function restart(node, more = {}) {
   const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=8'];
   const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const env = { ...FRUGAL, ...process.env, [STARTED]: String(process.pid) };
+  const env = { ...FRUGAL, ...process.env, ...more, [STARTED]: String(process.pid) };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
     process.execve(node, [node, ...args], env);
@@ -55,10 +74,9 @@ function restart(node) {
     });
   }
   child.on('error', (error) => fail(`${node} cannot be started: ${error.message}`));
-  child.on('exit', (code, signal) => {
-    if (signal === null) process.exitCode = code ?? 1;
-    else process.exitCode = 1;
-  });
+  const [code, signal] = await once(child, 'exit');
+  process.exitCode = signal === null ? (code ?? 1) : 1;
+  return process.exitCode;
 }
 
 /** The pinned Node of this folder or of any above it (npm may hoist it), else the running one. */

@@ -1,17 +1,18 @@
-/** argv → command → exit code. Every error ends here: code, message and what to do next. */
+/** argv → command → exit code. */
 
 import { readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { parseArgs } from 'node:util';
 import type { CommandContribution } from '../contracts/context.ts';
 import { nearest } from '../domain/nearest.ts';
-import { OverdubError, toOverdubError } from '../errors.ts';
+import { toOverdubError } from '../errors.ts';
 import { callOf, type FlagValues } from './call.ts';
 import { type Command, GLOBAL_FLAGS, UsageError } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import type { Environment } from './environment.ts';
 import { commandHelp, contributionHelp, overview } from './help.ts';
-import { type Contributed, pluginCommands, runContribution } from './plugin-commands.ts';
+import { type Contributed, pluginCommands, runContributed } from './plugin-commands.ts';
+import { report } from './report.ts';
 import { findCommand, splitWords, type Words } from './words.ts';
 
 /** Runs one command line. Resolves with the exit code: 0 done, 1 failed, 2 usage. Never rejects. */
@@ -81,7 +82,7 @@ async function runFound(
     environment.out(contributionHelp(command));
     return 0;
   }
-  return runContribution(command, args, environment, contributed);
+  return runContributed(command, args, environment, contributed);
 }
 
 async function runCommand(
@@ -138,25 +139,6 @@ function unknown(
   throw new UsageError(
     `There is no command \`overdub ${asked}\`.${guess === undefined ? '' : ` Did you mean \`overdub ${guess}\`?`}`,
   );
-}
-
-function report(error: unknown, json: boolean, environment: Environment): number {
-  if (error instanceof UsageError) {
-    environment.err(
-      json
-        ? `${JSON.stringify({ error: { code: 'INPUT_INVALID', message: error.message, remedy: '' } })}\n`
-        : `${error.message}\nSee \`overdub --help\`.\n`,
-    );
-    return 2;
-  }
-  const coded =
-    error instanceof OverdubError ? error : toOverdubError(error, 'INTERNAL', 'Please report this.');
-  environment.err(json ? `${JSON.stringify({ error: coded.toJSON() })}\n` : formatError(coded));
-  return 1;
-}
-
-function formatError({ code, message, remedy }: OverdubError): string {
-  return `${code}: ${message}\n${remedy === '' ? '' : `→ ${remedy}\n`}`;
 }
 
 async function version(): Promise<string> {

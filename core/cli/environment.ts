@@ -1,3 +1,4 @@
+import type { AgentBundle } from '../contracts/agent-bundle.ts';
 import type { ApplianceConfig } from '../contracts/config.ts';
 
 /** What the command line gets from the process around it; tests give their own. */
@@ -17,4 +18,14 @@ export interface Environment {
   now(): number;
   /** The configuration when there is no file; absent for bare `@overdub/core`. */
   readonly defaults?: () => Promise<ApplianceConfig>;
+  /** Where this very command line's program may be kept; absent where it has none, or runs from sources anyway. */
+  readonly programs?: Programs;
+}
+
+/** Keeps the agent's bundle, so that commands which are part of it start without a configuration being loaded. */
+export interface Programs {
+  /** True once the bundle is in place for this command line; false where nothing can be kept. */
+  keep(bundle: AgentBundle): Promise<boolean>;
+  /** Starts this command line anew, now from the bundle: in this process's place, or as its child. The exit code. */
+  start(): Promise<number>;
 }

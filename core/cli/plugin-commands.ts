@@ -5,6 +5,7 @@ import type { CommandContribution } from '../contracts/context.ts';
 import { OverdubError } from '../errors.ts';
 import type { Inspection } from '../index.ts';
 import { configurationOf } from './configuration.ts';
+import { optionValue, runContribution } from './contribution.ts';
 import type { Environment } from './environment.ts';
 import { localClock, stderrLog } from './local.ts';
 import type { Words } from './words.ts';
@@ -12,6 +13,7 @@ import type { Words } from './words.ts';
 export interface Contributed {
   readonly commands: readonly CommandContribution[];
   readonly agentHalves: Inspection['agentHalves'];
+  readonly agentBundle?: NonNullable<Inspection['agentBundle']>;
 }
 
 /** What the configured plugins contribute, and what only the default plugins do. */
@@ -29,28 +31,22 @@ export async function pluginCommands(words: Words, environment: Environment): Pr
   return {
     commands: [...own.commands, ...byDefault.commands.filter(({ path }) => !has(path))],
     agentHalves: own.agentHalves,
+    ...(own.agentBundle === undefined ? {} : { agentBundle: own.agentBundle }),
   };
 }
 
-/** Runs one: the options of the CLI itself are taken out, unless the command's usage names them as its own. */
-export async function runContribution(
+/** Runs one; from the agent's bundle where it is part of that and the bundle can be kept, else from here. */
+export async function runContributed(
   command: CommandContribution,
   args: readonly string[],
   environment: Environment,
-  { agentHalves }: Contributed,
+  { agentHalves, agentBundle }: Contributed,
 ): Promise<number> {
-  const { variables } = environment;
-  const url = optionValue(args, '--url') ?? variables.OVERDUB_URL;
-  const token = optionValue(args, '--token') ?? variables.OVERDUB_TOKEN;
-  return command.run(withoutGlobals(args, command.usage), {
-    json: args.includes('--json'),
-    print: (line) => environment.out(`${line}\n`),
-    error: (line) => environment.err(`${line}\n`),
-    ...(url === undefined ? {} : { url }),
-    ...(token === undefined ? {} : { token }),
-    agentHalves: () => Promise.all(agentHalves.map(importHalf)),
-    signal: environment.signal,
-  });
+  const { programs } = environment;
+  if (command.bundled === true && agentBundle !== undefined && programs !== undefined) {
+    if (await programs.keep(await agentBundle())) return await programs.start();
+  }
+  return await runContribution(command, args, environment, () => Promise.all(agentHalves.map(importHalf)));
 }
 
 async function importHalf({
@@ -68,25 +64,4 @@ async function importHalf({
     'Its agent.ts should say `export default defineAgentHalf({…});`.',
     { plugin: name },
   );
-}
-
-function withoutGlobals(args: readonly string[], usage: string): readonly string[] {
-  const kept: string[] = [];
-  for (let index = 0; index < args.length; index++) {
-    const arg = args[index] as string;
-    if (arg === '--') return [...kept, ...args.slice(index)];
-    const name = arg.split('=')[0] as string;
-    const global = ['--url', '--token', '--config', '--state'].includes(name) && !usage.includes(name);
-    if (arg === '--json' && !usage.includes('--json')) continue;
-    if (!global) kept.push(arg);
-    else if (arg === name) index += 1;
-  }
-  return kept;
-}
-
-function optionValue(args: readonly string[], name: string): string | undefined {
-  const joined = args.find((arg) => arg.startsWith(`${name}=`));
-  if (joined !== undefined) return joined.slice(name.length + 1);
-  const at = args.indexOf(name);
-  return at === -1 ? undefined : args[at + 1];
 }

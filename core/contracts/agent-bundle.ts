@@ -14,12 +14,17 @@ export interface AgentBundleFile {
 export interface AgentBundleManifest {
   /** SHA-256 over the sorted list of paths, modes and file digests. */
   readonly digest: Digest;
-  /** Path of the module to start. */
+  /**
+   * Path of the module to start. It exports `run`, the agent, and may export `main`: the process's command line, for
+   * commands that are `bundled`.
+   */
   readonly entry: string;
   readonly files: readonly AgentBundleFile[];
 }
 
 export interface AgentBundle extends AgentBundleManifest {
+  /** Absolute paths of the files it was made from: while these stay as they are, so does the bundle. */
+  readonly inputs?: readonly string[];
   /** The bytes of one of `files`; rejects with NOT_FOUND for any other digest. */
   read(digest: Digest): Promise<Uint8Array>;
 }

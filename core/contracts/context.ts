@@ -38,6 +38,8 @@ export interface CommandContribution {
   readonly summary: string;
   readonly usage: string;
   readonly examples: readonly string[];
+  /** The agent's bundle holds the command too, and runs it when it is started as a program (`AgentBundle.entry`). */
+  readonly bundled?: true;
   /** Returns the exit code. */
   run(args: readonly string[], io: CommandIo): Promise<number>;
 }

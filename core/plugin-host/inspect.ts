@@ -1,6 +1,7 @@
 /** Looks at a configuration without starting it: for `config check`, `plugin list` and plugins' own commands. */
 
 import { isAbsolute } from 'node:path';
+import type { AgentBundle } from '../contracts/agent-bundle.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { ApplianceConfig } from '../contracts/config.ts';
 import type { CommandContribution } from '../contracts/context.ts';
@@ -23,6 +24,8 @@ export interface Inspection {
   readonly routes: readonly { readonly plugin: string; readonly prefix: string }[];
   /** Agent halves, for commands that bundle them. */
   readonly agentHalves: readonly { readonly name: string; readonly agent: URL }[];
+  /** The program of these halves as machines fetch it; absent when no plugin makes one. */
+  readonly agentBundle?: () => Promise<AgentBundle>;
   /** The codecs that the plugins' taps of `diffing.codec` give, for commands on files. */
   codecs(): Promise<readonly DeltaCodec[]>;
 }
@@ -56,7 +59,7 @@ export function inspectPlugins(
     }),
   });
   host.apply();
-  const { commands, routes } = host.contributions();
+  const { commands, routes, agentBundle } = host.contributions();
   return {
     plugins: host.status().map((status, index) => ({
       ...status,
@@ -66,6 +69,7 @@ export function inspectPlugins(
     commands,
     routes: routes.map(({ plugin, prefix }) => ({ plugin, prefix })),
     agentHalves: host.agentHalves(),
+    ...(agentBundle === undefined ? {} : { agentBundle: () => agentBundle(host.agentHalves()) }),
     codecs: () => hooks.call('diffing.codec', {}),
   };
 }

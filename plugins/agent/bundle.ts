@@ -3,11 +3,13 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AgentBundle, type AgentBundleFile, type AgentHalfSource, OverdubError } from '@overdub/core';
 
 const ENTRY = 'main.mjs';
+/** What esbuild calls the lines that put the parts together. */
+const STDIN = 'agent-entry.mjs';
 /** Loads its own native library by name at run time, so it cannot be part of one file. */
 const UNBUNDLED = ['koffi'];
 const NATIVE_PACKAGE = '@koromix/koffi-linux-x64';
@@ -27,8 +29,10 @@ export function agentBundler(): (halves: readonly AgentHalfSource[]) => Promise<
 /** Rejects with PLUGIN_FAILED when a half cannot be bundled, naming what is wrong with it. */
 export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<AgentBundle> {
   const contents = new Map<string, Uint8Array>();
-  contents.set(ENTRY, await bundleProgram(halves));
-  for (const [path, bytes] of await nativeFiles()) contents.set(path, bytes);
+  const program = await bundleProgram(halves);
+  contents.set(ENTRY, program.bytes);
+  const native = await nativeFiles();
+  for (const [path, file] of native) contents.set(path, await readFile(file));
   const byDigest = new Map<string, Uint8Array>();
   const files: AgentBundleFile[] = [];
   for (const [path, bytes] of [...contents].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -42,6 +46,7 @@ export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<A
     digest: whole.digest('hex'),
     entry: ENTRY,
     files,
+    inputs: [...program.inputs, ...native.values()],
     async read(digest) {
       const bytes = byDigest.get(digest);
       if (bytes !== undefined) return bytes;
@@ -54,21 +59,33 @@ export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<A
   };
 }
 
-async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Uint8Array> {
+interface BundledProgram {
+  readonly bytes: Uint8Array;
+  /** Absolute paths. */
+  readonly inputs: readonly string[];
+}
+
+/** Two ways in: `run` is the agent that the loader starts, `main` the commands on directories (`overdub agent …`). */
+async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<BundledProgram> {
   const { build } = await import('esbuild');
   const source = import.meta.url.endsWith('.ts');
-  const main = fileURLToPath(new URL(source ? './program/main.ts' : './program/main.js', import.meta.url));
+  const own = (path: string) => fileURLToPath(new URL(`./${path}.${source ? 'ts' : 'js'}`, import.meta.url));
   const lines = halves.map(
     (half, at) => `import half${at} from ${JSON.stringify(fileURLToPath(half.agent))};`,
   );
   const entry = [
-    `import { runAgent } from ${JSON.stringify(main)};`,
+    `import { runAgent } from ${JSON.stringify(own('program/main'))};`,
+    `import { directoryCommands } from ${JSON.stringify(own('commands/directory'))};`,
+    `import { runAlone } from '@overdub/core/command-line';`,
     ...lines,
-    `export const run = (options) => runAgent(options, [${halves.map((_half, at) => `half${at}`).join(', ')}]);`,
+    `const halves = [${halves.map((_half, at) => `half${at}`).join(', ')}];`,
+    `export const run = (options) => runAgent(options, halves);`,
+    `export const main = () => runAlone(directoryCommands, halves);`,
   ];
+  const resolveDir = dirname(own('program/main'));
   try {
     const result = await build({
-      stdin: { contents: entry.join('\n'), resolveDir: dirname(main), sourcefile: 'agent-entry.mjs' },
+      stdin: { contents: entry.join('\n'), resolveDir, sourcefile: STDIN },
       bundle: true,
       format: 'esm',
       platform: 'node',
@@ -80,10 +97,14 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Uint8A
         js: "import { createRequire as $require } from 'node:module'; const require = $require(import.meta.url);",
       },
       write: false,
+      metafile: true,
+      absWorkingDir: resolveDir,
       logLevel: 'silent',
       legalComments: 'none',
     });
-    return (result.outputFiles[0] as { contents: Uint8Array }).contents;
+    const { contents } = result.outputFiles[0] as { contents: Uint8Array };
+    const inputs = Object.keys(result.metafile.inputs).map((path) => resolve(resolveDir, path));
+    return { bytes: contents, inputs: inputs.filter((path) => basename(path) !== STDIN) };
   } catch (cause) {
     throw new OverdubError(
       'PLUGIN_FAILED',
@@ -94,21 +115,21 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Uint8A
   }
 }
 
-/** koffi as the smallest tree that Node resolves: its entry and one binary. */
-async function nativeFiles(): Promise<Map<string, Uint8Array>> {
+/** koffi as the smallest tree that Node resolves, its entry and one binary: path in the bundle → file. */
+async function nativeFiles(): Promise<Map<string, string>> {
   const require = createRequire(import.meta.url);
   const koffi = dirname(require.resolve('koffi'));
   const native = dirname(createRequire(join(koffi, 'index.cjs')).resolve(NATIVE_PACKAGE));
-  const files = new Map<string, Uint8Array>();
-  const add = async (from: string, to: string) => files.set(to, await readFile(from));
-  await add(join(koffi, 'package.json'), 'node_modules/koffi/package.json');
-  await add(join(koffi, 'index.js'), 'node_modules/koffi/index.js');
-  await add(join(koffi, 'indirect.js'), 'node_modules/koffi/indirect.js');
+  const files = new Map<string, string>();
+  const add = (from: string, to: string) => files.set(to, from);
+  add(join(koffi, 'package.json'), 'node_modules/koffi/package.json');
+  add(join(koffi, 'index.js'), 'node_modules/koffi/index.js');
+  add(join(koffi, 'indirect.js'), 'node_modules/koffi/indirect.js');
   for (const name of await scripts(join(koffi, 'src/koffi'))) {
-    await add(join(koffi, 'src/koffi', name), `node_modules/koffi/src/koffi/${name}`);
+    add(join(koffi, 'src/koffi', name), `node_modules/koffi/src/koffi/${name}`);
   }
   for (const name of ['package.json', 'index.js', 'linux_x64/koffi.node']) {
-    await add(join(native, name), `node_modules/${NATIVE_PACKAGE}/${name}`);
+    add(join(native, name), `node_modules/${NATIVE_PACKAGE}/${name}`);
   }
   return files;
 }

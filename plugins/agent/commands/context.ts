@@ -5,7 +5,8 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { type CommandIo, isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core';
+import type { CommandIo } from '@overdub/core';
+import { isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core/agent';
 import { Appliance } from '../program/link/appliance.ts';
 import { ConnectionLost } from '../program/link/http.ts';
 

@@ -3,14 +3,8 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  type CommandContribution,
-  type CommandIo,
-  OverdubError,
-  type RestoreResult,
-  type Snapshot,
-  type SnapshotReason,
-} from '@overdub/core';
+import type { CommandContribution, CommandIo } from '@overdub/core';
+import { OverdubError, type RestoreResult, type Snapshot, type SnapshotReason } from '@overdub/core/agent';
 import type { Appliance } from '../program/link/appliance.ts';
 import { codecsOf, imagerOf } from '../program/options.ts';
 import { nowNs } from '../program/tasks/context.ts';
@@ -42,6 +36,7 @@ interface Door {
   readonly stateDir: string;
 }
 
+/** Part of the agent's bundle: `overdub` runs them from there, so that a command does not load a whole appliance. */
 export const directoryCommands: readonly CommandContribution[] = [
   {
     path: ['agent', 'snapshot'],
@@ -51,6 +46,7 @@ export const directoryCommands: readonly CommandContribution[] = [
       'overdub agent snapshot --root / --server web-1',
       'overdub agent snapshot --root /srv/containers/web --server web-1 --json',
     ],
+    bundled: true,
     run: snapshotCommand,
   },
   {
@@ -62,6 +58,7 @@ export const directoryCommands: readonly CommandContribution[] = [
       'overdub agent restore --root /mnt/new --server web-1',
       'overdub agent restore --root /mnt/new --server web-1 --snapshot 2026-11-22T12:45+01:00 --only etc',
     ],
+    bundled: true,
     run: restoreCommand,
   },
   {
@@ -73,6 +70,7 @@ export const directoryCommands: readonly CommandContribution[] = [
       'overdub agent rollback --root /srv/containers/web --server web-1 --snapshot ~1 --dry-run',
       'overdub agent rollback --root /srv/containers/web --server web-1 --snapshot 2026-11-22T12:45+01:00',
     ],
+    bundled: true,
     run: rollbackCommand,
   },
 ];
