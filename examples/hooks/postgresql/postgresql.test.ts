@@ -1,7 +1,16 @@
 /** The hooks, by a shell's own check everywhere, and against a real cluster where PostgreSQL is installed. */
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -185,6 +194,16 @@ describe.skipIf(!installed)('against a real cluster', () => {
       `put ${data()}/backup_label ${join(root, 'run', PORT, 'backup_label')}`,
       `rescan ${data()}/pg_wal`,
     ]);
+  });
+
+  test('a session that is slow to come up misses none of its commands', async () => {
+    const slow = join(root, 'slow');
+    const text = readFileSync(PRE, 'utf8').replace(/^ {2}(setsid timeout .*) &$/m, '  (sleep 2; exec $1) &');
+    expect(text).toContain('sleep 2');
+    writeFileSync(slow, text, { mode: 0o755 });
+    const { stdout } = await hook(slow);
+    expect(stdout.trim()).toBe(`defer ${data()}/pg_wal`);
+    expect((await hook(POST)).stdout).toContain('backup_label');
   });
 
   test('a session that died in mid-snapshot fails the post hook', async () => {
