@@ -95,16 +95,19 @@ export class Session implements IngestSession {
 
   async addFrame(frame: MadeFrame, admit: (chunks: readonly ChunkRef[]) => void): Promise<void> {
     this.#assertUsable();
-    const chunks = await openFrame(frame).catch((error: unknown) => {
+    const opened = await openFrame(frame).catch((error: unknown) => {
       throw badInput(`A frame cannot be stored: ${error instanceof Error ? error.message : String(error)}`);
     });
-    admit(chunks);
-    if (this.#allNew(chunks) && this.#isUnlikeStored(chunks)) {
-      this.#packs.appendFrame(frame, chunks);
-      await this.#relieve();
-      return;
+    try {
+      const { chunks } = opened;
+      admit(chunks);
+      if (this.#allNew(chunks) && this.#isUnlikeStored(chunks)) this.#packs.appendFrame(frame, chunks);
+      // Copied there, so that closing takes nothing away.
+      else for (const { digest, payload } of chunks) await this.#addVerified(digest, payload, undefined);
+    } finally {
+      opened.close();
     }
-    for (const { digest, payload } of chunks) await this.#addVerified(digest, payload, undefined);
+    await this.#relieve();
   }
 
   /** Then its chunks are remembered; else a delta for each is worth more than the frame as it is. */

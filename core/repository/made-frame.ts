@@ -4,6 +4,7 @@ import type { MadeFrame } from '../contracts/repository.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import { MAX_FRAME_BYTES } from './pack-format.ts';
 import { decompress } from './zstd.ts';
 import { assertOneFrame } from './zstd-frame.ts';
@@ -18,11 +19,18 @@ export interface FramedChunk {
   readonly payload: Uint8Array;
 }
 
+/** What a frame holds, until it is closed. */
+export interface OpenFrame {
+  readonly chunks: readonly FramedChunk[];
+  /** Frees the raw bytes: the payloads are empty from then on. What is still at work on them must have ended. */
+  close(): void;
+}
+
 /**
  * What the frame holds, named by what came out of it. Throws an Error that says what is wrong with it. Allocates no more
  * than its lengths add up to, and nothing before they are known to be within bounds.
  */
-export async function openFrame(frame: MadeFrame): Promise<readonly FramedChunk[]> {
+export async function openFrame(frame: MadeFrame): Promise<OpenFrame> {
   const { encoding, stored, lengths } = frame;
   const rawBytes = lengths.reduce((sum, length) => sum + length, 0);
   const proper = lengths.every(
@@ -34,9 +42,10 @@ export async function openFrame(frame: MadeFrame): Promise<readonly FramedChunk[
   if (encoding === 'zstd') assertOneFrame(stored, rawBytes, WINDOW_LOG);
   const raw = await decompress(stored, { encoding, rawBytes });
   let at = 0;
-  return lengths.map((bytes) => {
+  const chunks = lengths.map((bytes) => {
     const payload = raw.subarray(at, at + bytes);
     at += bytes;
     return { digest: digestOf(payload), bytes, payload };
   });
+  return { chunks, close: () => encoding === 'zstd' && release(raw) };
 }

@@ -1,5 +1,6 @@
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { release } from '../domain/release.ts';
 import type { FramePlace } from './pack-format.ts';
 
 const compressAsync = promisify(zstdCompress);
@@ -20,9 +21,10 @@ export async function compress(bytes: Uint8Array, effort: ZstdEffort = 'compare'
   };
   // One output buffer for all: in pieces of the default 16 KiB every piece is a trip to another thread.
   const chunkSize = bytes.length + (bytes.length >>> 8) + 1024;
-  return Uint8Array.prototype.slice.call(
-    await compressAsync(bytes, { params, chunkSize, pledgedSrcSize: bytes.length }),
-  );
+  const roomy = await compressAsync(bytes, { params, chunkSize, pledgedSrcSize: bytes.length });
+  const fitting = Uint8Array.prototype.slice.call(roomy);
+  release(roomy);
+  return fitting;
 }
 
 /** A frame's raw bytes; throws unless they come out at exactly the promised length. Never allocates more. */

@@ -1,0 +1,16 @@
+/** Memory that goes back before the garbage collector comes by. */
+
+/** Larger than any pool that Node cuts small buffers from; below it, collecting costs little. */
+const LARGE_BYTES = 256 * 1024;
+
+/**
+ * Frees the buffer behind these bytes at once, where it is large: every view of it is empty from then on. V8 counts the
+ * bytes behind buffers, and marks the whole heap for each 30 to 60 MiB of them; what is freed here counts no more, and
+ * does not lie around until then.
+ *
+ * Only for who made the whole buffer, gave no view of it away that is still needed, and waits for nothing that reads or
+ * writes it: a system call or a compressor under way would touch freed memory.
+ */
+export function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE_BYTES) buffer.transfer(0);
+}
