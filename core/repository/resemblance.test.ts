@@ -29,6 +29,22 @@ describe('super-features', () => {
     expect(shared(features, superFeatures(noise(300_000, 'other')))).toBe(0);
   });
 
+  it.each([
+    [20_000, 2_310_925_778, 1_423_841_656, 3_981_542_907],
+    [20_001, 3_710_163_912, 94_788_602, 3_759_684_943],
+    [20_002, 2_626_260_145, 1_196_957_412, 3_123_044_494],
+    [20_003, 2_024_282_426, 3_121_586_085, 1_595_005_778],
+    [1_500_000, 3_224_418_821, 3_001_086_759, 829_225_439],
+  ])('of %i bytes are what earlier versions remember', (length, ...remembered) => {
+    expect(superFeatures(noise(length, length))).toEqual(remembered);
+  });
+
+  it('are the same where every place is picked, more of them than are looked at together', () => {
+    const always = Buffer.alloc(40_000, 166);
+    const bytes = Buffer.concat([noise(3000, 'a'), always, noise(3001, 'b')]);
+    expect(superFeatures(bytes)).toEqual([2_625_837_042, 1_935_964_493, 1_289_246_764]);
+  });
+
   it('are none for what holds too little', () => {
     expect(superFeatures(new Uint8Array(0))).toEqual([]);
     expect(superFeatures(Buffer.alloc(100_000))).toEqual([]);

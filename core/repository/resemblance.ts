@@ -35,22 +35,73 @@ const ADDENDS = randomWords(FEATURES, 0x5eed0002);
 /** The super-features of a chunk, each an unsigned 32-bit number; none when it holds too little to tell. */
 export function superFeatures(chunk: Uint8Array): readonly number[] {
   const bytes = chunk.subarray(0, LOOKED_AT_BYTES);
-  const largest = new Uint32Array(FEATURES);
-  let sampled = 0;
-  let hash = 0;
-  for (let at = 0; at < bytes.length; at++) {
-    hash = ((hash << 1) + (GEAR[bytes[at] as number] as number)) | 0;
-    if ((hash & SAMPLE_MASK) !== 0) continue;
-    sampled += 1;
-    raise(largest, hash);
-  }
-  return sampled < FEATURES ? [] : grouped(largest);
+  const largest = new Int32Array(FEATURES).fill(LEAST);
+  const sampled = sample(bytes, largest);
+  return sampled < FEATURES ? [] : grouped(new Uint32Array(largest.map((value) => value ^ SIGN).buffer));
 }
 
-function raise(largest: Uint32Array, hash: number): void {
-  for (let at = 0; at < FEATURES; at++) {
-    const value = (Math.imul(hash, MULTIPLIERS[at] as number) + (ADDENDS[at] as number)) >>> 0;
-    if (value > (largest[at] as number)) largest[at] = value;
+/** Where picked hashes gather: each function then runs over many at a time, in registers. */
+const picked = new Int32Array(4096);
+/** Unsigned numbers with this bit flipped compare as signed ones do, which V8 keeps as plain integers. */
+const SIGN = 0x80000000 | 0;
+const LEAST = SIGN;
+/** A hash of 32 bits that moves one bit a byte has forgotten what lies this far back. */
+const REACH = 32;
+
+/**
+ * Raises `largest` by every picked hash, and counts them. Four places of the chunk are hashed in turns, since each step
+ * waits for the one before: nearly twice as fast, and the same hashes as one after another.
+ */
+function sample(bytes: Uint8Array, largest: Int32Array): number {
+  const quarter = bytes.length >>> 2;
+  let first = 0;
+  let second = hashBefore(bytes, quarter);
+  let third = hashBefore(bytes, 2 * quarter);
+  let fourth = hashBefore(bytes, 3 * quarter);
+  let count = 0;
+  let sampled = 0;
+  for (let at = 0; at < quarter; at++) {
+    first = step(first, bytes[at] as number);
+    second = step(second, bytes[at + quarter] as number);
+    third = step(third, bytes[at + 2 * quarter] as number);
+    fourth = step(fourth, bytes[at + 3 * quarter] as number);
+    if ((first & SAMPLE_MASK) === 0) picked[count++] = first;
+    if ((second & SAMPLE_MASK) === 0) picked[count++] = second;
+    if ((third & SAMPLE_MASK) === 0) picked[count++] = third;
+    if ((fourth & SAMPLE_MASK) === 0) picked[count++] = fourth;
+    if (count < picked.length - 8) continue;
+    sampled += count;
+    raise(largest, count);
+    count = 0;
+  }
+  for (let at = 4 * quarter; at < bytes.length; at++) {
+    fourth = step(fourth, bytes[at] as number);
+    if ((fourth & SAMPLE_MASK) === 0) picked[count++] = fourth;
+  }
+  raise(largest, count);
+  return sampled + count;
+}
+
+function step(hash: number, byte: number): number {
+  return ((hash << 1) + (GEAR[byte] as number)) | 0;
+}
+
+function hashBefore(bytes: Uint8Array, end: number): number {
+  let hash = 0;
+  for (let at = Math.max(0, end - REACH); at < end; at++) hash = step(hash, bytes[at] as number);
+  return hash;
+}
+
+function raise(largest: Int32Array, count: number): void {
+  for (let feature = 0; feature < FEATURES; feature++) {
+    const multiplier = MULTIPLIERS[feature] as number;
+    const addend = ADDENDS[feature] as number;
+    let top = largest[feature] as number;
+    for (let at = 0; at < count; at++) {
+      const value = (Math.imul(picked[at] as number, multiplier) + addend) ^ SIGN;
+      if (value > top) top = value;
+    }
+    largest[feature] = top;
   }
 }
 
