@@ -70,6 +70,8 @@ export class PackWriter {
   #held = 0;
   #packed = 0;
   #compressing = new Set<Promise<unknown>>();
+  /** The frame that was opened last: whoever reads one chunk of it reads the next. */
+  #opened: { readonly draft: Draft; readonly raw: Promise<Uint8Array> } | undefined;
   readonly #effort: ZstdEffort;
 
   constructor(effort: ZstdEffort = 'store') {
@@ -135,7 +137,7 @@ export class PackWriter {
         // While the group is open each payload is a part of its own.
         const part = draft.packed === undefined ? draft.parts[draft.chunks.indexOf(chunk)] : undefined;
         if (part !== undefined) return part;
-        const raw = await rawOf(draft);
+        const raw = await this.#rawOf(draft);
         return raw.subarray(chunk.at, chunk.at + chunk.payloadBytes);
       },
     };
@@ -144,6 +146,7 @@ export class PackWriter {
   /** Closes the last frame and writes index and footer. Append nothing afterwards. */
   async finish(): Promise<FinishedPack> {
     this.#sealGroup();
+    this.#opened = undefined;
     const pieces: Uint8Array[] = [encodeHeader(this.#effort === 'idle')];
     const frames: PackedFrame[] = [];
     let offset = HEADER_BYTES;
@@ -199,11 +202,19 @@ export class PackWriter {
     const done = packed.catch(() => undefined).finally(() => this.#compressing.delete(done));
     this.#compressing.add(done);
   }
-}
 
-async function rawOf(draft: Draft): Promise<Uint8Array> {
-  if (draft.result === undefined) {
-    return draft.parts.length === 1 ? (draft.parts[0] as Uint8Array) : Buffer.concat(draft.parts);
+  /** A draft's payloads, one behind another. A snapshot's pages are read back one by one: opening each time costs a frame. */
+  #rawOf(draft: Draft): Promise<Uint8Array> {
+    if (this.#opened?.draft === draft) return this.#opened.raw;
+    const { result, parts, rawBytes } = draft;
+    if (result === undefined) {
+      return Promise.resolve(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts));
+    }
+    const raw = decompress(result.stored, { encoding: result.encoding, rawBytes });
+    this.#opened = { draft, raw };
+    raw.catch(() => {
+      if (this.#opened?.raw === raw) this.#opened = undefined;
+    });
+    return raw;
   }
-  return decompress(draft.result.stored, { encoding: draft.result.encoding, rawBytes: draft.rawBytes });
 }

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { digestOf } from '../domain/content-ref.ts';
+import { prose } from './fixture.ts';
+import { PackWriter } from './pack-writer.ts';
+
+/** More than one group: the first is compressed, the second still open. */
+const chunks = Array.from({ length: 11 }, (_, at) => prose(500_000, `chunk ${at}`));
+
+async function filled(): Promise<PackWriter> {
+  const writer = new PackWriter();
+  for (const payload of chunks) {
+    writer.append({ digest: digestOf(payload), bytes: payload.length, payload });
+    await writer.settle();
+  }
+  return writer;
+}
+
+const payloadOf = (writer: PackWriter, at: number) =>
+  writer.find(digestOf(chunks[at] as Buffer))?.payload() as Promise<Uint8Array>;
+
+describe('a pack in the making', () => {
+  it('gives back every chunk, of groups open and closed, in any order', async () => {
+    const writer = await filled();
+    for (const at of [0, 10, 3, 9, 1, 8, 0]) {
+      expect(digestOf(await payloadOf(writer, at))).toBe(digestOf(chunks[at] as Buffer));
+    }
+    await writer.finish();
+    expect(digestOf(await payloadOf(writer, 10))).toBe(digestOf(chunks[10] as Buffer));
+  });
+
+  it('opens a closed group once for chunks that are read one behind another', async () => {
+    const writer = await filled();
+    const first = await payloadOf(writer, 0);
+    const second = await payloadOf(writer, 1);
+    expect(second.buffer).toBe(first.buffer);
+  });
+});
