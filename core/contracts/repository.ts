@@ -118,8 +118,14 @@ export interface IngestSession {
   ): Promise<void>;
   /** Random access to a content already stored or stored in this session: the base of an incoming delta. */
   openContent(content: ContentRef): RandomReader;
-  /** Takes entries in any order, sorts them, writes pages; returns the manifest. Call once. */
-  writeManifest(entries: AsyncIterable<Entry> | Iterable<Entry>): Promise<ManifestRef>;
+  /**
+   * Takes entries in any order, sorts them, writes pages; returns the manifest. Call once. With `sorted` they are in
+   * manifest order as they come, which is checked: IMAGE_INVALID.
+   */
+  writeManifest(
+    entries: AsyncIterable<Entry> | Iterable<Entry>,
+    options?: { readonly sorted?: boolean },
+  ): Promise<ManifestRef>;
   /** Makes everything added durable. Commit after this. */
   flush(): Promise<void>;
   /** Ends the session, committed or not; uncommitted data becomes garbage, never a reference. */

@@ -229,7 +229,7 @@ export class Transfers {
 async function written(transfer: Transfer, announced: ManifestRef): Promise<ManifestRef> {
   const { ingest } = transfer.options;
   const check = new CommitCheck(transfer, announced);
-  const manifest = await ingest.writeManifest(check.entries());
+  const manifest = await ingest.writeManifest(check.entries(), { sorted: true });
   check.assertSame(manifest);
   await ingest.flush();
   return manifest;

@@ -57,6 +57,10 @@ describe('images', () => {
     }
     const forwards = await session.writeManifest(entries);
     expect(await session.writeManifest(entries.toReversed())).toEqual(forwards);
+    const inOrder = entries.toSorted((a, b) => comparePaths(a.path, b.path));
+    expect(await session.writeManifest(inOrder, { sorted: true })).toEqual(forwards);
+    const reversed = session.writeManifest(inOrder.toReversed(), { sorted: true });
+    await expect(reversed).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
   });
 
   it('of many entries are sorted outside memory, and doubles are refused', async () => {
