@@ -60,7 +60,10 @@ export interface SignatureFeature {
    * target that `joins` becomes the end of the virtual base; only what the base lacks need be signed.
    */
   encode?(index: SignatureIndex, target: Uint8Array, options: TargetOptions): AsyncIterable<Uint8Array>;
-  /** Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. */
+  /**
+   * Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. A piece is the
+   * caller's from then on: nothing else reads or writes it.
+   */
   patch(
     base: RandomReader,
     delta: AsyncIterable<Uint8Array>,

@@ -7,6 +7,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import { badFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import type { ChunkRef, ContentRef, Digest } from '../domain/manifest.ts';
 import { cut, Pieces } from '../domain/pieces.ts';
+import { release } from '../domain/release.ts';
 import { type DeltaHead, DIGESTS_LIMIT, type GroupHead, type UploadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import type { Transfer } from './transfer.ts';
@@ -200,6 +201,7 @@ class Upload {
     };
     const { digest } = await this.#chunk(chunk, made);
     if (joins !== false) await this.#virtual.appendBytes(digest, chunk);
+    release(chunk);
   }
 
   async #deltaOfMany(

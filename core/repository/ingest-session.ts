@@ -254,7 +254,7 @@ export class Session implements IngestSession {
     await this.#addVerified(digest, bytes, undefined);
   }
 
-  /** Copies what it keeps. Two offers of one digest at a time are one. */
+  /** Keeps nothing of `bytes` when it resolves. Two offers of one digest at a time are one. */
   async #addVerified(
     digest: Digest,
     bytes: Uint8Array,
@@ -265,8 +265,7 @@ export class Session implements IngestSession {
     if (this.#knows(digest)) return;
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
-    const owned = Uint8Array.prototype.slice.call(bytes);
-    const work = this.#place(digest, owned, near, made).finally(() => this.#running.delete(digest));
+    const work = this.#place(digest, bytes, near, made).finally(() => this.#running.delete(digest));
     this.#running.set(digest, work);
     await work;
   }
@@ -295,7 +294,7 @@ export class Session implements IngestSession {
     this.#packs.append({
       digest,
       bytes: bytes.length,
-      payload: delta?.payload ?? bytes,
+      payload: delta?.payload ?? Uint8Array.prototype.slice.call(bytes),
       ...(delta === undefined ? {} : { delta: delta.form }),
     });
     await this.#relieve();

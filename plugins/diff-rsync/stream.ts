@@ -9,8 +9,9 @@ import { invalid } from './format.ts';
 import { createStrongSum } from './strong-sum.ts';
 
 const PIECE_BYTES = 256 * 1024;
-/** Largest piece of what a delta makes. */
+/** Largest piece of what a delta makes, and what is small enough to be made in one. */
 const MADE_BYTES = 1024 * 1024;
+const MADE_WHOLE_BYTES = 8 * 1024 * 1024;
 
 /** Streams the rdiff delta of `target` against the index's virtual base. Deterministic for equal bytes. */
 export async function* deltaStream(
@@ -40,7 +41,8 @@ export async function* deltaStream(
 
 /**
  * Applies an rdiff delta; see {@link SignatureFeature.patch}. Without `targetBytes` the delta decides the length.
- * Pieces are large, whatever the commands: a log's delta has one every few bytes.
+ * Pieces are large, whatever the commands: a log's delta has one every few bytes. What is no longer than a chunk comes
+ * in one, so that nobody needs to put it together.
  */
 export async function* patchStream(
   base: RandomReader,
@@ -73,12 +75,14 @@ export async function* patchStream(
 
 /** Bytes put together into pieces of their own. */
 class Gathered {
+  readonly #largest: number;
   #left: number;
   #buffer: Uint8Array = new Uint8Array(0);
   #filled = 0;
 
   /** `bytes`: what will be gathered in all. */
   constructor(bytes: number) {
+    this.#largest = bytes <= MADE_WHOLE_BYTES ? bytes : MADE_BYTES;
     this.#left = bytes;
   }
 
@@ -93,7 +97,7 @@ class Gathered {
   /** Where the next bytes go: at most `wanted`, at least one. */
   room(wanted: number): Uint8Array {
     if (this.#buffer.length === 0) {
-      this.#buffer = Buffer.allocUnsafeSlow(Math.min(MADE_BYTES, this.#left));
+      this.#buffer = Buffer.allocUnsafeSlow(Math.min(this.#largest, this.#left));
       this.#left -= this.#buffer.length;
     }
     const room = this.#buffer.subarray(this.#filled, this.#filled + wanted);

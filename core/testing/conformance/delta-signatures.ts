@@ -273,7 +273,17 @@ function patched(
     bytes: base.length,
     read: async (offset, length) => base.slice(offset, offset + length),
   };
-  return collected(feature.patch(reader, pieces(delta, piece), { targetBytes }));
+  return taken(feature.patch(reader, pieces(delta, piece), { targetBytes }));
+}
+
+/** Like {@link collected}, and overwrites each piece: it is the caller's. */
+async function taken(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) {
+    parts.push(Uint8Array.from(part));
+    part.fill(0xee);
+  }
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 async function* pieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
