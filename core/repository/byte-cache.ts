@@ -37,3 +37,11 @@ export class ByteCache<T> {
     this.#bytes -= item.bytes;
   }
 }
+
+/**
+ * The bytes by themselves, to be kept for long: a view of a buffer more than twice as long is copied, since it would
+ * keep all of that alive, whatever it weighs in a cache. A chunk is a view of its frame, which may be 16 MiB.
+ */
+export function alone(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > 2 * bytes.length ? Uint8Array.from(bytes) : bytes;
+}

@@ -3,7 +3,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
-import { ByteCache } from './byte-cache.ts';
+import { alone, ByteCache } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
 import { MAX_CHAIN } from './live-set.ts';
@@ -218,7 +218,7 @@ export class ChunkReader {
     return this.#cache.get(`base ${base}`, stored.bytes, async () => {
       const bytes = await this.#find(base, undefined, chain);
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
-      return bytes;
+      return alone(bytes);
     });
   }
 }

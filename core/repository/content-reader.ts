@@ -1,7 +1,7 @@
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import type { ContentRef, Digest } from '../domain/manifest.ts';
-import { ByteCache } from './byte-cache.ts';
+import { alone, ByteCache } from './byte-cache.ts';
 import { endsOf, firstEndBehind } from './chunk-ends.ts';
 
 /** Reads one verified chunk. */
@@ -42,7 +42,7 @@ export function openContent(content: ContentRef, read: ReadChunk): RandomReader 
   const cache = new ByteCache<Uint8Array>(RANDOM_BYTES);
   const chunkAt = (at: number) => {
     const { digest, bytes } = content.chunks[at] as ContentRef['chunks'][number];
-    return cache.get(digest, bytes, () => read(digest));
+    return cache.get(digest, bytes, async () => alone(await read(digest)));
   };
   return {
     bytes: content.bytes,
