@@ -26,8 +26,6 @@ import { resolveDepths } from './resolve-depths.ts';
 
 export type { IndexedChunk } from './chunk-rows.ts';
 
-/** About what a whole chunk's row takes in the index. */
-const ROW_BYTES = 68;
 /** Rows looked at between two turns of everything else. */
 const SWEEP_ROWS = 2000;
 
@@ -139,7 +137,7 @@ export class ChunkIndex {
         state: 'kept',
       }),
     );
-    this.#live = new LiveSet(packs, this.roughCount(), (digest) => this.placeOf(digest));
+    this.#live = new LiveSet(packs, (digest) => this.placeOf(digest));
     return this.#live;
   }
 
@@ -209,13 +207,6 @@ export class ChunkIndex {
         `DELETE FROM chunks WHERE pack IN (${ids}); DELETE FROM packs WHERE id IN (${ids})`,
       ),
     );
-  }
-
-  /** About how many chunks are stored, from the length of the index: counting them would read all of it. */
-  roughCount(): number {
-    const pages = this.#database.prepare('PRAGMA page_count').get()?.page_count as number;
-    const pageBytes = this.#database.prepare('PRAGMA page_size').get()?.page_size as number;
-    return Math.floor((pages * pageBytes) / ROW_BYTES);
   }
 
   /** What {@link LiveSet} and the counting of usage need of a chunk. */

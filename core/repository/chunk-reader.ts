@@ -12,8 +12,12 @@ import type { PendingChunk } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
 import { decompress } from './zstd.ts';
 
-/** Decoded frames and delta bases kept for the next chunks, bytes. */
-const CACHE_BYTES = 24 * 1024 * 1024;
+/**
+ * Decoded frames and delta bases kept for the next chunks, bytes. An image is read in the order of its paths, which is the
+ * order of its frames in each of the master, the first overlay and later ones: with room for less than a frame of each,
+ * frames of 16 MiB are decoded over and over (docs/overlays.md).
+ */
+const CACHE_BYTES = 48 * 1024 * 1024;
 
 /** Chunks that a session holds in memory. */
 export interface PendingChunks {

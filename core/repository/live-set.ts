@@ -45,19 +45,13 @@ export interface PackLife {
  * something in it turns out to be alive. Packs that are made after the collection began are never judged.
  */
 export class LiveSet {
-  readonly #chunks: DigestSet;
+  readonly #chunks = new DigestSet();
   readonly #packs: ReadonlyMap<number, PackLife>;
   readonly #place: (digest: Digest) => MarkedPlace | undefined;
   #condemning = false;
   #isWhole = true;
 
-  /** `expected`: about as many chunks may live. */
-  constructor(
-    packs: Iterable<PackLife>,
-    expected: number,
-    place: (digest: Digest) => MarkedPlace | undefined,
-  ) {
-    this.#chunks = new DigestSet(expected);
+  constructor(packs: Iterable<PackLife>, place: (digest: Digest) => MarkedPlace | undefined) {
     this.#packs = new Map([...packs].map((pack) => [pack.id, pack]));
     this.#place = place;
   }

@@ -4,15 +4,10 @@ import type { ChunkIndex, MovedFrame } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
 import { encodeHeader, encodeTail, HEADER_BYTES, type PackedChunk, type PackedFrame } from './pack-format.ts';
-import { packName } from './pack-queue.ts';
+import { PACK_BYTES, PACK_CHUNKS, packName } from './pack-queue.ts';
 import type { PortableStore } from './portable-store.ts';
 import { readPackIndex } from './reconcile.ts';
 import { decompress, pack as packRaw } from './zstd.ts';
-
-/** Copies are joined to packs of about this length. */
-const PACK_BYTES = 16 * 1024 * 1024;
-/** And hold about so many chunks at most: they are entered into the chunk index in one go. */
-const PACK_CHUNKS = 20_000;
 
 /** Who says what is worth copying, and hears what was. */
 export interface CopyJudge {

@@ -14,7 +14,12 @@ import type { PortableStore } from './portable-store.ts';
 import { PACK_PREFIX } from './reconcile.ts';
 
 /** A pack is closed at about this length: large enough for any store, small enough to hold in memory. */
-const PACK_BYTES = 16 * 1024 * 1024;
+export const PACK_BYTES = 16 * 1024 * 1024;
+/**
+ * And at about so many chunks, however small: its index is held whole by whoever copies or checks it, some 300 bytes a
+ * chunk, and entered into the chunk index in one go, during which nothing else runs.
+ */
+export const PACK_CHUNKS = 16_384;
 /** When memory is short, packs of at least this length are closed early. */
 const EARLY_PACK_BYTES = 1024 * 1024;
 
@@ -82,14 +87,14 @@ export class PackQueue implements PendingChunks {
   async relieve(memoryIsShort: boolean): Promise<void> {
     await this.#writer.settle();
     // Not by what is held: a pack that closes in the middle of a group loses what the group would have saved.
-    const isFull = this.#writer.packedBytes >= PACK_BYTES;
+    const isFull = this.#writer.packedBytes >= PACK_BYTES || this.#writer.chunks >= PACK_CHUNKS;
     if (isFull || (memoryIsShort && this.#writer.heldBytes >= EARLY_PACK_BYTES)) await this.flush();
   }
 
   /** Resolves when everything appended so far is durable and known to others. */
   async flush(): Promise<void> {
     const writer = this.#writer;
-    if (!writer.isEmpty) {
+    if (writer.chunks > 0) {
       this.#writer = new PackWriter();
       this.#leaving.add(writer);
       this.#tail = this.#tail.then(() => this.#send(writer));

@@ -13,6 +13,8 @@ import { decompress, pack, type ZstdEffort } from './zstd.ts';
 const GROUP_BYTES = 4 * 1024 * 1024;
 /** A payload this large gets a frame of its own. */
 const LONE_BYTES = 2 * 1024 * 1024;
+/** Nor does a group hold more chunks than this: whoever reads one of them knows all of its neighbours for a moment. */
+const GROUP_CHUNKS = 8192;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
 const MAX_COMPRESSING = 1;
 
@@ -88,8 +90,9 @@ export class PackWriter {
     return this.#packed;
   }
 
-  get isEmpty(): boolean {
-    return this.#chunks.size === 0;
+  /** Chunks so far. */
+  get chunks(): number {
+    return this.#chunks.size;
   }
 
   append(chunk: NewChunk): void {
@@ -102,7 +105,7 @@ export class PackWriter {
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
-    if (group.rawBytes >= GROUP_BYTES) this.#sealGroup();
+    if (group.rawBytes >= GROUP_BYTES || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
   }
 
   /** Takes a frame as it is: `stored` makes the chunks, one behind another. */

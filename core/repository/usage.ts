@@ -64,7 +64,7 @@ class UsageCount {
   readonly #sets = new OwnerSets();
   /** Pages of entries, and what they or deltas name: digest → set of owners. */
   readonly #pages = new DigestMap();
-  readonly #chunks: DigestMap;
+  readonly #chunks = new DigestMap();
   readonly #read = new DigestSet();
   readonly #sums = new Map<number, Sum>();
   readonly #forms = new Map<string, Sum>();
@@ -73,7 +73,6 @@ class UsageCount {
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
-    this.#chunks = new DigestMap(parts.index.roughCount());
   }
 
   /** Notes whose the pages are, by the index pages alone: what images share is then looked at once. */

@@ -11,6 +11,8 @@ const WORTHWHILE = 0.98;
  */
 const LEVELS = { usual: 6, repetitive: 3 } as const;
 const REPETITIVE = 0.1;
+/** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
+const GROUP_CHUNKS = 8192;
 /** Pieces of the wire are shorter than the frames it takes. */
 const PIECE_BYTES = 4 * 1024 * 1024;
 
@@ -42,7 +44,7 @@ export class Groups {
 
   /** Does the group have to leave before a chunk of this length fits? */
   isFullFor(bytes: number): boolean {
-    return this.#filled + bytes > this.#buffer.length;
+    return this.#filled + bytes > this.#buffer.length || this.#lengths.length >= GROUP_CHUNKS;
   }
 
   /** Where the next chunk may be read into, so that it need not be copied. */
