@@ -61,6 +61,9 @@ export const PACKAGES = {
   bench: [
     ['rsync', '/usr/bin/rsync'],
     ['zstd', '/usr/bin/zstd'],
+    ['xdelta3', '/usr/bin/xdelta3'],
+    ['borgbackup', '/usr/bin/borg'],
+    ['restic', '/usr/bin/restic'],
     ['time', '/usr/bin/time'],
     ['curl', '/usr/bin/curl'],
     ['atftp', '/usr/bin/atftp'],

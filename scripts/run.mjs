@@ -30,7 +30,7 @@ const COMMANDS = {
     if (!existsSync(file))
       fail(
         `There is no benchmark called ${name}.`,
-        'Run: npm run bench -- boot, or: npm run bench -- drift --data DIR',
+        'Run: npm run bench -- boot, drift --data DIR, overlay --data DIR, or collection.',
       );
     return node([CONDITION, file, ...args]);
   },

@@ -18,6 +18,8 @@ import { decompress } from './zstd.ts';
  * frames of 16 MiB are decoded over and over (docs/overlays.md).
  */
 const CACHE_BYTES = 48 * 1024 * 1024;
+/** What suffices where pages are read one behind another: the largest frame. */
+const FRUGAL_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** Chunks that a session holds in memory. */
 export interface PendingChunks {
@@ -38,9 +40,13 @@ export class ChunkReader {
   readonly #index: ChunkIndex;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
   readonly #spool: BaseSpool;
-  readonly #cache = new ByteCache<Uint8Array>(CACHE_BYTES);
+  readonly #cache: ByteCache<Uint8Array>;
+  readonly #parts: ChunkReaderParts;
 
-  constructor({ store, index, codecs, stateDir }: ChunkReaderParts) {
+  constructor(parts: ChunkReaderParts, cacheBytes: number = CACHE_BYTES) {
+    const { store, index, codecs, stateDir } = parts;
+    this.#parts = parts;
+    this.#cache = new ByteCache(cacheBytes);
     this.#spool = new BaseSpool(stateDir);
     this.#store = store;
     this.#index = index;
@@ -63,6 +69,11 @@ export class ChunkReader {
       `Chunk ${digest} is not in the repository.`,
       'Ask for the digests of a committed image only.',
     );
+  }
+
+  /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
+  frugal(): ChunkReader {
+    return new ChunkReader(this.#parts, FRUGAL_CACHE_BYTES);
   }
 
   async close(): Promise<void> {

@@ -196,8 +196,9 @@ export class BlobRepository implements Repository {
 
   async collect(options: CollectionOptions = {}): Promise<CollectionReport> {
     const sessions = () => [...this.#sessions].map((session) => session.ended);
-    return this.#upkeep(options, async (stoppable) => {
-      const collector = new Collector({ ...this.#parts, gate: this.#gate, sessions }, stoppable);
+    return this.#upkeep(options, async (stoppable, reader) => {
+      const parts = { ...this.#parts, reader, gate: this.#gate, sessions };
+      const collector = new Collector(parts, stoppable);
       this.#collector = collector;
       try {
         return await collector.run();
@@ -208,17 +209,19 @@ export class BlobRepository implements Repository {
   }
 
   verify(options: VerifyOptions = {}): Promise<VerifyReport> {
-    return this.#upkeep(options, (stoppable) => new Verifier(this.#parts, stoppable).run());
+    return this.#upkeep(options, (stoppable, reader) =>
+      new Verifier({ ...this.#parts, reader }, stoppable).run(),
+    );
   }
 
   mend(options: UpkeepOptions = {}): Promise<MendReport> {
-    return this.#upkeep(options, (stoppable) => mend(this.#parts, stoppable));
+    return this.#upkeep(options, (stoppable, reader) => mend({ ...this.#parts, reader }, stoppable));
   }
 
-  /** One at a time; ends with the repository. */
+  /** One at a time, with a reader of its own; ends with the repository. */
   async #upkeep<O extends UpkeepOptions, T>(
     options: O,
-    work: (options: O & { readonly signal: AbortSignal }) => Promise<T>,
+    work: (options: O & { readonly signal: AbortSignal }, reader: ChunkReader) => Promise<T>,
   ): Promise<T> {
     if (this.#upkept !== undefined) {
       throw new OverdubError(
@@ -230,11 +233,14 @@ export class BlobRepository implements Repository {
     const signal = AbortSignal.any([this.#closing.signal, ...(options.signal ? [options.signal] : [])]);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#upkept = promise;
+    const reader = this.#parts.reader.frugal();
     try {
-      return await work({ ...options, signal });
+      return await work({ ...options, signal }, reader);
     } finally {
-      this.#upkept = undefined;
-      resolve();
+      await reader.close().finally(() => {
+        this.#upkept = undefined;
+        resolve();
+      });
     }
   }
 

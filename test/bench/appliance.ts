@@ -15,8 +15,8 @@ export interface RunningAppliance {
   readonly token: string;
 }
 
-/** With the minimal configuration, on a free port, its state below `work`. */
-export async function startAppliance(work: string): Promise<RunningAppliance> {
+/** With the minimal configuration, on a free port, its state below `work`; `token` when that state is there already. */
+export async function startAppliance(work: string, token?: string): Promise<RunningAppliance> {
   const config = resolve(import.meta.dirname, '../../examples/minimal/overdub.config.ts');
   const child = spawn(
     process.execPath,
@@ -29,8 +29,8 @@ export async function startAppliance(work: string): Promise<RunningAppliance> {
   for await (const line of createInterface({ input: child.stdout })) {
     if (!line.startsWith('{')) continue;
     const hello = JSON.parse(line) as { url?: string; firstToken?: string };
-    if (hello.url !== undefined && hello.firstToken !== undefined)
-      return { child, url: hello.url, token: hello.firstToken };
+    const known = hello.firstToken ?? token;
+    if (hello.url !== undefined && known !== undefined) return { child, url: hello.url, token: known };
   }
   throw new Error('the appliance ended before it was up; its message is above');
 }
@@ -99,6 +99,12 @@ export async function become(live: string, tree: string): Promise<void> {
     `${tree}/`,
     `${live}/`,
   ]);
+}
+
+/** Bytes that the process has read so far, from files and sockets; proc_pid_io(5). */
+export function readBytes(child: ChildProcess): number {
+  const io = readFileSync(`/proc/${child.pid}/io`, 'utf8');
+  return Number(/^rchar: (\d+)$/m.exec(io)?.[1] ?? Number.NaN);
 }
 
 /** Peak resident memory so far. */

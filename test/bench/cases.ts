@@ -1,90 +1,36 @@
 /** The large cases, each alone: one huge file, very many files, very many snapshots. */
 
-import { type FileHandle, mkdir, open, writeFile } from 'node:fs/promises';
+import { copyFile, type FileHandle, mkdir, open, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Snapshot } from '@overdub/core';
-import {
-  commandFor,
-  type Overdub,
-  peakMiB,
-  type RunningAppliance,
-  startAppliance,
-  stopAppliance,
-} from './appliance.ts';
+import { run } from './appliance.ts';
+import { Ground } from './ground.ts';
 import type { Figure } from './peers.ts';
-
-export const CASES = ['sparse', 'dense', 'files', 'snapshots'] as const;
 
 const PAGE = 8192;
 const GIB = 1024 ** 3;
 
-/** What a case is given to work with. */
-interface Ground {
-  readonly live: string;
+interface Case {
+  /** Bytes, files or snapshots, unless told otherwise. */
   readonly size: number;
-  /** Takes a snapshot and notes its figures. */
-  take(step: string): Promise<void>;
-  restore(step: string, snapshot: string): Promise<void>;
+  readonly run: (ground: Ground) => Promise<void>;
 }
 
-const SIZES: Readonly<Record<string, number>> = {
-  sparse: 20 * GIB,
-  dense: 20 * GIB,
-  files: 1e6,
-  snapshots: 100,
+const CASE_BY_NAME: Readonly<Record<string, Case>> = {
+  sparse: { size: 20 * GIB, run: hugeFile(true) },
+  dense: { size: 20 * GIB, run: hugeFile(false) },
+  files: { size: 1e6, run: manyFiles },
+  snapshots: { size: 100, run: manySnapshots },
 };
+
+export const CASES: readonly string[] = Object.keys(CASE_BY_NAME);
 
 /** Runs one case; `size` is bytes, files or snapshots. */
 export async function runCase(name: string, size: number | undefined, work: string): Promise<Figure[]> {
-  const run = { sparse: hugeFile(true), dense: hugeFile(false), files: manyFiles, snapshots: manySnapshots }[
-    name
-  ];
-  if (run === undefined) throw new Error(`there is no case ${name}; there are ${CASES.join(', ')}`);
-  const appliance = await startAppliance(work);
-  try {
-    const overdub = commandFor(appliance, work);
-    const live = join(work, 'live');
-    await mkdir(live);
-    await overdub('server', 'create', 'case');
-    const figures: Figure[] = [];
-    const ground = groundOf(overdub, appliance, live, size ?? (SIZES[name] as number), work, figures);
-    await run(ground);
-    return figures;
-  } finally {
-    await stopAppliance(appliance.child);
-  }
-}
-
-function groundOf(
-  overdub: Overdub,
-  appliance: RunningAppliance,
-  live: string,
-  size: number,
-  work: string,
-  figures: Figure[],
-): Ground {
-  const note = (step: string, ran: Awaited<ReturnType<Overdub>>, sizes: Partial<Figure>) => {
-    const cpu = ran.agentCpu + ran.applianceCpu;
-    const memory = Math.max(ran.peakMiB, peakMiB(appliance.child));
-    figures.push({ tool: 'overdub', step, ...sizes, cpu, seconds: ran.seconds, peakMiB: memory });
-  };
-  let restores = 0;
-  return {
-    live,
-    size,
-    async take(step) {
-      const ran = await overdub('agent', 'snapshot', '--root', live, '--server', 'case');
-      const stats = ((await overdub('snapshot', 'list', 'case')).json as Snapshot[]).at(-1)?.stats;
-      const moved = stats === undefined ? {} : { movedBytes: stats.bytesReceived + stats.bytesSent };
-      note(step, ran, { ...moved, ...(stats === undefined ? {} : { storedBytes: stats.bytesStored }) });
-    },
-    async restore(step, snapshot) {
-      const empty = join(work, `restored-${++restores}`);
-      await mkdir(empty);
-      const where = ['--root', empty, '--server', 'case', '--state', `${empty}-state`];
-      note(step, await overdub('agent', 'restore', ...where, '--snapshot', snapshot), {});
-    },
-  };
+  const chosen = CASE_BY_NAME[name];
+  if (chosen === undefined) throw new Error(`there is no case ${name}; there are ${CASES.join(', ')}`);
+  const ground = await Ground.prepare(work, size ?? chosen.size);
+  await chosen.run(ground);
+  return ground.figures;
 }
 
 /** The same bytes for the same seed, quickly; incompressible. */
@@ -102,20 +48,24 @@ function noise(bytes: number, seed: number): Buffer {
 
 /** One page in a thousand changes. A sparse file has one page written in a hundred. */
 function hugeFile(sparse: boolean): (ground: Ground) => Promise<void> {
-  return async ({ live, size, take }) => {
-    const pages = Math.floor(size / PAGE);
-    const file = await open(join(live, 'huge'), 'w+');
+  return async (ground) => {
+    const pages = Math.floor(ground.size / PAGE);
+    const file = await open(join(ground.live, 'huge'), 'w+');
     try {
       await file.truncate(pages * PAGE);
       const step = sparse ? 100 : 128;
       for (let page = 0; page < pages; page += step)
         await writePages(file, page, sparse ? 1 : Math.min(128, pages - page), page + 1);
-      await take('first overlay');
+      await ground.take('first overlay');
       for (let page = 7; page < pages; page += 1000) await writePages(file, page, 1, page + 12345);
-      await take(`one page in 1000 changed: ${Math.ceil(pages / 1000) * PAGE} bytes`);
+      const changed = Math.ceil((pages - 7) / 1000) * PAGE;
+      const next = 'next overlay, one page in 1000 changed';
+      await ground.take(next);
+      ground.note({ tool: 'the changed pages', step: next, storedBytes: changed, movedBytes: changed });
     } finally {
       await file.close();
     }
+    await ground.restore('restore to an empty disk', 'latest');
   };
 }
 
@@ -123,30 +73,67 @@ async function writePages(file: FileHandle, page: number, count: number, seed: n
   await file.write(noise(count * PAGE, seed), 0, count * PAGE, page * PAGE);
 }
 
-async function manyFiles({ live, size, take }: Ground): Promise<void> {
-  for (let at = 0; at < size; at++) {
-    const dir = join(live, `${Math.floor(at / 1000)}`);
-    if (at % 1000 === 0) await mkdir(dir);
-    await writeFile(join(dir, `file-${at}`), `the ${at}th file\n`);
+/** Of the second image one file in ten is another; what only the others need is collected in the end. */
+async function manyFiles(ground: Ground): Promise<void> {
+  const pathOf = (at: number) => join(ground.live, `${Math.floor(at / 1000)}`, `file-${at}`);
+  for (let at = 0; at < ground.size; at++) {
+    if (at % 1000 === 0) await mkdir(join(ground.live, `${at / 1000}`));
+    await writeFile(pathOf(at), `the ${at}th file\n`);
   }
-  await take('first overlay');
-  await take('nothing changed');
+  await ground.take('first overlay');
+  await ground.take('nothing changed');
+  for (let at = 0; at < ground.size; at += 10) await writeFile(pathOf(at), `another ${at}th file\n`);
+  await ground.take('next overlay, one file in ten changed');
+  const [first, same, last] = [
+    await ground.snapshotId(0),
+    await ground.snapshotId(1),
+    await ground.snapshotId(2),
+  ];
+  await ground.run('diff of the two', 'diff', `case@${first}`, `case@${last}`);
+  await ground.restore('restore to an empty disk', 'latest');
+  await ground.run('the first removed', 'snapshot', 'remove', `case@${first}`);
+  await ground.run('the second removed', 'snapshot', 'remove', `case@${same}`);
+  await ground.run('collection', 'gc');
 }
 
 /** A file of 200 MB of which one page in a hundred changes from each to the next. */
-async function manySnapshots({ live, size, take, restore }: Ground): Promise<void> {
+async function manySnapshots(ground: Ground): Promise<void> {
   const pages = 25_000;
-  const file = await open(join(live, 'table'), 'w+');
+  const table = join(ground.live, 'table');
+  const before = join(ground.work, 'before');
+  const grown = { ours: 0, zstd: 0 };
+  const file = await open(table, 'w+');
   try {
     for (let page = 0; page < pages; page += 100) await writePages(file, page, 100, page + 1);
-    for (let nth = 0; nth < size; nth++) {
+    for (let nth = 0; nth < ground.size; nth++) {
+      if (nth > 0) await copyFile(table, before);
       for (let page = nth % 100; page < pages; page += 100)
         await writePages(file, page, 1, page + nth * 7919);
-      await take(`snapshot ${nth + 1}`);
+      const { storedBytes = 0 } = await ground.take(`snapshot ${nth + 1}`);
+      if (nth === 0) continue;
+      grown.ours += storedBytes;
+      grown.zstd += await patchBytes(before, table, join(ground.work, 'patch'));
     }
   } finally {
     await file.close();
   }
-  await restore('restore of the newest', 'latest');
-  await restore('restore of the oldest', `~${size - 1}`);
+  const step = 'growth since the first snapshot';
+  ground.note({ tool: 'overdub', step, storedBytes: grown.ours });
+  ground.note({ tool: 'zstd --patch-from', step, storedBytes: grown.zstd });
+  const bytes = pages * PAGE;
+  for (const [what, snapshot] of [
+    ['newest', 'latest'],
+    ['oldest', `~${ground.size - 1}`],
+  ] as const) {
+    const { step: restored } = await ground.restore(`restore of the ${what}`, snapshot);
+    ground.note({ tool: 'its bytes', step: restored, readBytes: bytes });
+  }
+}
+
+/** What `zstd -3 --patch-from` needs from one file to the other. */
+async function patchBytes(from: string, to: string, patch: string): Promise<number> {
+  await run('zstd', ['-q', '-f', '-3', '--long=31', `--patch-from=${from}`, to, '-o', patch]);
+  const { size } = await stat(patch);
+  await rm(patch);
+  return size;
 }

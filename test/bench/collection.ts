@@ -62,8 +62,10 @@ async function main(): Promise<void> {
 }
 
 async function inProcess(step: string, work: string, chunks: number): Promise<StepFigure> {
+  // As the appliance runs.
   const args = [
     ...process.execArgv,
+    '--max-semi-space-size=8',
     import.meta.filename,
     '--step',
     step,

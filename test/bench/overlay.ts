@@ -25,6 +25,9 @@ import { type Figure, peerRound, STEPS } from './peers.ts';
 
 const SERVER = 'overlay';
 const US = 'overdub';
+/** What is printed, and with how many digits behind the point. */
+const MEASURES = ['storedBytes', 'movedBytes', 'readBytes', 'cpu', 'seconds', 'peakMiB'] as const;
+const DIGITS = [0, 0, 0, 2, 1, 0];
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -124,46 +127,32 @@ function medians(rounds: readonly (readonly Figure[])[]): Figure[] {
     const same = rounds.flatMap((round) =>
       round.filter((figure) => figure.tool === first.tool && figure.step === first.step),
     );
-    const of = (pick: (figure: Figure) => number | undefined) =>
-      median(same.map(pick).filter((value) => value !== undefined));
-    const storedBytes = of((figure) => figure.storedBytes);
-    const movedBytes = of((figure) => figure.movedBytes);
-    return {
-      ...first,
-      ...(storedBytes === undefined ? {} : { storedBytes }),
-      ...(movedBytes === undefined ? {} : { movedBytes }),
-      cpu: of((figure) => figure.cpu) as number,
-      seconds: of((figure) => figure.seconds) as number,
-      peakMiB: of((figure) => figure.peakMiB) as number,
-    };
+    const middle = MEASURES.flatMap((measure) => {
+      const values = same.map((figure) => figure[measure]).filter((value) => value !== undefined);
+      return values.length === 0 ? [] : [[measure, median(values)] as const];
+    });
+    return { tool: first.tool, step: first.step, ...Object.fromEntries(middle) };
   });
 }
 
-function median(values: readonly number[]): number | undefined {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
 /** By step; in brackets the ratio of ours to the tool's: below one, we are better. */
 function print(figures: readonly Figure[]): void {
-  const heads = ['stored', 'moved', 'CPU s', 'wall s', 'peak MiB'];
+  const heads = ['stored', 'moved', 'read', 'CPU s', 'wall s', 'peak MiB'];
   console.log('step'.padEnd(44) + 'tool'.padEnd(22) + heads.map((head) => head.padStart(20)).join(''));
   const steps = [...new Set(figures.map((figure) => figure.step))];
   for (const figure of steps.flatMap((step) => figures.filter((one) => one.step === step))) {
     const ours = figures.find((one) => one.tool === US && one.step === figure.step);
-    const cell = (pick: (one: Figure) => number | undefined, digits: number) => {
-      const value = pick(figure);
+    const cells = MEASURES.map((measure, at) => {
+      const value = figure[measure];
       if (value === undefined) return ''.padStart(20);
-      const own = ours === undefined || ours === figure ? undefined : pick(ours);
+      const own = ours === undefined || ours === figure ? undefined : ours[measure];
       const ratio = own === undefined ? '' : ` (${(own / value).toFixed(2)})`;
-      return `${value.toFixed(digits)}${ratio}`.padStart(20);
-    };
-    const cells = [
-      cell((one) => one.storedBytes, 0),
-      cell((one) => one.movedBytes, 0),
-      cell((one) => one.cpu, 2),
-      cell((one) => one.seconds, 1),
-      cell((one) => one.peakMiB, 0),
-    ];
+      return `${value.toFixed(DIGITS[at])}${ratio}`.padStart(20);
+    });
     console.log(figure.step.padEnd(44) + figure.tool.padEnd(22) + cells.join(''));
   }
 }

@@ -11,11 +11,13 @@ export interface Figure {
   readonly step: string;
   readonly storedBytes?: number;
   readonly movedBytes?: number;
+  /** What the appliance read for it. */
+  readonly readBytes?: number;
   /** User and system, of all processes that took part, seconds. */
-  readonly cpu: number;
-  readonly seconds: number;
+  readonly cpu?: number;
+  readonly seconds?: number;
   /** The largest process. */
-  readonly peakMiB: number;
+  readonly peakMiB?: number;
 }
 
 export const STEPS = {

@@ -1,0 +1,106 @@
+/** What a large case works on: one live directory, one server, and appliances one after another on one state. */
+
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Snapshot } from '@overdub/core';
+import {
+  commandFor,
+  type Overdub,
+  peakMiB,
+  type Ran,
+  readBytes,
+  startAppliance,
+  stopAppliance,
+} from './appliance.ts';
+import type { Figure } from './peers.ts';
+
+const SERVER = 'case';
+
+/** Every step is measured on an appliance of its own, so that its peak is the step's. */
+export class Ground {
+  readonly live: string;
+  readonly work: string;
+  readonly size: number;
+  readonly figures: Figure[] = [];
+  #token: string | undefined;
+  #restores = 0;
+
+  private constructor(work: string, size: number) {
+    this.work = work;
+    this.live = join(work, 'live');
+    this.size = size;
+  }
+
+  /** `size`: bytes, files or snapshots, as the case has it. */
+  static async prepare(work: string, size: number): Promise<Ground> {
+    const ground = new Ground(work, size);
+    await mkdir(ground.live);
+    await ground.#with((overdub) => overdub('server', 'create', SERVER));
+    return ground;
+  }
+
+  /** Takes a snapshot and notes its figures. */
+  async take(step: string): Promise<Figure> {
+    return this.#with(async (overdub, child) => {
+      const ran = await overdub('agent', 'snapshot', '--root', this.live, '--server', SERVER);
+      const figure = figureOf(step, ran, child);
+      const stats = ((await overdub('snapshot', 'list', SERVER)).json as Snapshot[]).at(-1)?.stats;
+      if (stats === undefined) throw new Error('the snapshot is not listed');
+      const movedBytes = stats.bytesReceived + stats.bytesSent;
+      return this.note({ ...figure, movedBytes, storedBytes: stats.bytesStored });
+    });
+  }
+
+  /** Restores a snapshot to an empty directory, which is removed again. */
+  async restore(step: string, snapshot: string): Promise<Figure> {
+    return this.#with(async (overdub, child) => {
+      const empty = join(this.work, `restored-${++this.#restores}`);
+      await mkdir(empty);
+      const before = readBytes(child);
+      const where = ['--root', empty, '--server', SERVER, '--state', `${empty}-state`];
+      const ran = await overdub('agent', 'restore', ...where, '--snapshot', snapshot);
+      const read = readBytes(child) - before;
+      await rm(empty, { recursive: true });
+      return this.note({ ...figureOf(step, ran, child), readBytes: read });
+    });
+  }
+
+  /** Any other command. */
+  async run(step: string, ...command: string[]): Promise<Figure> {
+    return this.#with(async (overdub, child) => {
+      const ran = await overdub(...command);
+      return this.note(figureOf(step, ran, child));
+    });
+  }
+
+  note(figure: Figure): Figure {
+    this.figures.push(figure);
+    return figure;
+  }
+
+  /** By its place in the list, the first is 0; undefined when there is none. */
+  async snapshotId(at: number): Promise<string> {
+    const list = await this.#with(
+      async (overdub) => (await overdub('snapshot', 'list', SERVER)).json as Snapshot[],
+    );
+    const id = list.at(at)?.id;
+    if (id === undefined) throw new Error(`there is no snapshot ${at}`);
+    return id;
+  }
+
+  async #with<T>(work: (overdub: Overdub, child: ChildProcess) => Promise<T>): Promise<T> {
+    const appliance = await startAppliance(this.work, this.#token);
+    this.#token = appliance.token;
+    try {
+      return await work(commandFor(appliance, this.work), appliance.child);
+    } finally {
+      await stopAppliance(appliance.child);
+    }
+  }
+}
+
+function figureOf(step: string, ran: Ran, child: ChildProcess): Figure {
+  const peak = Math.max(ran.peakMiB, peakMiB(child));
+  return { tool: 'overdub', step, cpu: ran.agentCpu + ran.applianceCpu, seconds: ran.seconds, peakMiB: peak };
+}
