@@ -22,6 +22,7 @@ export interface BootRequest {
    * `script`: the client already runs iPXE or GRUB and asks for the script of this one boot.
    */
   readonly stage?: 'dhcp' | 'script';
+  /** An IPv4 address in the client's network: its own, else its relay's, else ours on the interface that heard it. */
   readonly ip?: string;
   readonly vendorClass?: string;
   readonly userClass?: string;

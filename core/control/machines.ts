@@ -2,6 +2,7 @@
 
 import type { ApplianceControl } from '../contracts/control.ts';
 import { type Admission, type Machine, normalizeMac } from '../domain/machine.ts';
+import { withLabelsByHand } from '../domain/rule-labels.ts';
 import { isServerName } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { isStale } from '../operations/assignment.ts';
@@ -53,13 +54,7 @@ export function machineControl(deps: ControlDeps): MachineControl {
     async labelMachine(ref, changes) {
       const { id } = await find(ref);
       for (const [key, value] of Object.entries(changes)) assertLabel(key, value);
-      return catalogue.machines.update(id, (machine) => {
-        const merged = Object.entries({ ...machine.labels, ...changes });
-        return {
-          ...machine,
-          labels: Object.fromEntries(merged.filter((each): each is [string, string] => each[1] !== null)),
-        };
-      });
+      return catalogue.machines.update(id, (machine) => withLabelsByHand(machine, changes));
     },
     async powerMachine(ref, action, by) {
       const machine = await find(ref);

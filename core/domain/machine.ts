@@ -68,6 +68,10 @@ export interface Machine {
   /** Who accepted or rejected it by hand; absent while `discovery.admit` decides. */
   readonly admissionBy?: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Labels as rules set them last; `null`: a person decides about this one. */
+  readonly ruleLabels?: Readonly<Record<string, string | null>>;
+  /** An IPv4 address in the network it booted on last: its own, its relay's, or ours on the interface. */
+  readonly seenOn?: string;
   readonly facts?: MachineFacts;
   /** The server it is assigned, with the assignment's generation. */
   readonly serverName?: string;

@@ -20,6 +20,8 @@ export interface Sighting {
   readonly uuid?: string;
   readonly facts?: MachineFacts;
   readonly via: 'boot' | 'agent';
+  /** An IPv4 address in the network it was seen on: its own, its relay's, or ours on the interface. A claim, as a MAC is. */
+  readonly seenOn?: string;
 }
 
 /** Who it is: a machine known already, or one that configuration declares and that was not seen before. */
@@ -42,8 +44,11 @@ export interface AdmissionRequest {
 }
 
 export interface AdmissionDecision {
-  readonly admission: Admission;
+  /** Absent: whatever it is now. Counts only while nobody decided by hand, and takes back nothing that was accepted. */
+  readonly admission?: Admission;
   readonly reason: string;
+  /** Labels to set, whatever its admission. What people set, changed or removed by hand stays as they want it. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export interface PlanRequest {
@@ -111,7 +116,7 @@ export const HOOK_TABLE: { readonly [N in HookName]: HookDescription } = {
   'discovery.admit': {
     kind: 'bail',
     summary:
-      'May it have a role? Asked while the machine is not yet accepted or rejected by hand. Default: held.',
+      'May it have a role, and which labels does it get? Its admission counts while the machine is not yet accepted, or rejected by hand. Default: held.',
     previous: 'discovery.identify',
     next: 'boot.plan',
   },

@@ -209,6 +209,28 @@ describe('a sighting', () => {
     expect(await seen(MAC_1)).toMatchObject({ admission: 'rejected', admissionReason: 'rejected by ann' });
   });
 
+  it('sets labels of rules whatever its admission, notes where it was seen, and leaves labels by hand', async () => {
+    let rack = '1';
+    const asked: unknown[] = [];
+    world.hooks.tapsFor('discovery-test').discovery.admit.tap(({ sighting }) => {
+      asked.push(sighting.seenOn);
+      return { reason: 'rule', labels: { rack, row: 'a' } };
+    });
+    const boot = () => world.netboot.answer({ ...bootRequest(MAC_1), ip: '::ffff:10.2.0.9' });
+    await boot();
+    expect(asked).toEqual(['10.2.0.9']);
+    const found = await world.control.getMachine(MAC_1);
+    expect(found).toMatchObject({ admission: 'held', labels: { rack, row: 'a' }, seenOn: '10.2.0.9' });
+    await world.control.acceptMachine(MAC_1, 'ann');
+    await world.control.labelMachine(MAC_1, { row: 'z' }, 'ann');
+    rack = '2';
+    await boot();
+    expect(await world.control.getMachine(MAC_1)).toMatchObject({
+      admission: 'accepted',
+      labels: { rack: '2', row: 'z' },
+    });
+  });
+
   it('leaves a machine held when admission fails', async () => {
     world.hooks.tapsFor('discovery-test').discovery.admit.tap(() => {
       throw new Error('directory server is down');

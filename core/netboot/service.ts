@@ -55,6 +55,7 @@ async function answer(deps: NetbootDeps, request: BootRequest): Promise<BootAnsw
     mac,
     ...(request.uuid === undefined ? {} : { uuid: request.uuid }),
     via: 'boot',
+    ...(request.ip === undefined ? {} : { seenOn: request.ip }),
   });
   const plan = await planFor(deps, request, machine);
   if (plan.kind !== 'ramdisk') return { machine, plan };

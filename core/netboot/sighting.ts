@@ -5,6 +5,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
 import type { EventType } from '../domain/event.ts';
 import { type Machine, normalizeMac, normalizeUuid } from '../domain/machine.ts';
+import { withRuleLabels } from '../domain/rule-labels.ts';
 import type { HookCalls, Identification, Sighting } from '../hooks/hooks.ts';
 import type { EventBus } from '../operations/events.ts';
 import { newId } from '../operations/ids.ts';
@@ -53,6 +54,7 @@ async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: 
       ...(sighting.facts === undefined
         ? {}
         : { facts: sighting.facts, arch: sighting.facts.arch, firmware: sighting.facts.firmware }),
+      ...(sighting.seenOn === undefined ? {} : { seenOn: sighting.seenOn }),
       lastSeenAt: now,
     }),
     'soon',
@@ -120,9 +122,12 @@ async function newMachine(
   };
 }
 
-/** Asked while nobody decided by hand, and never to take back what was accepted. */
-async function admit({ catalogue, hooks, events, log }: SightingDeps, sighting: Sighting, machine: Machine) {
-  if (machine.admissionBy !== undefined || machine.admission === 'accepted') return machine;
+/** What rules say: labels always, admission while nobody decided by hand, and never to take back what was accepted. */
+async function admit(
+  { catalogue, hooks, events, log }: SightingDeps,
+  sighting: Sighting,
+  machine: Machine,
+): Promise<Machine> {
   const sharers = machine.uuid === undefined ? [] : await catalogue.machines.byUuid(machine.uuid);
   const sharer = sharers.find(({ id }) => id !== machine.id);
   const request = { sighting, machine, ...(sharer === undefined ? {} : { sharer }) };
@@ -133,16 +138,21 @@ async function admit({ catalogue, hooks, events, log }: SightingDeps, sighting: 
     );
     return undefined;
   });
-  if (decision === undefined || decision.admission === machine.admission) return machine;
+  if (decision === undefined) return machine;
+  const labelled = withRuleLabels(machine, decision.labels ?? {});
+  const open = machine.admissionBy === undefined && machine.admission !== 'accepted';
+  const { admission = machine.admission } = decision;
+  const changed = open && admission !== machine.admission;
+  if (!changed && labelled === machine) return machine;
   const decided = await catalogue.machines.update(
     machine.id,
     (record) => ({
-      ...record,
-      admission: decision.admission,
-      admissionReason: decision.reason,
+      ...withRuleLabels(record, decision.labels ?? {}),
+      ...(changed ? { admission, admissionReason: decision.reason } : {}),
     }),
     'soon',
   );
+  if (!changed) return decided;
   const type = `machine.${decided.admission}` as EventType;
   events.emit(type, { machine: decided.id }, `${decided.name} is ${decided.admission}: ${decision.reason}`);
   return decided;
@@ -180,7 +190,13 @@ async function freeName(catalogue: Catalogue, wanted: string): Promise<string> {
 }
 
 function clean(sighting: Sighting): Sighting {
-  const { uuid: _raw, ...rest } = sighting;
+  const { uuid: _raw, seenOn: at, ...rest } = sighting;
   const uuid = normalizeUuid(sighting.uuid ?? sighting.facts?.uuid);
-  return uuid === undefined ? rest : { ...rest, uuid };
+  // Dual-stack sockets write IPv4 peers as IPv6 (RFC 4291 §2.5.5.2).
+  const seenOn = at?.replace(/^::ffff:(?=[\d.]+$)/i, '');
+  return {
+    ...rest,
+    ...(uuid === undefined ? {} : { uuid }),
+    ...(seenOn === undefined ? {} : { seenOn }),
+  };
 }

@@ -50,6 +50,7 @@ const Machine = Type.Object({
   admission: Type.Union([Type.Literal('held'), Type.Literal('accepted'), Type.Literal('rejected')]),
   admissionReason: optional(Type.String()),
   labels: Type.Record(Type.String(), Type.String()),
+  seenOn: optional(Type.String()),
   facts: optional(FACTS),
   serverName: optional(Type.String()),
   generation: optional(Type.Integer()),

@@ -13,6 +13,8 @@ import {
   textOption,
   userClasses,
 } from '@overdub/lib-netboot';
+import type { Site } from './sites.ts';
+import { placeOf } from './subnets.ts';
 
 /** `plain`: an ordinary DHCP client that boots nothing. */
 export interface Caller {
@@ -23,6 +25,8 @@ export interface Caller {
   readonly uuid: string | undefined;
   readonly vendorClass: string | undefined;
   readonly userClass: string | undefined;
+  /** An address in its network, as its relay or it itself says; undefined where only our interface tells. */
+  readonly place: string | undefined;
 }
 
 /** iPXE's feature sub-options of option 175 that matter: it can fetch by HTTP. */
@@ -58,7 +62,13 @@ export function callerOf(packet: DhcpPacket): Caller | undefined {
     uuid: normalizeUuid(machineUuid(packet)),
     vendorClass: textOption(packet, OPTION.vendorClass),
     userClass,
+    place: placeOfCaller(packet),
   };
+}
+
+function placeOfCaller(packet: DhcpPacket): string | undefined {
+  if (packet.giaddr !== '0.0.0.0') return placeOf(packet);
+  return packet.ciaddr === '0.0.0.0' ? undefined : packet.ciaddr;
 }
 
 function clientKind(packet: DhcpPacket): Caller['client'] {
@@ -76,7 +86,10 @@ function clientKind(packet: DhcpPacket): Caller['client'] {
 }
 
 /** The question for the core. Only callers that boot have one. */
-export function bootRequest(caller: Caller, baseUrl: string): BootRequest | undefined {
+export function bootRequest(
+  caller: Caller,
+  { baseUrl, address }: Pick<Site, 'baseUrl' | 'address'>,
+): BootRequest | undefined {
   if (caller.client === 'plain') return undefined;
   return {
     mac: caller.mac,
@@ -84,6 +97,7 @@ export function bootRequest(caller: Caller, baseUrl: string): BootRequest | unde
     client: caller.client,
     stage: 'dhcp',
     baseUrl,
+    ip: caller.place ?? address,
     ...(caller.uuid === undefined ? {} : { uuid: caller.uuid }),
     ...(caller.archCode === undefined ? {} : { archCode: caller.archCode }),
     ...(caller.vendorClass === undefined ? {} : { vendorClass: caller.vendorClass }),

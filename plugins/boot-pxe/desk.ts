@@ -36,7 +36,7 @@ export async function decideBoot(caller: Caller, desk: Desk): Promise<BootDecisi
     );
     return { kind: 'none' };
   }
-  const request = bootRequest(caller, desk.site.baseUrl);
+  const request = bootRequest(caller, desk.site);
   if (request === undefined) return { kind: 'none' };
   const { plan, rendered } = await desk.netboot.answer(request);
   if (plan.kind === 'silent') {

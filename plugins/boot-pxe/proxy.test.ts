@@ -40,6 +40,14 @@ describe('an offer to firmware', () => {
   });
 });
 
+test('the core is told in which network the machine is: its relay’s word, else its own, else our interface', async () => {
+  const desk = testDesk();
+  await handleProxy(discover(CLIENT.bios, { giaddr: '10.9.0.1' }), desk);
+  await handleProxy(discover(CLIENT.bios, { ciaddr: '10.8.0.7' }), desk);
+  await handleProxy(discover(CLIENT.bios), desk);
+  expect(desk.netboot.asked.map(({ ip }) => ip)).toEqual(['10.9.0.1', '10.8.0.7', OURS]);
+});
+
 describe('where replies go', () => {
   test('a relayed request is answered to the relay’s port 67, giaddr, flags and option 82 echoed', async () => {
     const relay = Uint8Array.of(1, 2, 7, 7);
@@ -72,6 +80,7 @@ describe('iPXE', () => {
       client: 'ipxe',
       stage: 'dhcp',
       baseUrl: `http://${OURS}:7077`,
+      ip: OURS,
     });
     expect(textOption(offer, OPTION.bootFile)).toMatch(/^http:\/\/10\.0\.0\.1:7077\/boot\/ipxe\/script/);
     expect(textOption(offer, OPTION.vendorClass)).toBe('PXEClient');

@@ -1,7 +1,14 @@
 /** Which networks are served, and to which of them a request belongs. */
 
 import { OverdubError } from '@overdub/core/agent';
-import { type DhcpPacket, formatIpv4, parseIpv4, relayInformation, sameNetwork } from '@overdub/lib-netboot';
+import {
+  type DhcpPacket,
+  type Ipv4Network,
+  networkAddress,
+  parseCidr,
+  relayInformation,
+  sameNetwork,
+} from '@overdub/lib-netboot';
 import type { AddressPlan } from './address-choice.ts';
 import type { PxeOptions } from './options.ts';
 import type { Site } from './sites.ts';
@@ -22,7 +29,7 @@ export function subnetsOf(options: PxeOptions, sites: readonly Site[]): readonly
   const ours = sites.map((site) => site.address);
   const own = options.pool === undefined ? [] : [ownSubnet(options, options.pool, sites, ours)];
   const further = (options.subnets ?? []).map((each): Subnet => {
-    const { network, netmask } = parseNetwork(each.network) as Network;
+    const { network, netmask } = parseNetwork(each.network) as Ipv4Network;
     return subnet({ leaseSeconds: options.leaseSeconds, ...each, network, netmask }, ours);
   });
   const all = [...own, ...further];
@@ -55,7 +62,7 @@ function ownSubnet(
   return subnet({ ...options, pool, network, netmask }, ours);
 }
 
-interface SubnetSettings extends Network {
+interface SubnetSettings extends Ipv4Network {
   readonly pool: { readonly from: string; readonly to: string };
   readonly router?: string | undefined;
   readonly dns?: readonly string[] | undefined;
@@ -96,27 +103,14 @@ function withRelay(found: Subnet | undefined, { giaddr }: DhcpPacket): Subnet | 
   return { ...found, taken, router: found.router ?? giaddr };
 }
 
-function contains(network: Network, address: string): boolean {
+function contains(network: Ipv4Network, address: string): boolean {
   return sameNetwork(address, network.network, network.netmask);
 }
 
-interface Network {
-  readonly network: string;
-  readonly netmask: string;
-}
-
 /** `10.2.0.0/24`; undefined unless the host part is zero and the length 8 to 30. */
-export function parseNetwork(text: string): Network | undefined {
-  const [address = '', bits = ''] = text.split('/');
-  const length = /^\d{1,2}$/.test(bits) ? Number(bits) : 0;
-  if (parseIpv4(address) === undefined || length < 8 || length > 30) return undefined;
-  const netmask = formatIpv4((0xffffffff << (32 - length)) >>> 0);
-  return networkAddress(address, netmask) === address ? { network: address, netmask } : undefined;
-}
-
-/** The first address of the network that `member` is in. */
-export function networkAddress(member: string, netmask: string): string {
-  return formatIpv4(((parseIpv4(member) ?? 0) & (parseIpv4(netmask) ?? 0)) >>> 0);
+export function parseNetwork(text: string): Ipv4Network | undefined {
+  const length = Number(text.split('/')[1]);
+  return length >= 8 && length <= 30 ? parseCidr(text) : undefined;
 }
 
 function wrong(what: string): OverdubError {

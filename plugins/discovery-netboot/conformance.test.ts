@@ -149,6 +149,16 @@ describe('admission', () => {
     expect(decision.reason).toBeTruthy();
   });
 
+  test('the network it was seen on last counts for an agent, which does not say', async () => {
+    const rules = [{ subnet: '10.2.0.0/16', admission: 'accept' as const, setLabels: { site: 'b' } }];
+    const { taps } = applied({ rules }, []);
+    const known = machine({ seenOn: '10.2.3.4' });
+    expect(await taps.admit({ sighting: sighting({ via: 'agent' }), machine: known })).toMatchObject({
+      admission: 'accepted',
+      labels: { site: 'b' },
+    });
+  });
+
   test('a copied UUID is held even where everything is accepted, and the reason names the other machine', async () => {
     const { taps } = applied({ admission: 'accept' }, []);
     const newcomer = machine({ id: 'm2', macs: [B], uuid: UUID });

@@ -6,10 +6,11 @@ import {
   type Machine,
   OverdubError,
   type PluginContext,
+  type Sighting,
 } from '@overdub/core';
 import { decideAdmission } from './admit.ts';
 import { knownMachine } from './identify.ts';
-import { DiscoveryOptions } from './options.ts';
+import { checkRules, DiscoveryOptions } from './options.ts';
 
 /** See README.md. */
 export default definePlugin({
@@ -17,6 +18,7 @@ export default definePlugin({
   apiVersion: '^1.0.0',
   options: DiscoveryOptions,
   apply(ctx, options) {
+    checkRules(options);
     ctx.hooks.discovery.identify.tap(async (sighting) => {
       // An agent proves who it is by its boot nonce, which only the core can compare with what it reports.
       if (sighting.via === 'agent') return undefined;
@@ -25,14 +27,25 @@ export default definePlugin({
       return machine && { machineId: machine.id };
     });
     ctx.hooks.discovery.admit.tap(({ sighting, machine, sharer }) => {
-      const facts = sighting.facts ?? machine.facts;
-      const known = facts === undefined ? sighting : { ...sighting, facts };
-      const decision = decideAdmission(known, machine.labels, options);
-      return decision.admission === 'accepted' && sharer !== undefined ? heldFor(sharer) : decision;
+      const decision = decideAdmission(knownOf(sighting, machine), machine.labels, options);
+      return decision.admission === 'accepted' && sharer !== undefined
+        ? { ...decision, ...heldFor(sharer) }
+        : decision;
     });
     return undefined;
   },
 });
+
+/** What is seen now, and what is on record of it. */
+function knownOf(sighting: Sighting, machine: Machine): Sighting {
+  const facts = sighting.facts ?? machine.facts;
+  const seenOn = sighting.seenOn ?? machine.seenOn;
+  return {
+    ...sighting,
+    ...(facts === undefined ? {} : { facts }),
+    ...(seenOn === undefined ? {} : { seenOn }),
+  };
+}
 
 function heldFor(other: Machine): AdmissionDecision {
   return {

@@ -1,5 +1,7 @@
 /** What discovery-netboot can be told. */
 
+import { OverdubError } from '@overdub/core';
+import { formatIpv4, networkAddress, parseCidr, parseIpv4 } from '@overdub/lib-netboot';
 import { type Static, Type } from 'typebox';
 
 const Decision = Type.Union([Type.Literal('hold'), Type.Literal('accept'), Type.Literal('reject')]);
@@ -16,6 +18,13 @@ const Rule = Type.Object(
       Type.String({
         pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
         description: 'The SMBIOS UUID.',
+      }),
+    ),
+    subnet: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'The IPv4 network it was seen on, as in `10.2.0.0/24`: by its relay, its own address, or the interface that heard it.',
       }),
     ),
     labels: Type.Optional(
@@ -42,7 +51,18 @@ const Rule = Type.Object(
         },
       ),
     ),
-    admission: Decision,
+    admission: Type.Optional(Decision),
+    setLabels: Type.Optional(
+      Type.Record(
+        Type.String({ pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$' }),
+        Type.String({ maxLength: 255 }),
+        {
+          additionalProperties: false,
+          minProperties: 1,
+          description: 'Labels that the machine gets. Those set by hand win.',
+        },
+      ),
+    ),
   },
   { additionalProperties: false, minProperties: 2 },
 );
@@ -56,7 +76,10 @@ export const DiscoveryOptions = Type.Object(
       }),
     ),
     rules: Type.Optional(
-      Type.Array(Rule, { description: 'The first rule whose every condition fits decides.' }),
+      Type.Array(Rule, {
+        description:
+          'The first rule with an `admission` whose every condition fits decides. Labels come from it and from those before it that fit.',
+      }),
     ),
   },
   { additionalProperties: false },
@@ -64,3 +87,41 @@ export const DiscoveryOptions = Type.Object(
 
 export type DiscoveryOptions = Static<typeof DiscoveryOptions>;
 export type AdmissionRule = Static<typeof Rule>;
+
+/** What a schema cannot say. Throws CONFIG_INVALID, naming the rule; no I/O. */
+export function checkRules({ rules = [] }: DiscoveryOptions): void {
+  for (const [index, { admission, setLabels, ...conditions }] of rules.entries()) {
+    const rule = `rule ${index + 1}`;
+    if (admission === undefined && setLabels === undefined)
+      throw wrong(`${rule} has neither an admission nor setLabels.`);
+    if (Object.keys(conditions).length === 0)
+      throw wrong(`${rule} has no condition; what holds for every machine is the option admission.`);
+    if (conditions.subnet !== undefined) checkSubnet(conditions.subnet, rule);
+  }
+}
+
+function checkSubnet(subnet: string, rule: string): void {
+  if (parseCidr(subnet) !== undefined) return;
+  const [address = '', bits = ''] = subnet.split('/');
+  const host = parseIpv4(address) !== undefined && /^\d{1,2}$/.test(bits) && Number(bits) <= 32;
+  const network = `${networkOf(address, Number(bits))}/${bits}`;
+  throw wrong(
+    host
+      ? `the subnet ${subnet} of ${rule} has bits of a host; its network is ${network}.`
+      : `the subnet ${JSON.stringify(subnet)} of ${rule} is no IPv4 network: write its first address and 0 to 32 bits, as in 10.2.0.0/24.`,
+  );
+}
+
+function networkOf(address: string, bits: number): string {
+  const mask = bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0;
+  return networkAddress(address, formatIpv4(mask));
+}
+
+function wrong(what: string): OverdubError {
+  return new OverdubError(
+    'CONFIG_INVALID',
+    `discovery-netboot: ${what}`,
+    'Correct `rules` in its options and start again.',
+    { plugin: 'discovery-netboot' },
+  );
+}

@@ -2,7 +2,7 @@ import type { MachineFacts, Sighting } from '@overdub/core';
 import { Check } from 'typebox/value';
 import { expect, test } from 'vitest';
 import { decideAdmission } from './admit.ts';
-import { type AdmissionRule, DiscoveryOptions } from './options.ts';
+import { type AdmissionRule, checkRules, DiscoveryOptions } from './options.ts';
 
 const FACTS: MachineFacts = {
   firmware: 'uefi',
@@ -16,7 +16,7 @@ const FACTS: MachineFacts = {
   nics: [],
   dmi: { vendor: 'Dell Inc. ', product: 'PowerEdge R640' },
 };
-const BOOT: Sighting = { mac: '52:54:00:12:34:56', via: 'boot' };
+const BOOT: Sighting = { mac: '52:54:00:12:34:56', via: 'boot', seenOn: '10.2.7.9' };
 const AGENT: Sighting = { ...BOOT, via: 'agent', facts: FACTS };
 const LABELS = { rack: '3', row: 'b' };
 
@@ -41,6 +41,11 @@ test.each<[Omit<AdmissionRule, 'admission'>, 'accepted' | 'rejected']>([
   [{ facts: { diskGB: 500 } }, 'accepted'],
   // The stick in the front is no disk to install on.
   [{ facts: { diskGB: 501 } }, 'rejected'],
+  [{ subnet: '10.2.0.0/16' }, 'accepted'],
+  [{ subnet: '10.2.7.9/32' }, 'accepted'],
+  [{ subnet: '0.0.0.0/0' }, 'accepted'],
+  [{ subnet: '10.2.6.0/24' }, 'rejected'],
+  [{ subnet: '10.2.7.0/24', mac: '02' }, 'rejected'],
   [{ mac: '52:54:00', labels: { rack: '3' }, facts: { memoryGiB: 1 } }, 'accepted'],
   [{ mac: '52:54:01', facts: { memoryGiB: 1 } }, 'rejected'],
 ])('a rule for %j: %s', (match, expected) => expect(admission(match)).toBe(expected));
@@ -63,10 +68,16 @@ test('a rule about facts whose other conditions do not fit concerns nobody', () 
 
 test('the reason names every condition of the rule', () => {
   const rules: AdmissionRule[] = [
-    { mac: '52:54:00', labels: { rack: '3' }, facts: { memoryGiB: 16 }, admission: 'accept' },
+    {
+      mac: '52:54:00',
+      subnet: '10.2.0.0/16',
+      labels: { rack: '3' },
+      facts: { memoryGiB: 16 },
+      admission: 'accept',
+    },
   ];
   expect(decideAdmission(AGENT, LABELS, { rules }).reason).toBe(
-    'the rule for MAC 52:54:00 and rack 3 and memoryGiB 16',
+    'the rule for MAC 52:54:00 and subnet 10.2.0.0/16 and rack 3 and memoryGiB 16',
   );
 });
 
@@ -78,3 +89,60 @@ test.each([
   [{ facts: { memoryGiB: 0 }, admission: 'accept' }],
   [{ facts: { arch: 'sparc' }, admission: 'accept' }],
 ])('%j is no rule', (rule) => expect(Check(DiscoveryOptions, { rules: [rule] })).toBe(false));
+
+test('a machine of which nobody knows where it was seen is in no subnet', () => {
+  const { seenOn: _unknown, ...nowhere } = BOOT;
+  expect(admission({ subnet: '0.0.0.0/0' }, nowhere)).toBe('rejected');
+  expect(admission({ subnet: '0.0.0.0/0' }, { ...BOOT, seenOn: 'fe80::1' })).toBe('rejected');
+});
+
+test('labels come from every rule that fits up to the one that decides; of two that set one, the first counts', () => {
+  const rules: AdmissionRule[] = [
+    { subnet: '10.2.0.0/16', setLabels: { site: 'north', rack: '7' } },
+    { subnet: '10.3.0.0/16', setLabels: { site: 'south' } },
+    { facts: { vendor: 'Dell Inc.' }, setLabels: { maker: 'dell' } },
+    { labels: { site: 'north' }, setLabels: { site: 'x', pool: 'a' }, admission: 'accept' },
+    { mac: '52', setLabels: { late: 'yes' } },
+  ];
+  expect(decideAdmission(AGENT, {}, { rules })).toEqual({
+    admission: 'accepted',
+    reason: 'the rule for site north',
+    labels: { site: 'north', rack: '7', maker: 'dell', pool: 'a' },
+  });
+  // Facts are not there yet: what only labels by them holds nobody up.
+  expect(decideAdmission(BOOT, {}, { rules })).toMatchObject({
+    admission: 'accepted',
+    labels: { site: 'north', rack: '7', pool: 'a' },
+  });
+});
+
+test('what the record says wins over what a rule just set, also for the rules behind it', () => {
+  const rules: AdmissionRule[] = [
+    { mac: '52', setLabels: { rack: '9' } },
+    { labels: { rack: '9' }, admission: 'reject' },
+  ];
+  expect(decideAdmission(BOOT, LABELS, { rules }).admission).toBe('held');
+  expect(decideAdmission(BOOT, {}, { rules }).admission).toBe('rejected');
+});
+
+test.each<[AdmissionRule, RegExp]>([
+  [
+    { subnet: '10.2.0.5/24', admission: 'accept' },
+    /10\.2\.0\.5\/24 of rule 1 has bits of a host; its network is 10\.2\.0\.0\/24/,
+  ],
+  [{ subnet: '10.2.0.0', admission: 'accept' }, /"10\.2\.0\.0" of rule 1 is no IPv4 network/],
+  [{ subnet: '10.2.0.0/33', admission: 'accept' }, /is no IPv4 network/],
+  [{ subnet: '10.2.0.256/32', admission: 'accept' }, /is no IPv4 network/],
+  [{ subnet: 'fd00::/8', admission: 'accept' }, /is no IPv4 network/],
+  [{ subnet: '10.2.0.0/', admission: 'accept' }, /is no IPv4 network/],
+  [{ admission: 'accept', setLabels: { a: 'b' } }, /rule 1 has no condition/],
+  [{ mac: '52', subnet: '10.0.0.0/8' }, /rule 1 has neither an admission nor setLabels/],
+])('%j is CONFIG_INVALID', (rule, message) => {
+  expect(() => checkRules({ rules: [rule] })).toThrow(
+    expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringMatching(message) }),
+  );
+});
+
+test.each(['a b', '', 'ü'])('%j names no label', (key) =>
+  expect(Check(DiscoveryOptions, { rules: [{ mac: '52', setLabels: { [key]: 'v' } }] })).toBe(false),
+);

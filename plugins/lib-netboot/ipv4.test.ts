@@ -6,6 +6,7 @@ import {
   ipv4FromBytes,
   isHostAddress,
   isNetmask,
+  parseCidr,
   parseIpv4,
   sameNetwork,
 } from './ipv4.ts';
@@ -45,3 +46,14 @@ test.each([
   ['255.255.255.255', false],
   ['10.0.0', false],
 ])('%s is a host address: %s', (address, expected) => expect(isHostAddress(address)).toBe(expected));
+
+test.each([
+  ['10.2.0.0/24', { network: '10.2.0.0', netmask: '255.255.255.0' }],
+  ['0.0.0.0/0', { network: '0.0.0.0', netmask: '0.0.0.0' }],
+  ['255.255.255.255/32', { network: '255.255.255.255', netmask: '255.255.255.255' }],
+  ['10.2.0.1/24', undefined],
+  ['10.2.0.0/33', undefined],
+  ['10.2.0/24', undefined],
+  ['10.2.0.0', undefined],
+  ['10.2.0.0/', undefined],
+])('the network %s is %j', (text, network) => expect(parseCidr(text)).toEqual(network));

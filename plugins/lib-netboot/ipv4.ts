@@ -51,3 +51,23 @@ export function isNetmask(text: string): boolean {
   const inverted = ~mask >>> 0;
   return (inverted & (inverted + 1)) === 0;
 }
+
+/** A network by its first address and its mask. */
+export interface Ipv4Network {
+  readonly network: string;
+  readonly netmask: string;
+}
+
+/** `10.2.0.0/24`, 0 to 32 bits; `undefined` for other text, and where the host part is not zero. */
+export function parseCidr(text: string): Ipv4Network | undefined {
+  const [, address = '', bits = ''] = /^([\d.]+)\/(\d{1,2})$/.exec(text) ?? [];
+  const length = Number(bits);
+  if (parseIpv4(address) === undefined || length > 32) return undefined;
+  const netmask = formatIpv4(length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0);
+  return networkAddress(address, netmask) === address ? { network: address, netmask } : undefined;
+}
+
+/** The first address of the network that `member` is in. */
+export function networkAddress(member: string, netmask: string): string {
+  return formatIpv4(((parseIpv4(member) ?? 0) & (parseIpv4(netmask) ?? 0)) >>> 0);
+}

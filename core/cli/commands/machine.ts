@@ -175,6 +175,7 @@ function details(machine: Machine): string {
     ),
     ...(hardware?.nics ?? []).map((nic) => ['nic', `${nic.name} ${nic.mac} ${nic.driver ?? ''}`] as const),
     ['product', hardware && safe([hardware.dmi.vendor, hardware.dmi.product].filter(Boolean).join(' '))],
+    ['seen on', machine.seenOn && safe(machine.seenOn)],
     ['first seen', time(machine.firstSeenAt)],
     ['last seen', time(machine.lastSeenAt)],
   ]);
