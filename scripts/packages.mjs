@@ -47,6 +47,7 @@ const REFEREES = [
   ['grub-pc-bin', '/usr/lib/grub/i386-pc/boot.img'],
   ['grub-efi-amd64-bin', '/usr/lib/grub/x86_64-efi/moddep.lst'],
   ['git', '/usr/bin/git'],
+  ['lldpd', '/usr/sbin/lldpd'],
 ];
 
 /** Of the boot matrix alone. */

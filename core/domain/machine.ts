@@ -24,6 +24,17 @@ export interface DiskFacts {
   readonly devices?: readonly DrivenDevice[];
 }
 
+/** The other end of an interface's cable, as the switch says by LLDP (IEEE 802.1AB). Texts of one line. */
+export interface NicNeighbour {
+  /** The switch: its MAC address, IP address or name for itself. */
+  readonly chassisId: string;
+  readonly portId: string;
+  readonly systemName?: string;
+  readonly portDescription?: string;
+  /** Of untagged frames. */
+  readonly vlan?: number;
+}
+
 /** One network interface. `mac` is lower-case, colon-separated. */
 export interface NicFacts {
   readonly name: string;
@@ -31,6 +42,8 @@ export interface NicFacts {
   readonly driver?: string;
   readonly speedMbps?: number;
   readonly link?: boolean;
+  /** Where it is plugged in, as heard last. */
+  readonly neighbour?: NicNeighbour;
   /** What must be driven for it to work. */
   readonly devices?: readonly DrivenDevice[];
 }

@@ -5,6 +5,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
 import type { EventType } from '../domain/event.ts';
 import { type Machine, normalizeMac, normalizeUuid } from '../domain/machine.ts';
+import { withKnownNeighbours } from '../domain/machine-facts.ts';
 import { withRuleLabels } from '../domain/rule-labels.ts';
 import type { HookCalls, Identification, Sighting } from '../hooks/hooks.ts';
 import type { EventBus } from '../operations/events.ts';
@@ -53,7 +54,11 @@ async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: 
       ...(machine.uuid === undefined && sighting.uuid !== undefined ? { uuid: sighting.uuid } : {}),
       ...(sighting.facts === undefined
         ? {}
-        : { facts: sighting.facts, arch: sighting.facts.arch, firmware: sighting.facts.firmware }),
+        : {
+            facts: withKnownNeighbours(sighting.facts, machine.facts),
+            arch: sighting.facts.arch,
+            firmware: sighting.facts.firmware,
+          }),
       ...(sighting.seenOn === undefined ? {} : { seenOn: sighting.seenOn }),
       lastSeenAt: now,
     }),

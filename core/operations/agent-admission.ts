@@ -3,6 +3,7 @@
 import type { TokenInfo } from '../contracts/control.ts';
 import type { AgentIdentity } from '../contracts/gateway.ts';
 import { type Machine, type MachineFacts, normalizeMac, STALE_REASON } from '../domain/machine.ts';
+import { withKnownNeighbours } from '../domain/machine-facts.ts';
 import type { Hello, Welcome } from '../domain/protocol.ts';
 import type { Server } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
@@ -121,7 +122,7 @@ export async function admitInstalled(
   }
   await catalogue.machines.update(machine.id, (record) => ({
     ...record,
-    ...(hello.facts === undefined ? {} : { facts: hello.facts }),
+    ...(hello.facts === undefined ? {} : { facts: withKnownNeighbours(hello.facts, record.facts) }),
     lastSeenAt: new Date(clock.now()).toISOString(),
   }));
   return serverStanding(server, { ...identity, server: name, standing: 'assigned' }, machine);

@@ -31,6 +31,15 @@ export const FACTS = Type.Object({
       driver: optional(Type.String()),
       speedMbps: optional(Type.Number()),
       link: optional(Type.Boolean()),
+      neighbour: optional(
+        Type.Object({
+          chassisId: Type.String(),
+          portId: Type.String(),
+          systemName: optional(Type.String()),
+          portDescription: optional(Type.String()),
+          vlan: optional(Type.Integer()),
+        }),
+      ),
       devices: optional(Devices),
     }),
   ),

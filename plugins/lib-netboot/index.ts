@@ -5,6 +5,8 @@ export * from './dhcp/fields.ts';
 export * from './dhcp/options.ts';
 export * from './dhcp/packet.ts';
 export * from './ipv4.ts';
+export * from './lldp/codec.ts';
+export * from './lldp/listen.ts';
 export type { TftpFile } from './tftp/block-reader.ts';
 export {
   cleanBootName,

@@ -40,6 +40,14 @@ export class TestNetwork {
     for (const each of ['lo', device]) await this.run(name, ['ip', 'link', 'set', each, 'up']);
   }
 
+  /** Two new namespaces, joined by their `eth0` without a switch between: bridges keep LLDP to themselves. */
+  async cable(one: string, other: string): Promise<void> {
+    for (const name of [one, other]) await this.#namespace(name);
+    const [from, to] = [this.#nameOf(one), this.#nameOf(other)];
+    await run('ip', ['-n', from, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', to]);
+    for (const name of [one, other]) await this.run(name, ['ip', 'link', 'set', 'eth0', 'up']);
+  }
+
   async #segment(name: string): Promise<void> {
     if (this.#segments.has(name)) return;
     this.#segments.add(name);

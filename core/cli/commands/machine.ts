@@ -1,5 +1,5 @@
 import type { PowerReport } from '../../contracts/power.ts';
-import { isHeldAsStale, type Machine } from '../../domain/machine.ts';
+import { isHeldAsStale, type Machine, type NicFacts } from '../../domain/machine.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
 import { facts, safe, size, table, time } from '../format.ts';
@@ -173,10 +173,19 @@ function details(machine: Machine): string {
           `${disk.name} ${size(disk.bytes)} ${disk.transport} ${safe(disk.serial ?? disk.wwn ?? '')}`,
         ] as const,
     ),
-    ...(hardware?.nics ?? []).map((nic) => ['nic', `${nic.name} ${nic.mac} ${nic.driver ?? ''}`] as const),
+    ...(hardware?.nics ?? []).map((nic) => ['nic', nicLine(nic)] as const),
     ['product', hardware && safe([hardware.dmi.vendor, hardware.dmi.product].filter(Boolean).join(' '))],
     ['seen on', machine.seenOn && safe(machine.seenOn)],
     ['first seen', time(machine.firstSeenAt)],
     ['last seen', time(machine.lastSeenAt)],
   ]);
+}
+
+/** `eth0 52:54:00:12:34:56 virtio_net → rack3-sw1, Gi1/0/7 (uplink of rack3-07), VLAN 30`. */
+export function nicLine({ name, mac, driver, neighbour }: NicFacts): string {
+  const own = [name, mac, driver].filter(Boolean).join(' ');
+  if (neighbour === undefined) return own;
+  const { chassisId, systemName = chassisId, portId, portDescription, vlan } = neighbour;
+  const about = portDescription === undefined || portDescription === portId ? '' : ` (${portDescription})`;
+  return `${own} → ${safe(`${systemName}, ${portId}${about}`)}${vlan === undefined ? '' : `, VLAN ${vlan}`}`;
 }

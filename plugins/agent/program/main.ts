@@ -2,8 +2,9 @@
 
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type AgentHalf, type Clock, PROTOCOL_VERSION } from '@overdub/core/agent';
-import { Appliance } from './link/appliance.ts';
+import { type AgentHalf, type Clock, type MachineFacts, PROTOCOL_VERSION } from '@overdub/core/agent';
+import { reportNeighbours } from './inventory/neighbours.ts';
+import { Appliance, type Self } from './link/appliance.ts';
 import { type AgentEnd, type AgentOptions, codecsOf } from './options.ts';
 import { Results } from './results.ts';
 import { Schedule } from './schedule.ts';
@@ -23,17 +24,18 @@ export async function runAgent(options: AgentOptions, halves: readonly AgentHalf
   const disks = halves.flatMap((half) => half.imagers ?? []).find((imager) => imager.disks)?.disks;
   const facts = options.root === '/' ? await disks?.facts() : undefined;
   const { url, where, bootId, nonce, credential, resume, server, generation } = options;
+  const hello: Self['hello'] & { facts?: MachineFacts } = {
+    protocol: PROTOCOL_VERSION,
+    where,
+    bootId,
+    ...(server === undefined ? {} : { server }),
+    ...(generation === undefined ? {} : { generation }),
+    ...(facts === undefined ? {} : { facts }),
+  };
   const appliance = new Appliance({
     url,
     self: {
-      hello: {
-        protocol: PROTOCOL_VERSION,
-        where,
-        bootId,
-        ...(server === undefined ? {} : { server }),
-        ...(generation === undefined ? {} : { generation }),
-        ...(facts === undefined ? {} : { facts }),
-      },
+      hello,
       ...(nonce === undefined ? {} : { nonce }),
       ...(credential === undefined ? {} : { credential }),
       ...(resume === undefined ? {} : { resume }),
@@ -51,9 +53,26 @@ export async function runAgent(options: AgentOptions, halves: readonly AgentHalf
     results: await Results.open(options.stateDir),
     schedule: await Schedule.open(options.stateDir, clock),
   });
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, options.signal]);
+  const listening =
+    where === 'ramdisk' && facts !== undefined
+      ? reportNeighbours({
+          facts,
+          signal,
+          print: options.print,
+          sleep: (ms, stop) => clock.sleep(ms, stop),
+          tell: async (complete) => {
+            hello.facts = complete;
+            await appliance.hello(signal);
+          },
+        })
+      : undefined;
   try {
     return await work.run();
   } finally {
+    over.abort();
+    await listening;
     appliance.close();
   }
 }

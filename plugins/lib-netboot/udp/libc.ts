@@ -19,7 +19,8 @@ export class UdpError extends Error {
 export interface Libc {
   /** A non-blocking descriptor that children do not inherit. */
   socket(family: number, type: number, protocol: number, where: string): number;
-  setOption(fd: number, option: number, value: Uint8Array, where: string): void;
+  /** `level`: SOL_SOCKET unless told otherwise. */
+  setOption(fd: number, option: number, value: Uint8Array, where: string, level?: number): void;
   bind(fd: number, address: Uint8Array, where: string): void;
   sendTo(fd: number, bytes: Uint8Array, address: Uint8Array, where: string): void;
   /** The kernel's number of an interface. */
@@ -55,8 +56,8 @@ async function load(): Promise<Libc> {
   return {
     socket: (family, type, protocol, where) =>
       checked(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol) as number, 'socket', where),
-    setOption: (fd, option, value, where) =>
-      void checked(set(fd, SOL_SOCKET, option, value, value.length) as number, 'setsockopt', where),
+    setOption: (fd, option, value, where, level = SOL_SOCKET) =>
+      void checked(set(fd, level, option, value, value.length) as number, 'setsockopt', where),
     bind: (fd, address, where) => void checked(bind(fd, address, address.length) as number, 'bind', where),
     sendTo: (fd, bytes, address, where) =>
       void checked(Number(send(fd, bytes, bytes.length, 0, address, address.length)), 'sendto', where),

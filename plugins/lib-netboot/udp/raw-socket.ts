@@ -9,6 +9,8 @@ const AF_INET = 2;
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const IPPROTO_ICMP = 1;
+const SOL_PACKET = 263;
+const PACKET_ADD_MEMBERSHIP = 1;
 const MAX_FRAME = 2048;
 
 /** Sends whole frames; receives those of its EtherType. */
@@ -27,13 +29,23 @@ export interface IcmpSocket {
   close(): void;
 }
 
-/** A packet socket on one interface. `etherType` 0 receives nothing. Rejects with a `UdpError`. */
-export async function openLinkSocket(device: string, etherType: number): Promise<LinkSocket> {
+/**
+ * A packet socket on one interface. `etherType` 0 receives nothing; frames to a group only arrive when the group is
+ * among `groups` (MAC addresses), since network cards leave out what nobody asked for. Rejects with a `UdpError`.
+ */
+export async function openLinkSocket(
+  device: string,
+  etherType: number,
+  groups: readonly string[] = [],
+): Promise<LinkSocket> {
   const libc = await loadLibc();
   const where = `frames on ${device}`;
   const fd = libc.socket(AF_PACKET, SOCK_RAW, 0, where);
   try {
-    libc.bind(fd, linkAddress(libc.interfaceIndex(device), etherType), where);
+    const index = libc.interfaceIndex(device);
+    libc.bind(fd, linkAddress(index, etherType), where);
+    for (const group of groups)
+      libc.setOption(fd, PACKET_ADD_MEMBERSHIP, membership(index, group), where, SOL_PACKET);
   } catch (error) {
     libc.close(fd);
     throw error;
@@ -79,5 +91,20 @@ function linkAddress(index: number, etherType: number): Uint8Array {
   bytes.writeUInt16BE(etherType, 2);
   if (little) bytes.writeInt32LE(index, 4);
   else bytes.writeInt32BE(index, 4);
+  return bytes;
+}
+
+/** `struct packet_mreq`: interface number, kind (0, one group) and address length in host order, the address. */
+function membership(index: number, group: string): Uint8Array {
+  const address = Buffer.from(group.replaceAll(':', ''), 'hex');
+  const bytes = Buffer.alloc(16);
+  if (os.endianness() === 'LE') {
+    bytes.writeInt32LE(index);
+    bytes.writeUInt16LE(address.length, 6);
+  } else {
+    bytes.writeInt32BE(index);
+    bytes.writeUInt16BE(address.length, 6);
+  }
+  bytes.set(address, 8);
   return bytes;
 }
