@@ -20,6 +20,7 @@ import { sightings } from './netboot/sighting.ts';
 import { agentPolicy } from './operations/agent-policy.ts';
 import { allOperations } from './operations/all.ts';
 import { bootWish } from './operations/boot-wish.ts';
+import { controllerInquiries } from './operations/controller-facts.ts';
 import { credentialIssuer } from './operations/credentials.ts';
 import { createEngine, type Engine } from './operations/engine.ts';
 import type { EventBus } from './operations/events.ts';
@@ -101,10 +102,15 @@ export function buildRooms(deps: RoomsDeps): Rooms {
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   engineLater.bind(engine);
   const seen = sightings({ catalogue, hooks, clock, log, events });
+  const inquire = controllerInquiries(services);
   const policy = agentPolicy({
     ...services,
     engine,
-    seeMachine: (sighting, claimed) => seen.see(sighting, claimed),
+    async seeMachine(sighting, claimed) {
+      const machine = await seen.see(sighting, claimed);
+      inquire(machine);
+      return machine;
+    },
   });
   const { agentBundle } = host.contributions();
   const gateway = createGateway({

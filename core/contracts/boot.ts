@@ -25,6 +25,8 @@ export interface BootRequest {
   /** An IPv4 address in the client's network: its own, else its relay's, else ours on the interface that heard it. */
   readonly ip?: string;
   readonly vendorClass?: string;
+  /** Option 12. */
+  readonly hostname?: string;
   readonly userClass?: string;
   /** Base URL under which this client reaches the appliance, no trailing slash: `http://10.0.0.1:7077`. */
   readonly baseUrl: string;

@@ -1,6 +1,6 @@
 /** A machine's power switch, as a driver: few required methods, the rest declared as features. */
 
-import type { Machine } from '../domain/machine.ts';
+import type { ControllerFacts, Machine } from '../domain/machine.ts';
 
 /** `unknown`: the switch does not say, or the machine is on its way from one to the other. */
 export type PowerState = 'on' | 'off' | 'unknown';
@@ -15,6 +15,8 @@ export interface PowerFeatures {
   readonly state: boolean;
   /** Can have the next boot, and only that one, go to the network. */
   readonly netboot: boolean;
+  /** Can say what machine it is the switch of. Absent: no. */
+  readonly facts?: boolean;
 }
 
 /**
@@ -32,6 +34,8 @@ export interface PowerControl {
   cycle?(signal: AbortSignal): Promise<void>;
   state?(signal: AbortSignal): Promise<PowerState>;
   netboot?(signal: AbortSignal): Promise<void>;
+  /** What the controller knows; what it does not know is left out. */
+  facts?(signal: AbortSignal): Promise<ControllerFacts>;
 }
 
 /** What can be asked of a machine's power. */
@@ -55,4 +59,6 @@ export interface PowerService {
    * False when it has no switch or the switch fails; the log says why.
    */
   bootFromNetwork(machine: Machine, signal: AbortSignal): Promise<boolean>;
+  /** What its management controller knows of it; `undefined` without one that can say. Rejects as `perform` does. */
+  facts(machine: Machine, signal: AbortSignal): Promise<ControllerFacts | undefined>;
 }

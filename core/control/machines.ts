@@ -6,6 +6,7 @@ import { withLabelsByHand } from '../domain/rule-labels.ts';
 import { isServerName } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { isStale } from '../operations/assignment.ts';
+import { askController } from '../operations/controller-facts.ts';
 import type { ControlDeps } from './deps.ts';
 
 type MachineControl = Pick<
@@ -59,7 +60,17 @@ export function machineControl(deps: ControlDeps): MachineControl {
     async powerMachine(ref, action, by) {
       const machine = await find(ref);
       if (action !== 'status') deps.log.info({ machine: machine.name, action, by }, 'power order');
-      return deps.power.perform(machine, action, AbortSignal.timeout(POWER_MS));
+      const signal = AbortSignal.timeout(POWER_MS);
+      const report = await deps.power.perform(machine, action, signal);
+      if (action === 'status') {
+        await askController(deps, machine, signal).catch((error: unknown) =>
+          deps.log.warn(
+            { machine: machine.name, error: String(error) },
+            'its controller does not say what it is',
+          ),
+        );
+      }
+      return report;
     },
     async renameMachine(ref, name) {
       const { id } = await find(ref);

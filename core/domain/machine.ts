@@ -61,6 +61,33 @@ export interface MachineFacts {
   readonly dmi: { readonly vendor?: string; readonly product?: string; readonly serial?: string };
 }
 
+/** What a machine's firmware says of itself when it asks DHCP to boot. */
+export interface DhcpFacts {
+  /** RFC 4578 §2.1, option 93, as sent. */
+  readonly archCode?: number;
+  /** Option 60. */
+  readonly vendorClass?: string;
+  /** Option 12. */
+  readonly hostname?: string;
+  /** Option 97, as an SMBIOS UUID. */
+  readonly uuid?: string;
+  readonly at: string;
+}
+
+/** What a management controller knows of the machine it sits in. Texts of one line. */
+export interface ControllerFacts {
+  readonly vendor?: string;
+  readonly product?: string;
+  readonly serial?: string;
+  readonly uuid?: string;
+  readonly biosVersion?: string;
+  /** The controller's own network interface, and its firmware. */
+  readonly mac?: string;
+  readonly firmwareVersion?: string;
+  /** What the machine draws now; absent where nothing measures it. */
+  readonly watts?: number;
+}
+
 /** May this machine be given a role? `held` waits for an administrator, `rejected` gets silence. */
 export type Admission = 'held' | 'accepted' | 'rejected';
 
@@ -85,7 +112,12 @@ export interface Machine {
   readonly ruleLabels?: Readonly<Record<string, string | null>>;
   /** An IPv4 address in the network it booted on last: its own, its relay's, or ours on the interface. */
   readonly seenOn?: string;
+  /** As its ramdisk's or server's agent reported it last. */
   readonly facts?: MachineFacts;
+  /** As its firmware told DHCP last. */
+  readonly dhcp?: DhcpFacts;
+  /** As its management controller said last; see `hardwareOf` for how the three go together. */
+  readonly controller?: ControllerFacts & { readonly at: string };
   /** The server it is assigned, with the assignment's generation. */
   readonly serverName?: string;
   readonly generation?: number;

@@ -12,7 +12,7 @@ import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { ImageSource } from '../contracts/image-source.ts';
 import type { PowerControl } from '../contracts/power.ts';
 import type { Event } from '../domain/event.ts';
-import type { Admission, Machine, MachineFacts } from '../domain/machine.ts';
+import type { Admission, DhcpFacts, Machine, MachineFacts } from '../domain/machine.ts';
 
 /** What was seen of a machine: by DHCP (no facts yet) or by the ramdisk's agent (facts). */
 export interface Sighting {
@@ -20,6 +20,8 @@ export interface Sighting {
   readonly uuid?: string;
   readonly facts?: MachineFacts;
   readonly via: 'boot' | 'agent';
+  /** What its firmware told DHCP, where that is what was seen. */
+  readonly dhcp?: DhcpFacts;
   /** An IPv4 address in the network it was seen on: its own, its relay's, or ours on the interface. A claim, as a MAC is. */
   readonly seenOn?: string;
 }

@@ -5,7 +5,7 @@ import type { BootAnswer, BootPlan, BootRequest, NetbootService } from '../contr
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
 import { KERNEL_ARGUMENTS } from '../domain/boot.ts';
-import { type Machine, normalizeMac } from '../domain/machine.ts';
+import { type DhcpFacts, type Machine, normalizeMac, normalizeUuid } from '../domain/machine.ts';
 import { assertEntryPath } from '../domain/path.ts';
 import type { HookCalls } from '../hooks/hooks.ts';
 import { proposePlan } from './plan.ts';
@@ -56,6 +56,7 @@ async function answer(deps: NetbootDeps, request: BootRequest): Promise<BootAnsw
     ...(request.uuid === undefined ? {} : { uuid: request.uuid }),
     via: 'boot',
     ...(request.ip === undefined ? {} : { seenOn: request.ip }),
+    ...(request.stage === 'script' ? {} : { dhcp: dhcpFacts(request, deps.clock.now()) }),
   });
   const plan = await planFor(deps, request, machine);
   if (plan.kind !== 'ramdisk') return { machine, plan };
@@ -66,6 +67,18 @@ async function answer(deps: NetbootDeps, request: BootRequest): Promise<BootAnsw
   const level = request.client === 'http' ? 'debug' : 'warn';
   deps.log[level]({ mac, arch: request.arch, client: request.client }, reason);
   return { machine, plan: silent(reason) };
+}
+
+/** Claims, bounded: whoever sends a packet chooses them. */
+function dhcpFacts({ archCode, vendorClass, hostname, uuid }: BootRequest, now: number): DhcpFacts {
+  const own = normalizeUuid(uuid);
+  return {
+    ...(archCode === undefined ? {} : { archCode }),
+    ...(vendorClass === undefined ? {} : { vendorClass: vendorClass.slice(0, 255) }),
+    ...(hostname === undefined ? {} : { hostname: hostname.slice(0, 255) }),
+    ...(own === undefined ? {} : { uuid: own }),
+    at: new Date(now).toISOString(),
+  };
 }
 
 async function planFor(deps: NetbootDeps, request: BootRequest, machine: Machine): Promise<BootPlan> {

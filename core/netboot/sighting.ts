@@ -59,6 +59,7 @@ async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: 
             arch: sighting.facts.arch,
             firmware: sighting.facts.firmware,
           }),
+      ...(sighting.dhcp === undefined ? {} : { dhcp: sighting.dhcp }),
       ...(sighting.seenOn === undefined ? {} : { seenOn: sighting.seenOn }),
       lastSeenAt: now,
     }),

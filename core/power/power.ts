@@ -3,7 +3,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
 import type { PowerAction, PowerControl, PowerReport, PowerService, PowerState } from '../contracts/power.ts';
-import type { Machine } from '../domain/machine.ts';
+import type { ControllerFacts, Machine } from '../domain/machine.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import type { HookCalls } from '../hooks/hooks.ts';
 
@@ -37,6 +37,12 @@ export function powerService(deps: PowerDeps): PowerService {
         const control = await deps.hooks.call('boot.power', { machine });
         if (control === undefined) throw noSwitch(machine);
         return new Switch(deps, machine, control, signal).perform(action);
+      }),
+    facts: (machine, signal) =>
+      inTurn(machine, async () => {
+        const control = await deps.hooks.call('boot.power', { machine });
+        if (control?.features.facts !== true) return undefined;
+        return new Switch(deps, machine, control, signal).facts();
       }),
     bootFromNetwork: (machine, signal) =>
       inTurn(machine, async () => {
@@ -73,6 +79,10 @@ class Switch {
     else if (action === 'netboot') await this.#call('netboot');
     else this.#method('state');
     return { where: this.#control.where, state: await this.#state() };
+  }
+
+  async facts(): Promise<ControllerFacts> {
+    return (await this.#call('facts')) as ControllerFacts;
   }
 
   async bootFromNetwork(): Promise<void> {
@@ -174,7 +184,7 @@ function within<T>(work: Promise<T>, limit: AbortSignal): Promise<T> {
   return Promise.race([work, late.promise]).finally(() => limit.removeEventListener('abort', abort));
 }
 
-type Method = 'on' | 'off' | 'cycle' | 'state' | 'netboot';
+type Method = 'on' | 'off' | 'cycle' | 'state' | 'netboot' | 'facts';
 
 function noSwitch(machine: Machine): OverdubError {
   return new OverdubError(

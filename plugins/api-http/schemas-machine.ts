@@ -49,3 +49,25 @@ export const FACTS = Type.Object({
     serial: optional(Type.String()),
   }),
 });
+
+/** What its firmware told DHCP. */
+export const DHCP_FACTS = Type.Object({
+  archCode: optional(Type.Integer()),
+  vendorClass: optional(Type.String()),
+  hostname: optional(Type.String()),
+  uuid: optional(Type.String()),
+  at: Type.String({ format: 'date-time' }),
+});
+
+/** What its management controller says. */
+export const CONTROLLER_FACTS = Type.Object({
+  vendor: optional(Type.String()),
+  product: optional(Type.String()),
+  serial: optional(Type.String()),
+  uuid: optional(Type.String()),
+  biosVersion: optional(Type.String()),
+  mac: optional(Type.String()),
+  firmwareVersion: optional(Type.String()),
+  watts: optional(Type.Number()),
+  at: Type.String({ format: 'date-time' }),
+});

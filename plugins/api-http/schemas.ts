@@ -1,7 +1,7 @@
 /** Records as they travel: TypeBox schemas of the domain's types, named in the OpenAPI document. */
 
 import { Type } from 'typebox';
-import { FACTS } from './schemas-machine.ts';
+import { CONTROLLER_FACTS, DHCP_FACTS, FACTS } from './schemas-machine.ts';
 
 const Time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC' });
 const Strings = Type.Array(Type.String());
@@ -52,6 +52,8 @@ const Machine = Type.Object({
   labels: Type.Record(Type.String(), Type.String()),
   seenOn: optional(Type.String()),
   facts: optional(FACTS),
+  dhcp: optional(DHCP_FACTS),
+  controller: optional(CONTROLLER_FACTS),
   serverName: optional(Type.String()),
   generation: optional(Type.Integer()),
   firstSeenAt: Time,

@@ -25,6 +25,7 @@ export interface Caller {
   readonly uuid: string | undefined;
   readonly vendorClass: string | undefined;
   readonly userClass: string | undefined;
+  readonly hostname: string | undefined;
   /** An address in its network, as its relay or it itself says; undefined where only our interface tells. */
   readonly place: string | undefined;
 }
@@ -62,6 +63,7 @@ export function callerOf(packet: DhcpPacket): Caller | undefined {
     uuid: normalizeUuid(machineUuid(packet)),
     vendorClass: textOption(packet, OPTION.vendorClass),
     userClass,
+    hostname: textOption(packet, OPTION.hostName),
     place: placeOfCaller(packet),
   };
 }
@@ -101,6 +103,7 @@ export function bootRequest(
     ...(caller.uuid === undefined ? {} : { uuid: caller.uuid }),
     ...(caller.archCode === undefined ? {} : { archCode: caller.archCode }),
     ...(caller.vendorClass === undefined ? {} : { vendorClass: caller.vendorClass }),
+    ...(caller.hostname === undefined ? {} : { hostname: caller.hostname }),
     ...(caller.userClass === undefined ? {} : { userClass: caller.userClass }),
   };
 }

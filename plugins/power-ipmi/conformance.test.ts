@@ -5,9 +5,10 @@ import path from 'node:path';
 import type { PluginContext } from '@overdub/core';
 import { powerConformance } from '@overdub/core/testing';
 import { describe, expect, test } from 'vitest';
+import { ipmiFacts } from './facts.ts';
 import ipmi from './index.ts';
 import { ipmiPower } from './power.ts';
-import { PASSWORD, startSimulator, USER } from './simulator.ts';
+import { FRU, PASSWORD, startSimulator, USER } from './simulator.ts';
 
 const program = '/usr/bin/ipmitool';
 const missing = !existsSync(program) || !existsSync('/usr/bin/ipmi_sim');
@@ -25,6 +26,22 @@ describe.skipIf(missing)(
         unreachable: ipmiPower({ ...controller, port: 1 }, { program, firmware: undefined }),
         cleanUp: close,
       };
+    });
+
+    test('says what machine it sits in, as far as it knows', async () => {
+      const { port, passwordFile, close } = await startSimulator();
+      try {
+        const controller = { host: '127.0.0.1', port, user: USER, passwordFile, cipherSuite: 3 };
+        const power = ipmiPower(controller, { program, firmware: 'uefi' });
+        expect(await power.facts?.(AbortSignal.timeout(60_000))).toMatchObject({
+          ...FRU,
+          firmwareVersion: expect.stringMatching(/^[0-9.]+$/),
+        });
+        const nobody = ipmiPower({ ...controller, port: 1 }, { program, firmware: 'uefi' });
+        await expect(nobody.facts?.(AbortSignal.timeout(60_000))).rejects.toThrow();
+      } finally {
+        await close();
+      }
     });
 
     test('a wrong password is refused, and said so; one from the environment is taken', async () => {
@@ -79,3 +96,29 @@ test.each([{}, { passwordFile: '/a', passwordEnv: 'B' }])(
     );
   },
 );
+
+test.each([
+  ['DCMI', { dcmi: ' Instantaneous power reading:                   344 Watts\n' }, { watts: 344 }],
+  [
+    'a LAN channel',
+    { lan: 'Set in Progress : Set Complete\nMAC Address             : 52:54:00:aa:bb:cc\n' },
+    { mac: '52:54:00:aa:bb:cc' },
+  ],
+  [
+    'a board alone',
+    { fru: ' Board Mfg             : Super\n Board Serial          : S1\n Board Product : \n' },
+    { vendor: 'Super', serial: 'S1' },
+  ],
+  [
+    'a system GUID',
+    { mc: 'System GUID  : 38947555-7742-3448-3784-823347823834\n' },
+    { uuid: '38947555-7742-3448-3784-823347823834' },
+  ],
+])('facts of a controller with %s', async (_, printed: Record<string, string>, facts) => {
+  const ask = async (...[first = '', second]: readonly string[]): Promise<string> => {
+    if (second === 'info') return 'Firmware Revision         : 1.45\n';
+    if (printed[first] === undefined) throw new Error('Invalid command');
+    return printed[first];
+  };
+  expect(await ipmiFacts(ask, AbortSignal.timeout(1000))).toEqual({ firmwareVersion: '1.45', ...facts });
+});

@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Firmware, PowerControl, PowerState } from '@overdub/core/agent';
+import { ipmiFacts } from './facts.ts';
 
 const run = promisify(execFile);
 
@@ -32,7 +33,7 @@ export function ipmiPower(controller: Controller, settings: IpmiSettings): Power
     ipmitool(controller, settings.program, ['chassis', ...order], signal);
   return {
     where: `ipmi ${controller.host}`,
-    features: { off: true, cycle: false, state: true, netboot: true },
+    features: { off: true, cycle: false, state: true, netboot: true, facts: true },
     on: async (signal) => void (await chassis(signal, 'power', 'on')),
     off: async (signal) => void (await chassis(signal, 'power', 'off')),
     state: async (signal) => stateOf(await chassis(signal, 'power', 'status')),
@@ -40,6 +41,7 @@ export function ipmiPower(controller: Controller, settings: IpmiSettings): Power
       const efi = settings.firmware === 'uefi' ? ['options=efiboot'] : [];
       await chassis(signal, 'bootdev', 'pxe', ...efi);
     },
+    facts: (signal) => ipmiFacts((...order) => ipmitool(controller, settings.program, order, signal), signal),
   };
 }
 

@@ -9,6 +9,8 @@ import { openUdp } from '@overdub/lib-netboot';
 
 export const USER = 'overdub';
 export const PASSWORD = 's3cret-77';
+/** What its inventory says. */
+export const FRU = { vendor: 'Contoso', product: 'Model 3500', serial: '437XR1138R2' } as const;
 
 export interface Simulator {
   readonly port: number;
@@ -35,7 +37,7 @@ export async function startSimulator(): Promise<Simulator> {
   await writeFile(file('lan.conf'), lanConfiguration(port, file('chassis')));
   await writeFile(
     file('sim.emu'),
-    'mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n',
+    `mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\n${fruLine()}mc_enable 0x20\n`,
   );
   const child = spawn(
     'ipmi_sim',
@@ -108,4 +110,22 @@ async function ended(child: ChildProcess): Promise<void> {
   const exit = once(child, 'exit');
   child.kill('SIGKILL');
   await exit;
+}
+
+/** Inventory with a product area (Platform Management FRU Information Storage 1.0 §8, §12). */
+function fruLine(): string {
+  const field = (text: string): number[] => [0xc0 | text.length, ...Buffer.from(text)];
+  const texts = [FRU.vendor, FRU.product, 'part', '1', FRU.serial, '', ''].flatMap(field);
+  const product = [1, 0, 0, ...texts, 0xc1];
+  while ((product.length + 1) % 8 !== 0) product.push(0);
+  product[1] = (product.length + 1) / 8;
+  const bytes = [...checked([1, 0, 0, 0, 1, 0, 0]), ...checked(product)];
+  const data = bytes.map((byte) => `0x${byte.toString(16).padStart(2, '0')}`).join(' ');
+  return `mc_add_fru_data 0x20 0 ${bytes.length} data ${data}\n`;
+}
+
+/** With the byte that makes the sum zero. */
+function checked(bytes: readonly number[]): number[] {
+  const sum = bytes.reduce((total, byte) => total + byte, 0);
+  return [...bytes, (256 - (sum % 256)) % 256];
 }

@@ -18,22 +18,37 @@ export interface Service {
 export interface Answer {
   readonly body: unknown;
   readonly etag: string | undefined;
+  readonly headers: http.IncomingHttpHeaders;
 }
 
 const MAX_BYTES = 1 << 20;
 
+/** A refusal, in the service's own words. */
+export class RedfishError extends Error {
+  readonly status: number;
+
+  constructor(status: number, what: string) {
+    super(what);
+    this.name = 'RedfishError';
+    this.status = status;
+  }
+}
+
+export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
+export interface Order {
+  readonly body?: object;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
 /**
- * One request (DSP0266 §6). The credentials are sent only after the certificate was found right. Rejects with the
- * service's own words for every status but 2xx.
+ * One request on a connection of its own (DSP0266 §6), sent only after the certificate was found right: with
+ * `headers` it may hold a secret. Rejects with {@link RedfishError} for every status but 2xx.
  */
-export async function ask(
-  service: Service,
-  method: 'GET' | 'POST' | 'PATCH',
-  path: string,
-  { body, ifMatch, signal }: { body?: object; ifMatch?: string | undefined; signal: AbortSignal },
-): Promise<Answer> {
+export async function send(service: Service, method: Method, path: string, order: Order): Promise<Answer> {
+  const { body, headers = {}, signal } = order;
   signal.throwIfAborted();
-  const password = await passwordOf(service);
   const url = new URL(service.url);
   const socket = await connect(url, service.certificate, signal);
   try {
@@ -48,29 +63,28 @@ export async function ask(
         accept: 'application/json',
         'odata-version': '4.0',
         connection: 'close',
-        authorization: `Basic ${Buffer.from(`${service.user}:${password}`).toString('base64')}`,
+        ...headers,
         ...(content === undefined
           ? {}
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
-        ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
       },
     });
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
       request.once('response', resolve).once('error', reject).end(content);
     });
-    const text = await textOf(response);
+    const parsed = parse(await textOf(response));
     const status = response.statusCode ?? 0;
-    const parsed = parse(text);
-    if (status >= 200 && status < 300) return { body: parsed, etag: response.headers.etag };
-    throw new Error(
-      `${method} ${path}: ${status} ${messageOf(parsed) ?? response.statusMessage ?? ''}`.trim(),
-    );
+    if (status >= 200 && status < 300)
+      return { body: parsed, etag: response.headers.etag, headers: response.headers };
+    const reason = messageOf(parsed) ?? response.statusMessage ?? '';
+    throw new RedfishError(status, `${method} ${path}: ${status} ${reason}`.trim());
   } finally {
     socket.destroy();
   }
 }
 
-async function passwordOf({ passwordFile, passwordEnv }: Service): Promise<string> {
+/** The password as it is now. Rejects when there is none. */
+export async function passwordOf({ passwordFile, passwordEnv }: Service): Promise<string> {
   if (passwordFile !== undefined) return (await readFile(passwordFile, 'utf8')).replace(/\r?\n$/, '');
   const password = passwordEnv === undefined ? undefined : process.env[passwordEnv];
   if (password === undefined) throw new Error(`${passwordEnv} is not set`);

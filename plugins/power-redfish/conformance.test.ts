@@ -3,9 +3,12 @@ import type { PluginContext } from '@overdub/core';
 import { powerConformance } from '@overdub/core/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import redfish from './index.ts';
-import { redfishPower } from './power.ts';
+import { redfishPower as powerOf } from './power.ts';
 import { PASSWORD, startService, type TestService, USER } from './service.ts';
+import { RedfishClient } from './session.ts';
 
+const redfishPower = (service: ConstructorParameters<typeof RedfishClient>[0], firmware?: 'bios' | 'uefi') =>
+  powerOf(new RedfishClient(service), firmware);
 const signal = (): AbortSignal => AbortSignal.timeout(10_000);
 
 powerConformance('power-redfish', async () => {
@@ -98,6 +101,87 @@ describe('the service', () => {
     expect(await power({ system: own }).state?.(signal())).toBe('off');
     service.machine.systems = ['https://evil.example/redfish/v1/Systems/1'];
     await expect(power().state?.(signal())).rejects.toThrow(/no path of a Redfish service/);
+  });
+});
+
+describe('sessions', () => {
+  let service: TestService;
+  let client: RedfishClient;
+  beforeEach(async () => {
+    service = await startService();
+    const { url, certificate, passwordFile } = service;
+    client = new RedfishClient({ url, certificate, passwordFile, user: USER });
+  });
+  afterEach(() => service.close());
+  const state = () => powerOf(client, 'uefi').state?.(signal());
+
+  test('one serves all requests, also those that come at once, and is deleted in the end', async () => {
+    expect(await Promise.all([state(), state(), state()])).toEqual(['off', 'off', 'off']);
+    await state();
+    expect(service.sessions.size).toBe(1);
+    expect(new Set(service.proofs)).toEqual(new Set(['session']));
+    await client.close(signal());
+    expect(service.sessions.size).toBe(0);
+    await client.close(signal());
+  });
+
+  test('that ran out is opened anew, once', async () => {
+    await state();
+    service.sessions.clear();
+    expect(await Promise.all([state(), state()])).toEqual(['off', 'off']);
+    expect(service.sessions.size).toBe(1);
+  });
+
+  test('are not asked of a service without them: it gets the password', async () => {
+    service.machine.offersSessions = false;
+    expect(await state()).toBe('off');
+    expect(new Set(service.proofs)).toEqual(new Set(['basic']));
+    await client.close(signal());
+  });
+
+  test('the plugin deletes them when it stops', async () => {
+    const { url, certificate, passwordFile } = service;
+    const machines = { 'rack3-07': { url, certificate, passwordFile, user: USER } };
+    let tap: ((input: { machine: object }) => ReturnType<typeof powerOf>) | undefined;
+    const hooks = { boot: { power: { tap: (handler: typeof tap) => (tap = handler) } } };
+    const ctx = { hooks, log: { warn: () => undefined } } as unknown as PluginContext;
+    const { definition } = redfish();
+    definition.apply(ctx, { machines });
+    expect(await tap?.({ machine: { name: 'rack3-07', macs: [] } }).state?.(signal())).toBe('off');
+    expect(service.sessions.size).toBe(1);
+    await definition.stop?.(ctx, { machines });
+    expect(service.sessions.size).toBe(0);
+  });
+});
+
+describe('facts', () => {
+  let service: TestService;
+  const facts = () => {
+    const { url, certificate, passwordFile } = service;
+    return redfishPower({ url, certificate, passwordFile, user: USER }).facts?.(signal());
+  };
+  beforeEach(async () => {
+    service = await startService();
+  });
+  afterEach(() => service.close());
+
+  test('come from system, manager and chassis', async () => {
+    expect(await facts()).toEqual({
+      vendor: 'Contoso',
+      product: '3500',
+      serial: '437XR1138R2',
+      uuid: '38947555-7742-3448-3784-823347823834',
+      biosVersion: 'P79 v1.45 (12/06/2017)',
+      mac: '23:11:8A:33:CF:EA',
+      firmwareVersion: '1.45.455b66-rev4',
+      watts: 344,
+    });
+  });
+
+  test('of a service that has only the system are the system’s', async () => {
+    service.machine.links = false;
+    expect(await facts()).toMatchObject({ serial: '437XR1138R2' });
+    expect(await facts()).not.toHaveProperty('mac');
   });
 });
 

@@ -1,8 +1,12 @@
 /** Switches power by DMTF Redfish. */
 
-import { definePlugin, entryOf, OverdubError } from '@overdub/core';
+import { definePlugin, entryOf, OverdubError, type PluginContext } from '@overdub/core';
 import { Type } from 'typebox';
 import { redfishPower } from './power.ts';
+import { RedfishClient } from './session.ts';
+
+const CLOSE_MS = 5000;
+const running = new WeakMap<PluginContext, readonly RedfishClient[]>();
 
 const Service = Type.Object(
   {
@@ -43,10 +47,28 @@ export default definePlugin({
         { plugin: 'power-redfish' },
       );
     }
+    const clients = Object.fromEntries(
+      Object.entries(machines).map(([name, service]) => [name, new RedfishClient(service)]),
+    );
+    running.set(ctx, Object.values(clients));
     ctx.hooks.boot.power.tap(({ machine }) => {
-      const service = entryOf(machines, machine);
-      return service && redfishPower(service, machine.firmware);
+      const client = entryOf(clients, machine);
+      return client && redfishPower(client, machine.firmware);
     });
     return undefined;
+  },
+  /** Deletes the sessions; one that stays runs out by itself. */
+  async stop(ctx) {
+    const ends = (running.get(ctx) ?? []).map(async (client) => {
+      await client
+        .close(AbortSignal.timeout(CLOSE_MS))
+        .catch((error: unknown) =>
+          ctx.log.warn(
+            { service: client.service.url, error: String(error) },
+            'its Redfish session was not deleted',
+          ),
+        );
+    });
+    await Promise.all(ends);
   },
 });

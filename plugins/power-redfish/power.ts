@@ -1,7 +1,10 @@
 /** One machine's power by its Redfish ComputerSystem (DSP0266; schema ComputerSystem v1). */
 
 import type { Firmware, PowerControl, PowerState } from '@overdub/core/agent';
-import { type Answer, ask, type Service } from './client.ts';
+import type { Answer } from './client.ts';
+import { redfishFacts } from './facts.ts';
+import { ownPath } from './paths.ts';
+import type { RedfishClient } from './session.ts';
 
 const SYSTEMS = '/redfish/v1/Systems';
 
@@ -16,9 +19,9 @@ interface ComputerSystem {
   };
 }
 
-export function redfishPower(service: Service, firmware: Firmware | undefined): PowerControl {
+export function redfishPower(client: RedfishClient, firmware: Firmware | undefined): PowerControl {
   const reset = async (signal: AbortSignal, types: readonly string[], unless?: PowerState): Promise<void> => {
-    const { path, system } = await systemOf(service, signal);
+    const { path, system } = await systemOf(client, signal);
     // A controller may refuse to switch on what is on.
     if (unless !== undefined && stateOf(system) === unless) return;
     const action = system.Actions?.['#ComputerSystem.Reset'];
@@ -26,17 +29,18 @@ export function redfishPower(service: Service, firmware: Firmware | undefined): 
     const type = allowed === undefined ? types[0] : types.find((each) => allowed.includes(each));
     if (type === undefined) throw new Error(`it offers none of ${types.join(', ')}`);
     const target = action?.target ?? `${path}/Actions/ComputerSystem.Reset`;
-    await ask(service, 'POST', ownPath(target), { body: { ResetType: type }, signal });
+    await client.ask('POST', ownPath(target), { body: { ResetType: type }, signal });
   };
   return {
-    where: `redfish ${new URL(service.url).host}`,
-    features: { off: true, cycle: true, state: true, netboot: true },
+    where: `redfish ${new URL(client.service.url).host}`,
+    features: { off: true, cycle: true, state: true, netboot: true, facts: true },
     on: (signal) => reset(signal, ['On', 'ForceOn'], 'on'),
     off: (signal) => reset(signal, ['ForceOff'], 'off'),
     cycle: (signal) => reset(signal, ['PowerCycle', 'ForceRestart']),
-    state: async (signal) => stateOf((await systemOf(service, signal)).system),
+    state: async (signal) => stateOf((await systemOf(client, signal)).system),
+    facts: async (signal) => redfishFacts(client, (await systemOf(client, signal)).system, signal),
     async netboot(signal) {
-      const { path, system, etag } = await systemOf(service, signal);
+      const { path, system, etag } = await systemOf(client, signal);
       const mode = system.Boot?.BootSourceOverrideMode;
       const Boot = {
         BootSourceOverrideEnabled: 'Once',
@@ -46,25 +50,25 @@ export function redfishPower(service: Service, firmware: Firmware | undefined): 
           ? {}
           : { BootSourceOverrideMode: firmware === 'uefi' ? 'UEFI' : 'Legacy' }),
       };
-      await ask(service, 'PATCH', path, { body: { Boot }, ifMatch: etag, signal });
+      await client.ask('PATCH', path, { body: { Boot }, ifMatch: etag, signal });
     },
   };
 }
 
 /** The system that was named, else the only one. */
 async function systemOf(
-  service: Service,
+  client: RedfishClient,
   signal: AbortSignal,
 ): Promise<{ path: string; system: ComputerSystem; etag: string | undefined }> {
-  const path = service.system?.replace(/\/$/, '') ?? (await onlySystem(service, signal));
-  const { body, etag }: Answer = await ask(service, 'GET', path, { signal });
+  const path = client.service.system?.replace(/\/$/, '') ?? (await onlySystem(client, signal));
+  const { body, etag }: Answer = await client.ask('GET', path, { signal });
   if (typeof body !== 'object' || body === null) throw new Error(`${path} is no ComputerSystem`);
   const own = (body as { '@odata.etag'?: unknown })['@odata.etag'];
   return { path, system: body as ComputerSystem, etag: etag ?? (typeof own === 'string' ? own : undefined) };
 }
 
-async function onlySystem(service: Service, signal: AbortSignal): Promise<string> {
-  const { body } = await ask(service, 'GET', SYSTEMS, { signal });
+async function onlySystem(client: RedfishClient, signal: AbortSignal): Promise<string> {
+  const { body } = await client.ask('GET', SYSTEMS, { signal });
   const members = (body as { Members?: { '@odata.id'?: string }[] } | undefined)?.Members ?? [];
   const paths = members.flatMap((member) => member['@odata.id'] ?? []);
   const [only] = paths;
@@ -74,12 +78,6 @@ async function onlySystem(service: Service, signal: AbortSignal): Promise<string
       ? 'it has no system'
       : `it has several systems, name one as \`system\`: ${paths.join(', ')}`,
   );
-}
-
-/** A path on the same service: what an answer names goes nowhere else. */
-function ownPath(text: string): string {
-  if (/^\/redfish\/v1\/[^\s?#\\]*$/.test(text) && !text.split('/').includes('..')) return text;
-  throw new Error(`it names ${JSON.stringify(text.slice(0, 100))}, which is no path of a Redfish service`);
 }
 
 function stateOf({ PowerState: state }: ComputerSystem): PowerState {

@@ -15,13 +15,36 @@ const run = promisify(execFile);
 export const USER = 'overdub';
 export const PASSWORD = 's3cret-77';
 const SYSTEM = '/redfish/v1/Systems/437XR1138R2';
+const SESSIONS = '/redfish/v1/SessionService/Sessions';
+const MANAGER = '/redfish/v1/Managers/BMC';
+const CHASSIS = '/redfish/v1/Chassis/1U';
+const at = (path: string): object => ({ '@odata.id': path });
+
+/** Of DMTF's public-rackmount1 mockup. */
+const RESOURCES: Readonly<Record<string, object>> = {
+  [MANAGER]: { FirmwareVersion: '1.45.455b66-rev4', EthernetInterfaces: at(`${MANAGER}/EthernetInterfaces`) },
+  [`${MANAGER}/EthernetInterfaces`]: { Members: [at(`${MANAGER}/EthernetInterfaces/eth0`)] },
+  [`${MANAGER}/EthernetInterfaces/eth0`]: { MACAddress: '23:11:8A:33:CF:EA' },
+  [CHASSIS]: { Power: at(`${CHASSIS}/Power`) },
+  [`${CHASSIS}/Power`]: { PowerControl: [{ PowerConsumedWatts: 344 }] },
+};
 
 export interface TestService {
   readonly url: string;
   readonly certificate: string;
   readonly passwordFile: string;
   /** May be changed while it runs. */
-  readonly machine: { power: 'On' | 'Off'; resetTypes: readonly string[]; systems: readonly string[] };
+  readonly machine: {
+    power: 'On' | 'Off';
+    resetTypes: readonly string[];
+    systems: readonly string[];
+    offersSessions: boolean;
+    links: boolean;
+  };
+  /** Tokens of open sessions, by path; clear it and all have run out. */
+  readonly sessions: Map<string, string>;
+  /** How requests proved who they are, in order. */
+  readonly proofs: ('basic' | 'session')[];
   /** Reset types and `netboot`, as they were ordered. */
   readonly orders: string[];
   /** Requests that came with credentials. */
@@ -40,15 +63,42 @@ export async function startService(): Promise<TestService> {
     power: 'Off',
     resetTypes: ['On', 'ForceOff', 'GracefulShutdown', 'ForceRestart', 'PushPowerButton'],
     systems: [SYSTEM],
+    offersSessions: true,
+    links: true,
   };
+  const sessions = new Map<string, string>();
+  const proofs: ('basic' | 'session')[] = [];
+  let opened = 0;
   const orders: string[] = [];
   const trusted = { count: 0 };
   let boot: Record<string, unknown> = {};
 
   const server = https.createServer({ key, cert }, async (request, response) => {
     const expected = `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString('base64')}`;
-    if (request.headers.authorization !== expected)
+    const open = `${request.method} ${request.url}`;
+    if (open === 'GET /redfish/v1/')
+      return answer(response, {
+        '@odata.id': '/redfish/v1/',
+        Links: machine.offersSessions ? { Sessions: { '@odata.id': SESSIONS } } : {},
+      });
+    if (open === `POST ${SESSIONS}`) {
+      const { UserName, Password } = (await bodyOf(request)) as Record<string, string>;
+      if (UserName !== USER || Password !== PASSWORD)
+        return refuse(response, 401, 'The credentials are wrong.');
+      const path = `${SESSIONS}/${++opened}`;
+      sessions.set(path, `token-${opened}`);
+      response.setHeader('x-auth-token', `token-${opened}`).setHeader('location', path);
+      return answer(response, { '@odata.id': path }, 201);
+    }
+    const token = request.headers['x-auth-token'];
+    const inSession = [...sessions.values()].some((each) => each === token);
+    if (!inSession && request.headers.authorization !== expected)
       return refuse(response, 401, 'The credentials are wrong.');
+    proofs.push(inSession ? 'session' : 'basic');
+    if (request.method === 'DELETE' && sessions.delete(request.url ?? ''))
+      return answer(response, undefined, 204);
+    const found = machine.links ? RESOURCES[request.url ?? ''] : undefined;
+    if (found !== undefined) return answer(response, found);
     trusted.count += 1;
     const body = await bodyOf(request);
     const what = `${request.method} ${request.url}`;
@@ -80,6 +130,8 @@ export async function startService(): Promise<TestService> {
     certificate: new X509Certificate(cert).fingerprint256,
     passwordFile,
     machine,
+    sessions,
+    proofs,
     orders,
     trusted,
     boot: () => boot,
@@ -97,6 +149,12 @@ function system({ power, resetTypes }: TestService['machine']): object {
     '@odata.id': SYSTEM,
     '@odata.etag': 'W/"1"',
     Id: '437XR1138R2',
+    Manufacturer: 'Contoso',
+    Model: '3500',
+    SerialNumber: '437XR1138R2',
+    UUID: '38947555-7742-3448-3784-823347823834',
+    BiosVersion: 'P79 v1.45 (12/06/2017)',
+    Links: { ManagedBy: [at(MANAGER)], Chassis: [at(CHASSIS)] },
     PowerState: power,
     Boot: {
       BootSourceOverrideEnabled: 'Disabled',

@@ -1,4 +1,5 @@
 import type { PowerReport } from '../../contracts/power.ts';
+import { type HardwareFact, hardwareOf } from '../../domain/hardware.ts';
 import { isHeldAsStale, type Machine, type NicFacts } from '../../domain/machine.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, UsageError } from '../command.ts';
@@ -157,7 +158,6 @@ function details(machine: Machine): string {
     ['name', machine.name],
     ['id', machine.id],
     ['macs', machine.macs.join(' ')],
-    ['uuid', machine.uuid],
     ['admission', admission(machine)],
     ['server', machine.serverName],
     ['generation', machine.generation],
@@ -174,7 +174,11 @@ function details(machine: Machine): string {
         ] as const,
     ),
     ...(hardware?.nics ?? []).map((nic) => ['nic', nicLine(nic)] as const),
-    ['product', hardware && safe([hardware.dmi.vendor, hardware.dmi.product].filter(Boolean).join(' '))],
+    ...hardwareOf(machine).map((fact) => [fact.name, factLine(fact)] as const),
+    [
+      'dhcp',
+      machine.dhcp && safe(machine.dhcp.vendorClass ?? `architecture ${machine.dhcp.archCode ?? '-'}`),
+    ],
     ['seen on', machine.seenOn && safe(machine.seenOn)],
     ['first seen', time(machine.firstSeenAt)],
     ['last seen', time(machine.lastSeenAt)],
@@ -188,4 +192,10 @@ export function nicLine({ name, mac, driver, neighbour }: NicFacts): string {
   const { chassisId, systemName = chassisId, portId, portDescription, vlan } = neighbour;
   const about = portDescription === undefined || portDescription === portId ? '' : ` (${portDescription})`;
   return `${own} → ${safe(`${systemName}, ${portId}${about}`)}${vlan === undefined ? '' : `, VLAN ${vlan}`}`;
+}
+
+/** `ABC123 (agent; controller says XYZ)`. */
+export function factLine({ value, from, against }: HardwareFact): string {
+  const others = against.map((other) => `; ${other.from} says ${other.value}`).join('');
+  return safe(`${value} (${from}${others})`);
 }

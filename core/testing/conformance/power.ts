@@ -32,6 +32,7 @@ export function powerConformance(name: string, make: () => Promise<PowerUnderTes
       expect(power.where).toMatch(/^\S.{2,}/);
       for (const feature of ['off', 'cycle', 'state', 'netboot'] as const)
         expect([feature, power[feature] !== undefined]).toEqual([feature, power.features[feature]]);
+      expect(power.facts !== undefined).toBe(power.features.facts ?? false);
     });
 
     it('switches on, also when it is on already', async () => {

@@ -1,0 +1,57 @@
+/** Asks management controllers what machines they sit in, beside everything else, and keeps the answer. */
+
+import type { ControllerFacts, Machine } from '../domain/machine.ts';
+import { normalizeMac, normalizeUuid } from '../domain/machine.ts';
+import type { OperationServices } from './services.ts';
+
+/** A controller is slow and does not change: asked at most so often for a machine that is seen, milliseconds. */
+const EVERY_MS = 3_600_000;
+const LIMIT_MS = 120_000;
+const MAX_TEXT = 255;
+
+type Deps = Pick<OperationServices, 'power' | 'catalogue' | 'clock' | 'log'>;
+
+/** Asks now and writes down what came. The record as it is then; rejects as the driver does. */
+export async function askController(
+  { power, catalogue, clock }: Deps,
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<Machine> {
+  const said = await power.facts(machine, signal);
+  if (said === undefined) return machine;
+  const controller = { ...checked(said), at: new Date(clock.now()).toISOString() };
+  return catalogue.machines.update(machine.id, (record) => ({ ...record, controller }), 'soon');
+}
+
+/** Call it for a machine that was seen: asks its controller now and then. Returns at once; a failure is logged. */
+export function controllerInquiries(deps: Deps): (machine: Machine) => void {
+  const askedAt = new Map<string, number>();
+  return (machine) => {
+    const now = deps.clock.now();
+    if (now - (askedAt.get(machine.id) ?? Number.NEGATIVE_INFINITY) < EVERY_MS) return;
+    askedAt.set(machine.id, now);
+    askController(deps, machine, AbortSignal.timeout(LIMIT_MS)).catch((error: unknown) =>
+      deps.log.warn(
+        { machine: machine.name, error: String(error) },
+        'its management controller does not say what it is',
+      ),
+    );
+  };
+}
+
+/** A driver's word in the forms of the record; what has none is left out. */
+function checked(said: ControllerFacts): ControllerFacts {
+  const texts = (['vendor', 'product', 'serial', 'biosVersion', 'firmwareVersion'] as const).flatMap(
+    (key) => {
+      const value = said[key]?.trim() ?? '';
+      return value === '' ? [] : [[key, value.slice(0, MAX_TEXT)] as const];
+    },
+  );
+  const [uuid, mac] = [normalizeUuid(said.uuid), normalizeMac(said.mac ?? '')];
+  return {
+    ...Object.fromEntries(texts),
+    ...(uuid === undefined ? {} : { uuid }),
+    ...(mac === undefined ? {} : { mac }),
+    ...(said.watts !== undefined && said.watts >= 0 ? { watts: Math.round(said.watts) } : {}),
+  };
+}
