@@ -1,12 +1,13 @@
 /** What boot-pxe can be told. */
 
 import { normalizeMac, OverdubError } from '@overdub/core/agent';
-import { isNetmask, parseIpv4 } from '@overdub/lib-netboot';
+import { isNetmask, parseIpv4, parseIpv6 } from '@overdub/lib-netboot';
 import { type Static, Type } from 'typebox';
 import { parseNetwork } from './subnets.ts';
 
 const ADDRESS = '^\\d{1,3}(\\.\\d{1,3}){3}$';
 const Address = Type.String({ pattern: ADDRESS });
+const Address6 = Type.String({ pattern: '^[0-9A-Fa-f:.]{2,45}$' });
 const Interface = Type.String({ pattern: '^[^/\\s]{1,15}$' });
 const LeaseSeconds = Type.Integer({ minimum: 60, maximum: 31_536_000 });
 const Port = Type.Integer({ minimum: 1, maximum: 65535 });
@@ -108,6 +109,21 @@ export const PxeOptions = Type.Object(
         },
       ),
     ),
+    ipv6: Type.Optional(
+      Type.Object(
+        {
+          address: Type.Optional(Address6),
+          pool: Type.Optional(Type.Object({ from: Address6, to: Address6 }, { additionalProperties: false })),
+          leaseSeconds: Type.Optional(LeaseSeconds),
+          dns: Type.Optional(Type.Array(Address6)),
+        },
+        {
+          additionalProperties: false,
+          description:
+            'Boot URLs by DHCPv6 as well, for UEFI HTTP Boot and iPXE over IPv6: `address` (ours, default the first of the interface that is not link-local), `pool` of addresses to lease where no other DHCPv6 server does, `leaseSeconds`, `dns`. Default: no DHCPv6.',
+        },
+      ),
+    ),
     ports: Type.Optional(
       Type.Object(
         { server: Type.Optional(Port), client: Type.Optional(Port), proxy: Type.Optional(Port) },
@@ -122,6 +138,8 @@ export const PxeOptions = Type.Object(
 );
 
 export type PxeOptions = Static<typeof PxeOptions>;
+
+export type Ipv6Options = NonNullable<PxeOptions['ipv6']>;
 
 /** Firmware quirks of one machine. */
 export interface Quirks {
@@ -172,6 +190,7 @@ export function checkOptions(options: PxeOptions): void {
     if (normalizeMac(mac) === undefined)
       throw wrong(`quirks are by MAC address, and ${JSON.stringify(mac)} is none.`);
   }
+  checkIpv6(options.ipv6 ?? {});
   if (options.mode !== 'server') {
     const only = SERVER_ONLY.filter((key) => options[key] !== undefined);
     if (only.length > 0) throw wrong(`${only.join(', ')} belong to mode 'server', but the mode is 'proxy'.`);
@@ -186,6 +205,15 @@ export function checkOptions(options: PxeOptions): void {
       throw wrong(`${network} is no network: its first address and 8 to 30 bits, as in 10.2.0.0/24.`);
   }
   for (const pool of pools) checkPool(pool);
+}
+
+function checkIpv6({ address, pool, dns = [] }: Ipv6Options): void {
+  for (const each of [address, pool?.from, pool?.to, ...dns]) {
+    if (each !== undefined && parseIpv6(each) === undefined) throw wrong(`${each} is no IPv6 address.`);
+  }
+  const [from, to] = [parseIpv6(pool?.from ?? ''), parseIpv6(pool?.to ?? '')];
+  if (from !== undefined && to !== undefined && Buffer.compare(from, to) > 0)
+    throw wrong(`the pool ends (${pool?.to}) before it begins (${pool?.from}).`);
 }
 
 function checkPool(pool: { readonly from: string; readonly to: string }): void {

@@ -14,6 +14,7 @@ import { openPort } from './ports.ts';
 import { handleProxy } from './proxy.ts';
 import { chooseSites, type Site } from './sites.ts';
 import { subnetsOf } from './subnets.ts';
+import { listenDhcp6 } from './v6/listen.ts';
 
 const DEFAULT_PROBE_SECONDS = 4;
 const DEFAULT_CONFLICT_PROBE_MS = 300;
@@ -45,6 +46,10 @@ export async function startPxe(ctx: PxeContext, options: PxeOptions): Promise<Px
     const sites = chooseSites(options, interfaceAddresses(), ctx.http.port);
     const leases = options.mode === 'server' ? await leasesOf(sites, ctx, options, opened) : undefined;
     for (const site of sites) await startSite(site, ctx, options, leases, opened);
+    if (options.ipv6 !== undefined) {
+      const desks = sites.map((site) => deskOf(site, ctx, options));
+      await listenDhcp6(desks, options.ipv6, ctx.http.port, opened);
+    }
     return { stop };
   } catch (error) {
     await stop();

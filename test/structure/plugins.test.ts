@@ -64,6 +64,8 @@ function optionsOf(readme: string): ReadonlySet<string> {
   const table = /^\| option \|.*\n\|[-| ]+\|\n((?:\|.*\n)*)/m.exec(readme)?.[1] ?? '';
   const cells = table.split('\n').map((row) => row.split('|')[1] ?? '');
   return new Set(
-    cells.flatMap((cell) => [...cell.matchAll(/`([A-Za-z]+)/g)].map((match) => match[1] as string)),
+    cells.flatMap((cell) =>
+      [...cell.matchAll(/`([A-Za-z][A-Za-z0-9]*)/g)].map((match) => match[1] as string),
+    ),
   );
 }
