@@ -48,6 +48,7 @@ const REFEREES = [
   ['grub-efi-amd64-bin', '/usr/lib/grub/x86_64-efi/moddep.lst'],
   ['git', '/usr/bin/git'],
   ['lldpd', '/usr/sbin/lldpd'],
+  ['isc-dhcp-client', '/usr/sbin/dhclient'],
 ];
 
 /** Of the boot matrix alone. */
