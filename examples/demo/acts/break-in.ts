@@ -7,9 +7,12 @@ import type { Stage } from '../report.ts';
 import type { Scene } from '../scene.ts';
 import { type GoodState, ORDERS } from './drift.ts';
 
-/** Where a running server changes by itself: logs, the database under load, service state. */
+/** Where a running server changes by itself: logs, the database under load, service state, what Debian does daily. */
 const LIVING = [
   'var/log',
+  'var/backups',
+  'var/lib/apt',
+  'var/lib/logrotate',
   'var/lib/postgresql',
   'var/lib/systemd',
   'var/lib/dhcp',
