@@ -120,7 +120,7 @@ function mmdebstrapArguments(overlay: string, suite: string, kernel: string, tar
     ...EXCLUDED.map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
     `--customize-hook=sync-in ${overlay} /`,
     // Without a DHCP server a machine goes on with the lease that it had, after so many seconds instead of 300.
-    '--customize-hook=echo "timeout 15;" >> "$1/etc/dhcp/dhclient.conf"',
+    '--customize-hook=echo "timeout 8;" >> "$1/etc/dhcp/dhclient.conf"',
     '--customize-hook=chroot "$1" chown -R root:root /root /etc/overdub /opt/packages',
     '--customize-hook=chroot "$1" chmod 755 /',
     '--customize-hook=chroot "$1" chmod 700 /root/.ssh',

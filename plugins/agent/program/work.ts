@@ -1,13 +1,20 @@
 /** The loop: ask for orders, carry them out, report; in between the snapshots that are due. */
 
 import type { AgentHalf, Clock, MachineFacts, Orders, Progress } from '@overdub/core/agent';
-import { type AgentTask, type DeltaCodec, OverdubError, toOverdubError } from '@overdub/core/agent';
+import {
+  type AgentTask,
+  type DeltaCodec,
+  OverdubError,
+  type RebootResult,
+  toOverdubError,
+} from '@overdub/core/agent';
 import type { Appliance } from './link/appliance.ts';
 import { ConnectionLost } from './link/http.ts';
 import type { AgentEnd, AgentOptions } from './options.ts';
 import type { Ended, Results } from './results.ts';
 import type { Schedule } from './schedule.ts';
 import { performTask } from './tasks/perform.ts';
+import { goDown } from './tasks/reboot.ts';
 
 /** Longest wait for orders, seconds. */
 const POLL_SECONDS = 25;
@@ -80,7 +87,9 @@ export class Work {
     await appliance.report(task.id, ended, options.signal);
     if (ended.state === 'failed') this.#say(`${task.kind} failed: ${ended.error.message}`);
     else this.#say(`${task.kind} done`);
-    return task.kind === 'reboot' && ended.state === 'done' && known === undefined ? 'reboot' : undefined;
+    if (task.kind !== 'reboot' || ended.state !== 'done' || known !== undefined) return undefined;
+    await goDown(this.#context, ended.result as RebootResult);
+    return 'reboot';
   }
 
   /** Undefined when the appliance no longer wants it: then there is no result either. */

@@ -1,12 +1,13 @@
-/** The reboot task: the machine goes down shortly after the result is reported. */
+/** The reboot task: the machine goes down as soon as the result is reported, and soon in any case. */
 
 import { spawn } from 'node:child_process';
 import type { RebootResult, RebootTask } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
 import { loadRamdisk } from '../kexec/load.ts';
+import type { WorkContext } from '../work.ts';
 import type { TaskContext } from './context.ts';
 
-/** Time for the report to get out, seconds. */
+/** Time for the report to get out, seconds: an appliance that vanishes keeps no machine up. */
 const GRACE_SECONDS = 3;
 
 /**
@@ -22,8 +23,13 @@ export async function reboot(context: TaskContext, task: RebootTask): Promise<Re
     );
   }
   const result = await wayDown(context, task);
-  await spawnDetached(commandFor(context, result));
+  await spawnDetached(`sleep ${GRACE_SECONDS}; ${commandFor(context, result)}`);
   return result;
+}
+
+/** Goes down at once: the appliance has heard the result. What still waits goes down with the machine. */
+export function goDown(context: WorkContext, result: RebootResult): Promise<void> {
+  return spawnDetached(commandFor(context, result));
 }
 
 /** Makes kexec ready where it can be, and says by which way the machine is to go. */
@@ -41,13 +47,12 @@ export async function wayDown(context: TaskContext, { ramdisk }: RebootTask): Pr
   }
 }
 
-function commandFor({ options }: TaskContext, { by }: RebootResult): string {
+function commandFor({ options }: WorkContext, { by }: RebootResult): string {
   if (options.where === 'ramdisk') return 'sync; reboot -f';
   return by === 'kexec' ? 'systemctl kexec' : 'systemctl reboot';
 }
 
-async function spawnDetached(command: string): Promise<void> {
-  const script = `sleep ${GRACE_SECONDS}; ${command}`;
+async function spawnDetached(script: string): Promise<void> {
   const child = spawn('/bin/sh', ['-c', script], { detached: true, stdio: 'ignore' });
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
