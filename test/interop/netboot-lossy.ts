@@ -23,6 +23,7 @@ export interface LossyNetwork {
 /** Stands before the server on 127.0.0.1 `serverPort`. Requests themselves pass: not all clients repeat them. */
 export async function lossyNetwork(serverPort: number, badness: Badness): Promise<LossyNetwork> {
   const sockets: dgram.Socket[] = [];
+  const held = new Set<NodeJS.Timeout>();
   const done = { lost: 0, doubled: 0, reordered: 0 };
   const next = generator(badness.seed);
   const open = async (): Promise<dgram.Socket> => {
@@ -31,20 +32,24 @@ export async function lossyNetwork(serverPort: number, badness: Badness): Promis
     return socket;
   };
   const passage = (pass: (bytes: Buffer) => void): ((bytes: Buffer) => void) => {
-    let held: Buffer | undefined;
+    let waiting: Buffer | undefined;
     const release = (): void => {
-      if (held !== undefined) pass(held);
-      held = undefined;
+      if (waiting !== undefined) pass(waiting);
+      waiting = undefined;
     };
     return (bytes) => {
       if (next() < badness.lost) {
         done.lost += 1;
         return;
       }
-      if (held === undefined && next() < badness.reordered) {
+      if (waiting === undefined && next() < badness.reordered) {
         done.reordered += 1;
-        held = bytes;
-        setTimeout(release, 5);
+        waiting = bytes;
+        const timer = setTimeout(() => {
+          held.delete(timer);
+          release();
+        }, 5);
+        held.add(timer);
         return;
       }
       pass(bytes);
@@ -74,6 +79,8 @@ export async function lossyNetwork(serverPort: number, badness: Badness): Promis
     port: front.address().port,
     done,
     close: async () => {
+      // What is still held back is lost with the network.
+      for (const timer of held) clearTimeout(timer);
       await Promise.all(
         sockets.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
       );
