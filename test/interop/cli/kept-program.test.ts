@@ -123,8 +123,8 @@ test('a changed configuration counts at once', async () => {
 
 test('a program that was altered is not run, but made anew', async () => {
   await works(/main/);
-  const [dir = ''] = (await readdir(programs())).filter((name) => !name.endsWith('.json'));
-  const altered = join(programs(), dir, 'main.mjs');
+  const [index = ''] = await indexes();
+  const { entry: altered } = JSON.parse(await readFile(join(programs(), index), 'utf8')) as { entry: string };
   await writeFile(altered, `${await readFile(altered, 'utf8')}\nprocess.exit(42);\n`);
   await works(SOURCE);
   await works(KEPT);

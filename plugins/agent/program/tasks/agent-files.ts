@@ -6,6 +6,7 @@ import { OverdubError } from '@overdub/core/agent';
 import type { AgentOptions } from '../options.ts';
 import { writeState } from '../state-file.ts';
 import { equalFiles } from './equal-files.ts';
+import { ownDirectory } from './own-directory.ts';
 import { serverStateDir } from './snapshot.ts';
 
 /** Where everything of the agent lives in a server. */
@@ -43,8 +44,7 @@ export async function placeAgent(
   agent: InstalledAgent,
 ): Promise<void> {
   const dir = join(root, AGENT_DIR);
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  await chmod(dir, 0o700);
+  await ownDirectory(dir);
   await replace(options.node ?? process.execPath, join(dir, 'node'), 0o755);
   await replace(options.loader ?? '/overdub/loader.mjs', join(dir, 'loader.mjs'), 0o644);
   await writeState(join(dir, 'credential.json'), {
