@@ -63,10 +63,13 @@ export async function foreignBoot(
     ],
   });
   let server: LabProcess | undefined;
+  let starts = 0;
   const startHttp = async () => {
     if (server?.running) return server;
-    server = await lab.start('http', [process.execPath, '-e', SERVER, www]);
-    while (server.running && !server.output().endsWith('listening\n')) await sleep(50);
+    // A log of its own for each: a request may follow the word that it listens before we have read it.
+    starts += 1;
+    server = await lab.start(`http-${starts}`, [process.execPath, '-e', SERVER, www]);
+    while (server.running && !server.output().includes('listening\n')) await sleep(50);
     return server;
   };
   return { url, startHttp };
