@@ -59,7 +59,8 @@ export function editPages(base: Uint8Array, changed: number, seed: number): Uint
 /** The pairs every codec must get right. `largest` bounds the biggest one, bytes. */
 export function deltaSamples(largest: number): DeltaSample[] {
   const empty = new Uint8Array(0);
-  const text = Buffer.from('listen 80;\nserver_name web-1;\n'.repeat(400));
+  // No Buffer: its slice() is a view, and whoever spoils a piece of it spoils the sample.
+  const text = new Uint8Array(Buffer.from('listen 80;\nserver_name web-1;\n'.repeat(400)));
   const pages = databasePages(256 * 1024, 7);
   const random = noise(100_003, 11);
   const blocks = shuffled(pages, 4096, 13);

@@ -1,4 +1,4 @@
 import { deltaCodecConformance } from '@overdub/core/testing';
-import { testBlocksCodec } from './codec.ts';
+import { testBlocksCodec } from '../e2e/own-codec/codec.ts';
 
 deltaCodecConformance('test-blocks', testBlocksCodec());
