@@ -36,6 +36,8 @@ export default defineConfig({
           ],
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          // Vitest leaves one processor to itself by default: of two, that is half.
+          maxWorkers: '100%',
           execArgv: ['--conditions=overdub-source'],
         },
       },
