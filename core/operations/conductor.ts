@@ -12,11 +12,11 @@ import { runStep } from './step-runner.ts';
 
 export interface Conductor {
   definition(kind: OperationKind): OperationDefinition;
-  /** To the end. Rejects only when the appliance stops or the catalogue cannot be written. */
+  /** To the end. Rejects only when the appliance stops. */
   conduct(live: LiveOperation): Promise<void>;
-  /** Makes a failure durable; the operation is still open. */
+  /** Makes a failure durable, as soon as the catalogue can be written; the operation is still open. */
   recordFailure(live: LiveOperation, error: OverdubError): Promise<void>;
-  /** Writes the end and tells of it. */
+  /** Writes the end, as soon as the catalogue can be written, and tells of it. */
   finish(live: LiveOperation): Promise<void>;
   /** From now on, tells of every wait for somebody. */
   watch(live: LiveOperation): void;
@@ -33,6 +33,10 @@ export interface ConductorDeps {
 }
 
 const UNDO_LIMIT_MS = 180_000;
+
+/** How long is waited until an end that could not be written is written again. */
+const FIRST_REWRITE_MS = 250;
+const LONGEST_REWRITE_MS = 30_000;
 
 export function createConductor(deps: ConductorDeps): Conductor {
   const { clock, log, events, stopped } = deps;
@@ -101,6 +105,23 @@ export function createConductor(deps: ConductorDeps): Conductor {
     }
   }
 
+  /**
+   * A failure or an end, which nobody else would write: tried until it lies there. The disk may be full for the very
+   * reason that the operation failed, and has room again once its packs are dropped.
+   */
+  async function writeEnd(live: LiveOperation, change: (operation: Operation) => Operation): Promise<void> {
+    for (let waitMs = FIRST_REWRITE_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_REWRITE_MS)) {
+      try {
+        return await live.change(change);
+      } catch (error) {
+        if (stopped.aborted) throw error;
+        const facts = { operation: live.operation.id, error: String(error), againMs: waitMs };
+        log.error(facts, 'the end of an operation could not be written; it is tried again');
+        await clock.sleep(waitMs, stopped);
+      }
+    }
+  }
+
   const conductor: Conductor = {
     definition,
     async conduct(live) {
@@ -110,7 +131,7 @@ export function createConductor(deps: ConductorDeps): Conductor {
     },
     // Durable before anything is undone: after a crash the undoing goes on, not the operation.
     async recordFailure(live, error) {
-      await live.change(({ attention: _none, ...operation }) => ({
+      await writeEnd(live, ({ attention: _none, ...operation }) => ({
         ...operation,
         state: 'running',
         error: error.toJSON(),
@@ -123,7 +144,7 @@ export function createConductor(deps: ConductorDeps): Conductor {
       const { error } = live.operation;
       const { result } = recall(live.operation);
       const cancelled = error?.code === 'OPERATION_CANCELLED';
-      await live.change(({ attention: _none, ...operation }) => ({
+      await writeEnd(live, ({ attention: _none, ...operation }) => ({
         ...operation,
         state: error === undefined ? 'done' : cancelled ? 'cancelled' : 'failed',
         endedAt: now(),

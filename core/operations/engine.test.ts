@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Operation } from '../domain/operation.ts';
 import { OverdubError } from '../errors.ts';
 import { comesTo, type EngineBench, forever, lost, newEngineBench, onServer } from './engine-fixture.ts';
@@ -58,6 +58,30 @@ describe('an operation', () => {
     expect(undone).toHaveLength(1);
     await bench.clock.advance(0);
     expect(bench.told.at(-1)?.type).toBe('operation.failed');
+  });
+
+  it('whose end cannot be written ends all the same, once the catalogue has room again', async () => {
+    const { operations } = bench.catalogue;
+    const full = new OverdubError('STATE_UNWRITABLE', 'the disk is full', 'free space');
+    const undone = vi.fn(async () => undefined);
+    const engine = bench.engineOf(
+      {
+        one: async () => {
+          vi.spyOn(operations, 'save').mockRejectedValueOnce(full).mockRejectedValueOnce(full);
+          throw new OverdubError('REPOSITORY_FULL', 'no room left', 'make room');
+        },
+      },
+      { undo: undone },
+    );
+    const { id } = await engine.submit(onServer('web-1'));
+    const ended = engine.wait(id);
+    await comesTo(async () => engine.open()[0]?.error !== undefined && bench.clock.sleeping > 0);
+    expect(undone).not.toHaveBeenCalled();
+    expect(engine.open()).toHaveLength(1);
+    await bench.clock.advance(60_000);
+    expect(await ended).toMatchObject({ state: 'failed', error: { code: 'REPOSITORY_FULL' } });
+    expect(undone).toHaveBeenCalledOnce();
+    expect(await operations.get(id)).toMatchObject({ state: 'failed', error: { code: 'REPOSITORY_FULL' } });
   });
 });
 
