@@ -1,7 +1,5 @@
 /** `/agent/v1/*`: sessions, tasks and transfers of agents, server side (docs/agent-protocol.md). */
 
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { AgentBundle } from '../contracts/agent-bundle.ts';
 import type { AgentTarget, Presence, RunTaskOptions } from '../contracts/agent-tasks.ts';
@@ -30,8 +28,8 @@ export interface GatewayOptions {
   readonly bundle?: () => Promise<AgentBundle>;
   /** The configured codecs; asked at each use, so that the gateway can be made before the plugins start. */
   readonly codecs: () => Promise<readonly DeltaCodec[]>;
-  /** Scratch space: bases of deltas while an upload runs, unnamed files. Default: the system's. */
-  readonly spoolDir?: string;
+  /** Scratch space: bases of deltas while an upload runs, unnamed files. Made where it is missing. */
+  readonly spoolDir: string;
 }
 
 /** Everything the routes work with. */
@@ -47,8 +45,7 @@ export interface Rooms {
 
 /** The gateway over a policy and a repository. Owns no listener: `register` adds its routes to one. */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { policy, repository, clock, log, codecs } = options;
-  const spoolDir = options.spoolDir ?? join(tmpdir(), `overdub-gateway-${process.pid}`);
+  const { policy, repository, clock, log, codecs, spoolDir } = options;
   const closing = new AbortController();
   const sessions = new Sessions({ policy, repository, clock, log });
   const jobs = new Jobs(sessions, clock);

@@ -172,6 +172,7 @@ export class World {
       clock,
       log: silent,
       codecs: async () => codecs,
+      spoolDir: join(this.dir, 'spool'),
       ...(this.bundle === undefined ? {} : { bundle: this.bundle }),
     });
     this.server = fastify({ forceCloseConnections: true });
