@@ -76,7 +76,7 @@ function node(args) {
   return result.status ?? 1;
 }
 
-/** `npm ci` unless node_modules was made from this very lockfile. */
+/** `npm ci` unless node_modules was made from this very lockfile. That the system's Node is old is no news: we bring our own. */
 function installModules() {
   const stamp = join(root, 'node_modules', '.overdub-lock');
   const digest = createHash('sha256')
@@ -84,7 +84,10 @@ function installModules() {
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
   console.log('Installing npm packages (npm ci) …');
-  const result = spawnSync('npm', ['ci', '--no-progress'], { cwd: root, stdio: 'inherit' });
+  const result = spawnSync('npm', ['ci', '--no-progress', '--loglevel=error'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
   if (result.status !== 0)
     fail('npm ci failed.', 'See its message above; the npm registry must be reachable once.');
   writeFileSync(stamp, digest);
