@@ -15,6 +15,7 @@ const LAB = [
   ['ovmf', '/usr/share/OVMF/OVMF_CODE_4M.fd'],
   ['ipxe', '/usr/lib/ipxe/undionly.kpxe'],
   ['iproute2', '/usr/bin/ip'],
+  ['procps', '/usr/sbin/sysctl'],
   ['radvd', '/usr/sbin/radvd'],
   ['mmdebstrap', '/usr/bin/mmdebstrap'],
 ];
