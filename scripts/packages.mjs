@@ -1,6 +1,7 @@
 /**
  * Debian packages, by what needs them. Plain data for the plain start script, so that it runs where nothing is
- * installed yet. Each row: package, and a file whose presence proves it (cheaper than asking dpkg forty times).
+ * installed yet. Each row: package, and a file whose presence proves it (cheaper than asking dpkg forty times); where
+ * releases keep it in different places, one of several.
  */
 const RAMDISK = [
   ['cpio', '/usr/bin/cpio'],
@@ -10,7 +11,7 @@ const RAMDISK = [
 const LAB = [
   ['qemu-system-x86', '/usr/bin/qemu-system-x86_64'],
   ['qemu-utils', '/usr/bin/qemu-img'],
-  ['ipxe-qemu', '/usr/lib/ipxe/qemu/efi-virtio.rom'],
+  ['ipxe-qemu', '/usr/lib/ipxe/qemu/efi-virtio.rom', '/usr/share/qemu/efi-virtio.rom'],
   ['seabios', '/usr/share/seabios/bios-256k.bin'],
   ['ovmf', '/usr/share/OVMF/OVMF_CODE_4M.fd'],
   ['ipxe', '/usr/lib/ipxe/undionly.kpxe'],

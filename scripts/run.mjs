@@ -95,7 +95,7 @@ function installModules() {
 
 /** As root installs missing Debian packages; otherwise prints the one command that does. */
 function installPackages(command) {
-  const missing = PACKAGES[command].filter(([, file]) => !existsSync(file)).map(([name]) => name);
+  const missing = PACKAGES[command].filter(([, ...proofs]) => !proofs.some(existsSync)).map(([name]) => name);
   if (missing.length === 0) return;
   const install = ['install', '-y', '-q', '--no-install-recommends', ...missing];
   if (process.getuid?.() !== 0) {
