@@ -6,6 +6,7 @@
 const RAMDISK = [
   ['cpio', '/usr/bin/cpio'],
   ['zstd', '/usr/bin/zstd'],
+  ['xz-utils', '/usr/bin/xz'],
   ['kmod', '/usr/sbin/depmod'],
 ];
 const LAB = [
@@ -38,7 +39,6 @@ const REFEREES = [
   ['attr', '/usr/bin/setfattr'],
   ['acl', '/usr/bin/getfacl'],
   ['libcap2-bin', '/usr/sbin/getcap'],
-  ['xz-utils', '/usr/bin/xz'],
   ['bzip2', '/usr/bin/bzip2'],
   ['openssh-client', '/usr/bin/ssh-keygen'],
   ['dosfstools', '/usr/sbin/mkfs.vfat'],
