@@ -1,3 +1,4 @@
+import { DEFAULT_APPLIANCE_URL } from '../domain/protocol.ts';
 import { ApiClient } from './client.ts';
 import { type Call, type Command, UsageError } from './command.ts';
 import type { Environment } from './environment.ts';
@@ -32,7 +33,7 @@ export function callOf(
 
 /** Address and token from the options, else from the environment. */
 export function clientOf(values: FlagValues, { variables, signal }: Environment): ApiClient {
-  const url = (values.url as string | undefined) ?? variables.OVERDUB_URL ?? 'http://127.0.0.1:7077';
+  const url = (values.url as string | undefined) ?? variables.OVERDUB_URL ?? DEFAULT_APPLIANCE_URL;
   const token = (values.token as string | undefined) ?? variables.OVERDUB_TOKEN;
   return new ApiClient(url, token, signal);
 }

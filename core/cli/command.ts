@@ -1,5 +1,6 @@
 /** What a command of the core is: data, and one function. */
 
+import { DEFAULT_APPLIANCE_URL } from '../domain/protocol.ts';
 import type { ApiClient } from './client.ts';
 import type { Environment } from './environment.ts';
 
@@ -61,7 +62,7 @@ export const GLOBAL_FLAGS: Readonly<Record<string, Flag>> = {
   url: {
     type: 'string',
     value: 'URL',
-    summary: 'Address of the appliance (OVERDUB_URL; http://127.0.0.1:7077)',
+    summary: `Address of the appliance (OVERDUB_URL; ${DEFAULT_APPLIANCE_URL})`,
   },
   token: { type: 'string', value: 'TOKEN', summary: 'Token for it (OVERDUB_TOKEN)' },
 };

@@ -1,6 +1,7 @@
 /** `--help`, made from the commands' own data. */
 
 import type { CommandContribution } from '../contracts/context.ts';
+import { DEFAULT_APPLIANCE_URL } from '../domain/protocol.ts';
 import { type Command, type Flag, GLOBAL_FLAGS } from './command.ts';
 
 /** What is shown of any command in a list. */
@@ -43,7 +44,7 @@ export function overview(commands: readonly Listed[], notes: readonly string[] =
     'usage: overdub COMMAND [arguments] [--json] [--help]',
     ...section('commands', rows.map(twoColumns(rows))),
     ...section('environment', [
-      'OVERDUB_URL     address of the appliance (http://127.0.0.1:7077)',
+      `OVERDUB_URL     address of the appliance (${DEFAULT_APPLIANCE_URL})`,
       'OVERDUB_TOKEN   token for it; `overdub up` prints the first one',
     ]),
     ...notes,

@@ -38,6 +38,7 @@ const PACKAGES: readonly Package[] = [
     plugin: 'boot-grub',
   },
   { name: 'cpio', proof: '/usr/bin/cpio', plugin: 'agent' },
+  { name: 'xz-utils', proof: '/usr/bin/xz', plugin: 'agent' },
   { name: 'zstd', proof: '/usr/bin/zstd', plugin: 'agent' },
   { name: 'kmod', proof: '/usr/sbin/depmod', plugin: 'agent' },
 ];

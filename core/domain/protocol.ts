@@ -10,6 +10,9 @@ import type { Consistency, Snapshot, SnapshotReason } from './snapshot.ts';
 
 export const PROTOCOL_VERSION = 1;
 
+/** Where commands look for the appliance unless `OVERDUB_URL` or `--url` says otherwise: on this very host. */
+export const DEFAULT_APPLIANCE_URL: string = 'http://127.0.0.1:7077';
+
 /** POST /agent/v1/hello. One of `nonce` (ramdisk), `credential` (installed agent), `resume` (an earlier session). */
 export interface Hello {
   readonly protocol: number;

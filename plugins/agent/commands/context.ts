@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { CommandIo } from '@overdub/core';
-import { isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core/agent';
+import { DEFAULT_APPLIANCE_URL, isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core/agent';
 import { Appliance } from '../program/link/appliance.ts';
 import { ConnectionLost } from '../program/link/http.ts';
 
@@ -39,9 +39,8 @@ export function serverName(value: string | undefined, command: string): string {
   );
 }
 
-/** Where the appliance is and with which token; INPUT_INVALID when not told. */
-export function credentials(io: CommandIo): { readonly url: string; readonly token: string } {
-  const { url, token } = io;
+/** Where the appliance is and with which token, as `io` tells; INPUT_INVALID when it does not. */
+export function credentials({ url, token }: CommandIo): { readonly url: string; readonly token: string } {
   if (url !== undefined && token !== undefined) return { url, token };
   throw new OverdubError(
     'INPUT_INVALID',
@@ -66,7 +65,7 @@ export async function stateDirFor(root: string, server: string, given: string | 
 
 /** A session for one server by an API token. */
 export async function connect(io: CommandIo, server: string): Promise<Appliance> {
-  const { url, token } = credentials(io);
+  const { url, token } = credentials({ ...io, url: io.url ?? DEFAULT_APPLIANCE_URL });
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => 'unknown')).trim();
   return new Appliance({
     url,

@@ -268,7 +268,7 @@ function printRestore(io: CommandIo, result: RestoreResult, dryRun: boolean, saf
     return;
   }
   if (safety !== undefined) io.print(`safety snapshot ${safety.server}@${safety.id}`);
-  for (const change of result.changes) io.print(`${change.action.padEnd(9)} ${change.path}`);
+  for (const change of result.changes) io.print(`${change.action.padEnd(9)} ${change.path || '.'}`);
   const would = dryRun ? 'would write' : 'wrote';
   const moved = megabytes(result.bytesReceived + (result.bytesSent ?? 0));
   io.print(
