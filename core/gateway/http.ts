@@ -53,6 +53,12 @@ export function installManners(server: FastifyInstance): void {
     });
     return payload.pipe(counter);
   });
+  // What a refusal left unread would stand before the next request on this connection, for ever.
+  server.addHook('onResponse', async ({ raw }) => {
+    if (raw.readableEnded) return;
+    raw.unpipe();
+    raw.resume();
+  });
   for (const type of [FRAMES_TYPE, BINARY_TYPE]) {
     server.addContentTypeParser(type, (_request, payload, done) => done(null, payload));
   }
