@@ -126,4 +126,6 @@ function readFlags(): Flags | string {
   }
 }
 
+// Nobody reads on (`| head`): as if interrupted. The lab clears itself away as the process ends.
+process.stdout.on('error', () => process.exit(1));
 process.exitCode = await main();
