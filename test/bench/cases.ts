@@ -8,6 +8,8 @@ import type { Figure } from './peers.ts';
 
 const PAGE = 8192;
 const GIB = 1024 ** 3;
+/** Of many snapshots so many are pruned, the oldest. */
+const FORGOTTEN = 0.9;
 
 interface Case {
   /** Bytes, files or snapshots, unless told otherwise. */
@@ -50,7 +52,8 @@ function noise(bytes: number, seed: number): Buffer {
 function hugeFile(sparse: boolean): (ground: Ground) => Promise<void> {
   return async (ground) => {
     const pages = Math.floor(ground.size / PAGE);
-    const file = await open(join(ground.live, 'huge'), 'w+');
+    const path = join(ground.live, 'huge');
+    const file = await open(path, 'w+');
     try {
       await file.truncate(pages * PAGE);
       const step = sparse ? 100 : 128;
@@ -65,6 +68,8 @@ function hugeFile(sparse: boolean): (ground: Ground) => Promise<void> {
     } finally {
       await file.close();
     }
+    // The disk is lost: it and its copy need not fit at a time.
+    await rm(path);
     await ground.restore('restore to an empty disk', 'latest');
   };
 }
@@ -128,6 +133,9 @@ async function manySnapshots(ground: Ground): Promise<void> {
     const { step: restored } = await ground.restore(`restore of the ${what}`, snapshot);
     ground.note({ tool: 'its bytes', step: restored, readBytes: bytes });
   }
+  await ground.forgetOldest(Math.floor(ground.size * FORGOTTEN));
+  await ground.run('collection', 'gc');
+  await ground.restore('restore of the newest, after it', 'latest');
 }
 
 /** What `zstd -3 --patch-from` needs from one file to the other. */

@@ -36,7 +36,7 @@ export class Ground {
   static async prepare(work: string, size: number): Promise<Ground> {
     const ground = new Ground(work, size);
     await mkdir(ground.live);
-    await ground.#with((overdub) => overdub('server', 'create', SERVER));
+    await ground.#with((overdub) => overdub('server', 'create', SERVER, '--keep-last', '100000'));
     return ground;
   }
 
@@ -74,8 +74,25 @@ export class Ground {
     });
   }
 
+  /** Removes the `count` oldest snapshots; notes what that cost together. */
+  async forgetOldest(count: number): Promise<Figure> {
+    return this.#with(async (overdub, child) => {
+      const list = (await overdub('snapshot', 'list', SERVER)).json as Snapshot[];
+      let [cpu, seconds] = [0, 0];
+      for (const { id } of list.slice(0, count)) {
+        const ran = await overdub('snapshot', 'remove', `${SERVER}@${id}`);
+        cpu += ran.agentCpu + ran.applianceCpu;
+        seconds += ran.seconds;
+      }
+      const step = `the ${count} oldest removed, a command each`;
+      return this.note({ tool: 'overdub', step, cpu, seconds, peakMiB: peakMiB(child) });
+    });
+  }
+
+  /** Said at once as well: a case takes long, and what was measured is not lost when it is cut off. */
   note(figure: Figure): Figure {
     this.figures.push(figure);
+    console.error(JSON.stringify(figure));
     return figure;
   }
 
@@ -101,6 +118,14 @@ export class Ground {
 }
 
 function figureOf(step: string, ran: Ran, child: ChildProcess): Figure {
-  const peak = Math.max(ran.peakMiB, peakMiB(child));
-  return { tool: 'overdub', step, cpu: ran.agentCpu + ran.applianceCpu, seconds: ran.seconds, peakMiB: peak };
+  const applianceMiB = peakMiB(child);
+  return {
+    tool: 'overdub',
+    step,
+    cpu: ran.agentCpu + ran.applianceCpu,
+    seconds: ran.seconds,
+    peakMiB: Math.max(ran.peakMiB, applianceMiB),
+    agentMiB: ran.peakMiB,
+    applianceMiB,
+  };
 }

@@ -18,6 +18,9 @@ export interface Figure {
   readonly seconds?: number;
   /** The largest process. */
   readonly peakMiB?: number;
+  /** Of ours each, where the two are told apart. */
+  readonly agentMiB?: number;
+  readonly applianceMiB?: number;
 }
 
 export const STEPS = {

@@ -18,6 +18,17 @@ describe('aligning a target with what is there', () => {
     expect(align(content(), undefined)).toEqual([]);
   });
 
+  it('cuts what is fetched into pieces that fit in memory, however large the file', () => {
+    const target = content(...Array.from({ length: 100 }, (_, n) => chunk(`n${n}`)), chunk('large', 8192 * KIB));
+    const segments = align(target, undefined);
+    expect(segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []))).toEqual(target.chunks);
+    for (const segment of segments) {
+      const chunks = segment.kind === 'raw' ? segment.chunks : [];
+      const bytes = chunks.reduce((sum, one) => sum + one.bytes, 0);
+      expect(bytes <= 2048 * KIB || chunks.length === 1).toBe(true);
+    }
+  });
+
   it('takes equal chunks from where they lie, and makes a changed one from its neighbourhood', () => {
     const [a, b, c, x] = ['a', 'b', 'c', 'x'].map((name) => chunk(name)) as [
       ChunkRef,

@@ -2,7 +2,7 @@
 
 import type { ChunkRef, ContentRef } from '@overdub/core/agent';
 
-/** Targets of one delta, bytes; a single larger chunk stands alone. */
+/** Targets of one segment, bytes, which whoever takes it holds in memory; a single larger chunk stands alone. */
 const MAX_RUN_BYTES = 2 * 1024 * 1024;
 /** A base reaches so far beyond the place where the target lies, bytes. */
 const MARGIN_BYTES = 128 * 1024;
@@ -20,9 +20,7 @@ export type Segment =
 
 /** Covers the whole target; without a present content it is all `raw`. */
 export function align(target: ContentRef, present: ContentRef | undefined): Segment[] {
-  if (present === undefined || present.chunks.length === 0) {
-    return target.chunks.length === 0 ? [] : [{ kind: 'raw', chunks: target.chunks }];
-  }
+  if (present === undefined || present.chunks.length === 0) return rawRuns(target.chunks);
   const places = offsetsOf(present.chunks);
   const segments: Segment[] = [];
   let run: ChunkRef[] = [];
@@ -47,6 +45,19 @@ export function align(target: ContentRef, present: ContentRef | undefined): Segm
     offset += chunk.bytes;
   }
   endRun();
+  return segments;
+}
+
+function rawRuns(chunks: readonly ChunkRef[]): Segment[] {
+  const segments: Segment[] = [];
+  for (let from = 0; from < chunks.length; ) {
+    let bytes = chunks[from]?.bytes ?? 0;
+    let to = from + 1;
+    for (; to < chunks.length && bytes + (chunks[to]?.bytes ?? 0) <= MAX_RUN_BYTES; to++)
+      bytes += chunks[to]?.bytes ?? 0;
+    segments.push({ kind: 'raw', chunks: chunks.slice(from, to) });
+    from = to;
+  }
   return segments;
 }
 

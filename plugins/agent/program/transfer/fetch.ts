@@ -153,18 +153,27 @@ export class Fetcher {
   }
 }
 
+/** Raw segments behind one another are asked for in one: their number is bounded, that of their chunks is not. */
 function* wants(segments: readonly WireSegment[]): Generator<Uint8Array> {
+  let raw: ChunkRef[] = [];
   for (const segment of segments) {
-    if (segment.kind === 'delta') {
-      const counts = Buffer.alloc(4);
-      counts.writeUInt16LE(segment.chunks.length, 0);
-      counts.writeUInt16LE(segment.base.length, 2);
-      yield* encodeFrame(FRAME.want, Buffer.concat([counts, digests(segment.chunks), digests(segment.base)]));
+    if (segment.kind === 'raw') {
+      for (const chunk of segment.chunks) raw.push(chunk);
       continue;
     }
-    for (let from = 0; from < segment.chunks.length; from += DIGESTS_LIMIT) {
-      yield* encodeFrame(FRAME.digests, digests(segment.chunks.slice(from, from + DIGESTS_LIMIT)));
-    }
+    yield* rawWants(raw);
+    raw = [];
+    const counts = Buffer.alloc(4);
+    counts.writeUInt16LE(segment.chunks.length, 0);
+    counts.writeUInt16LE(segment.base.length, 2);
+    yield* encodeFrame(FRAME.want, Buffer.concat([counts, digests(segment.chunks), digests(segment.base)]));
+  }
+  yield* rawWants(raw);
+}
+
+function* rawWants(chunks: readonly ChunkRef[]): Generator<Uint8Array> {
+  for (let from = 0; from < chunks.length; from += DIGESTS_LIMIT) {
+    yield* encodeFrame(FRAME.digests, digests(chunks.slice(from, from + DIGESTS_LIMIT)));
   }
 }
 
