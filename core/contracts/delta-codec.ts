@@ -88,14 +88,28 @@ export interface TargetOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A target that is part of a file, which itself was edited in place: equal blocks are known by the two signatures. */
+/** A target that is part of a file, which itself was edited in place: what did not change need not be looked for. */
 export interface InPlace {
-  /** Of the whole file as it is now. A wrong one makes a delta of other bytes. */
-  readonly now: SignedBase;
+  /** How what did not change is known. */
+  readonly known: KnownInPlace;
   /** Where the target lies in the file. */
   readonly at: number;
   /** What the file was: its place among the signatures that the index was made of. */
   readonly base: number;
+}
+
+/**
+ * By the signature of the whole file as it is now, whose blocks are compared with the base's; or by the caller, who says
+ * which parts of the target lie at the same place of the base. What is wrong makes a delta of other bytes.
+ */
+export type KnownInPlace =
+  | { readonly signature: Uint8Array; readonly baseBytes: number }
+  | { readonly stayed: readonly StayedRange[] };
+
+/** [from, to) of a target. Ranges ascend and do not overlap. */
+export interface StayedRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** A signature and the exact length of the base it was made of. */

@@ -1,7 +1,7 @@
 /** The delta of a target in memory: what lies where it was is known by sums, the rest is searched, the new joins. */
 
-import type { InPlace, TargetOptions } from '@overdub/core/agent';
-import type { BlockIndex, Range } from './block-index.ts';
+import type { InPlace, SignedBase, TargetOptions } from '@overdub/core/agent';
+import type { BlockIndex, IndexedBase, Range } from './block-index.ts';
 import { BlockSearcher } from './block-searcher.ts';
 import { type DeltaSink, DeltaWriter } from './delta-writer.ts';
 import { parseSignature } from './signature.ts';
@@ -49,12 +49,27 @@ interface Unchanged {
   readonly offset: number;
 }
 
-/** Stretches whose blocks have the same sums in both signatures, ascending; the blocks at the target's ends count too. */
-function* unchanged(index: BlockIndex, length: number, { now, at, base }: InPlace): Generator<Unchanged> {
+/** Stretches that are what they were, ascending. */
+function* unchanged(index: BlockIndex, length: number, { known, at, base }: InPlace): Generator<Unchanged> {
+  const before = index.baseAt(base);
+  if (before === undefined) return;
+  if ('stayed' in known) {
+    const last = Math.min(length, before.bytes - at);
+    for (const { from, to } of known.stayed)
+      if (from < last) yield { from, to: Math.min(to, last), offset: before.start + at + from };
+  } else yield* unchangedBlocks(before, length, known, at);
+}
+
+/** Those whose blocks have the same sums in both signatures; the blocks at the target's ends count too. */
+function* unchangedBlocks(
+  before: IndexedBase,
+  length: number,
+  now: SignedBase,
+  at: number,
+): Generator<Unchanged> {
   const present = parseSignature(now.signature, now.baseBytes);
   const { blockBytes } = present;
-  const before = index.baseAt(base);
-  if (before === undefined || before.blockBytes !== blockBytes) return;
+  if (before.blockBytes !== blockBytes) return;
   let run: { from: number; to: number; offset: number } | undefined;
   for (let block = Math.floor(at / blockBytes); block * blockBytes < at + length; block++) {
     const end = Math.min((block + 1) * blockBytes, now.baseBytes);

@@ -7,7 +7,6 @@ import { Ground } from './ground.ts';
 import type { Figure } from './peers.ts';
 
 const PAGE = 8192;
-const GIB = 1024 ** 3;
 /** Of many snapshots so many are pruned, the oldest. */
 const FORGOTTEN = 0.9;
 
@@ -18,8 +17,8 @@ interface Case {
 }
 
 const CASE_BY_NAME: Readonly<Record<string, Case>> = {
-  sparse: { size: 20 * GIB, run: hugeFile(true) },
-  dense: { size: 20 * GIB, run: hugeFile(false) },
+  sparse: { size: 20e9, run: hugeFile(true) },
+  dense: { size: 20e9, run: hugeFile(false) },
   files: { size: 1e6, run: manyFiles },
   snapshots: { size: 100, run: manySnapshots },
 };

@@ -123,7 +123,7 @@ function wholeTargets(feature: SignatureFeature): void {
       const before = await signedBase(feature, base, 512);
       const now = await signedBase(feature, target, 512);
       const { made, bytes } = await encodedChunks(feature, [before], base, target, (at) => ({
-        now,
+        known: now,
         at,
         base: 0,
       }));
@@ -131,6 +131,31 @@ function wholeTargets(feature: SignatureFeature): void {
       expect(bytes).toBeLessThan((await deltaOf(feature, [before], target)).length + 500);
       const searched = await encodedChunks(feature, [before], base, target, () => undefined);
       expect(sameBytes(searched.made, target)).toBe(true);
+    },
+  );
+
+  it.skipIf(feature.encode === undefined)(
+    'takes what it is told stayed in place from there, though the blocks are too long to tell',
+    async () => {
+      const page = 4096;
+      const edited = new Uint8Array(base);
+      for (let at = 0; at < base.length; at += 10 * page) edited.set(noise(page, at), at);
+      const stayed = (at: number, length: number) => {
+        const ranges: { from: number; to: number }[] = [];
+        for (let start = 0; start < base.length; start += page) {
+          const [from, to] = [Math.max(0, start - at), Math.min(length, start + page - at)];
+          if (from < to && (start / page) % 10 !== 0) ranges.push({ from, to });
+        }
+        return ranges;
+      };
+      const before = await signedBase(feature, base, 16 * page);
+      const { made, bytes } = await encodedChunks(feature, [before], base, edited, (at, length) => ({
+        known: { stayed: stayed(at, length) },
+        at,
+        base: 0,
+      }));
+      expect(sameBytes(made, edited)).toBe(true);
+      expect(bytes).toBeLessThan(Math.ceil(base.length / 10 / page) * page + 2000);
     },
   );
 
@@ -149,7 +174,11 @@ function wholeTargets(feature: SignatureFeature): void {
   it.skipIf(feature.encode === undefined)('makes the right length of a wrong signature', async () => {
     const before = await signedBase(feature, base, 512);
     const now = await signedBase(feature, editPages(base, 30, 99), 512);
-    const { made } = await encodedChunks(feature, [before], base, target, (at) => ({ now, at, base: 0 }));
+    const { made } = await encodedChunks(feature, [before], base, target, (at) => ({
+      known: now,
+      at,
+      base: 0,
+    }));
     expect(made.length).toBe(target.length);
   });
 }
@@ -160,7 +189,7 @@ async function encodedChunks(
   bases: readonly SignedBase[],
   base: Uint8Array,
   target: Uint8Array,
-  inPlace: (at: number) => InPlace | undefined,
+  inPlace: (at: number, length: number) => InPlace | undefined,
 ): Promise<{ made: Uint8Array; bytes: number }> {
   const index = await feature.index(bases);
   const encode = feature.encode as NonNullable<typeof feature.encode>;
@@ -169,7 +198,7 @@ async function encodedChunks(
   const parts: Uint8Array[] = [];
   for (let at = 0; at < target.length; at += 33_333) {
     const chunk = target.subarray(at, at + 33_333);
-    const place = inPlace(at);
+    const place = inPlace(at, chunk.length);
     const options = { joins: true, ...(place === undefined ? {} : { inPlace: place }) };
     const delta = await collected(encode(index, chunk, options));
     bytes += delta.length;

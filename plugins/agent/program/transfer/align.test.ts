@@ -19,9 +19,14 @@ describe('aligning a target with what is there', () => {
   });
 
   it('cuts what is fetched into pieces that fit in memory, however large the file', () => {
-    const target = content(...Array.from({ length: 100 }, (_, n) => chunk(`n${n}`)), chunk('large', 8192 * KIB));
+    const target = content(
+      ...Array.from({ length: 100 }, (_, n) => chunk(`n${n}`)),
+      chunk('large', 8192 * KIB),
+    );
     const segments = align(target, undefined);
-    expect(segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []))).toEqual(target.chunks);
+    expect(segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []))).toEqual(
+      target.chunks,
+    );
     for (const segment of segments) {
       const chunks = segment.kind === 'raw' ? segment.chunks : [];
       const bytes = chunks.reduce((sum, one) => sum + one.bytes, 0);

@@ -1,15 +1,18 @@
 /** One chunk as a delta against everything both sides have; the chunk then joins the base, if it `joins`. */
 
-import { type ContentRef, encodeFrame, FRAME, type InPlace } from '@overdub/core/agent';
+import { type ContentRef, encodeFrame, FRAME, type InPlace, type KnownInPlace } from '@overdub/core/agent';
 import type { Bases, GrowingIndex } from './bases.ts';
 import type { ChangedFile } from './sender.ts';
 import { blockBytesFor, DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
+/** Of larger files no chunk joins. */
+const MAX_JOINING_BYTES = 4 * 1024 ** 3;
+
 /** A file whose chunks are sent as deltas. */
 export interface DeltaTarget {
   readonly joins: boolean;
-  /** Where the file was signed before and now: what did not change need not be looked for. */
-  readonly inPlace: Omit<InPlace, 'at'> | undefined;
+  /** Where it is known what did not change of it: of the `length` bytes at `at`, as a codec takes it. */
+  readonly inPlace: ((at: number, length: number) => InPlace) | undefined;
 }
 
 /** Undefined when the file's chunks are sent as they are. */
@@ -20,18 +23,28 @@ export async function deltaTarget(
 ): Promise<DeltaTarget | undefined> {
   if (bases?.index === undefined || entry.content.bytes < DELTA_MIN_BYTES) return undefined;
   const base = before === undefined ? undefined : bases.near.get(entry.path);
-  const signed = base !== undefined && base < bases.virtual;
-  const inPlace = signed ? await signatureNow(store, entry.content, base) : undefined;
-  return { joins: !isLogLike(entry.path), inPlace };
+  const signed = base !== undefined && base < bases.virtual && store !== undefined;
+  const known = signed ? await knownInPlace(store, entry.content, before as ContentRef) : undefined;
+  return {
+    // What joins is laid out by the appliance: not gigabytes of what hardly anything else repeats.
+    joins: !isLogLike(entry.path) && entry.content.bytes <= MAX_JOINING_BYTES,
+    inPlace:
+      known === undefined || base === undefined
+        ? undefined
+        : (at, length) => ({ known: known(at, length), at, base }),
+  };
 }
 
-async function signatureNow(
-  store: SignatureStore | undefined,
-  content: ContentRef,
-  base: number,
-): Promise<DeltaTarget['inPlace']> {
-  const signature = await store?.get(content.digest);
-  return signature === undefined ? undefined : { now: { signature, baseBytes: content.bytes }, base };
+/** By the sums of its pages where there are any: the blocks of a very large file are too long to tell. */
+async function knownInPlace(
+  store: SignatureStore,
+  now: ContentRef,
+  before: ContentRef,
+): Promise<((at: number, length: number) => KnownInPlace) | undefined> {
+  if (store.stayed(before, now, 0, 1) !== undefined)
+    return (at, length) => ({ stayed: store.stayed(before, now, at, length) ?? [] });
+  const signature = await store.get(now.digest);
+  return signature === undefined ? undefined : () => ({ signature, baseBytes: now.bytes });
 }
 
 /** `at`: where the chunk lies in its file. */
@@ -47,7 +60,7 @@ export async function* encodeDelta(
   yield* encodeFrame(FRAME.delta, JSON.stringify({ chunks: [bytes.length], ...(joins ? {} : { joins }) }));
   const options = {
     joins: joins && growing.admits(),
-    ...(inPlace === undefined ? {} : { inPlace: { ...inPlace, at } }),
+    ...(inPlace === undefined ? {} : { inPlace: inPlace(at, bytes.length) }),
     signal,
   };
   const { feature, index } = growing;

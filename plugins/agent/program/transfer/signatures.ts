@@ -13,8 +13,10 @@ import {
   type Digest,
   isDigest,
   type SignatureFeature,
+  type StayedRange,
   WIRE_BLOCK_BYTES,
 } from '@overdub/core/agent';
+import { type PageSummer, PageSums, pageBytesFor } from './page-sums.ts';
 
 /** Smaller files are sent whole: their chunk costs less than the signature. */
 export const DELTA_MIN_BYTES: number = 64 * 1024;
@@ -57,6 +59,7 @@ export class SignatureStore {
   readonly #all: string;
   readonly #own: string;
   readonly #dir: string;
+  readonly #pages: PageSums;
   readonly feature: SignatureFeature;
 
   constructor(dir: string, codec: DeltaCodec & { readonly signatures: SignatureFeature }) {
@@ -64,6 +67,7 @@ export class SignatureStore {
     // A codec cannot read another's: the appliance's configuration may change under a running server.
     this.#own = `${codec.name}-${codec.formatVersion}`;
     this.#dir = join(this.#all, this.#own);
+    this.#pages = new PageSums(join(dir, 'page-sums'));
     this.feature = codec.signatures;
   }
 
@@ -74,6 +78,14 @@ export class SignatureStore {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
+  }
+
+  /** See {@link PageSums.stayed}; undefined too where the signature's own blocks are short enough. */
+  stayed(before: ContentRef, now: ContentRef, at: number, length: number): StayedRange[] | undefined {
+    const pageBytes = pageBytesFor(now.bytes, blockBytesFor(now.bytes));
+    return pageBytes === undefined
+      ? undefined
+      : this.#pages.stayed(before.digest, now.digest, pageBytes, at, length);
   }
 
   /**
@@ -87,11 +99,14 @@ export class SignatureStore {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const part = join(this.#dir, `${randomUUID()}.part`);
     const file = await open(part, 'w', 0o600);
+    const blockBytes = blockBytesFor(bytes);
+    const pageBytes = pageBytesFor(bytes, blockBytes);
+    const pages = pageBytes === undefined ? undefined : await this.#pages.begin(pageBytes);
+    const pieces = pages === undefined ? source : summed(source, pages);
     return {
       drain: async () => {
         try {
-          const blockBytes = blockBytesFor(bytes);
-          for await (const piece of this.feature.sign(source, {
+          for await (const piece of this.feature.sign(pieces, {
             sourceBytes: bytes,
             blockBytes,
             ...previous,
@@ -100,10 +115,17 @@ export class SignatureStore {
           }
         } finally {
           await file.close();
+          await pages?.end();
         }
       },
-      keep: (digest) => rename(part, join(this.#dir, digest)),
-      drop: () => rm(part, { force: true }),
+      keep: async (digest) => {
+        await rename(part, join(this.#dir, digest));
+        await pages?.keep(digest);
+      },
+      drop: async () => {
+        await rm(part, { force: true });
+        await pages?.drop();
+      },
     };
   }
 
@@ -140,6 +162,14 @@ export class SignatureStore {
     for (const other of await readdir(this.#all).catch(() => [] as string[])) {
       if (other !== this.#own) await rm(join(this.#all, other), { recursive: true, force: true });
     }
+    await this.#pages.prune(contents);
+  }
+}
+
+async function* summed(source: AsyncIterable<Uint8Array>, pages: PageSummer): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    await pages.update(piece);
+    yield piece;
   }
 }
 
