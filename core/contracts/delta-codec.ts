@@ -61,6 +61,11 @@ export interface SignatureFeature {
    */
   encode?(index: SignatureIndex, target: Uint8Array, options: TargetOptions): AsyncIterable<Uint8Array>;
   /**
+   * Optional: what a delta is made of, in order, so that deltas of deltas can be put together without making what lies
+   * between. Rejects what {@link SignatureFeature.patch} rejects. Literals may be views of `delta`.
+   */
+  parts?(delta: Uint8Array, options: PartsOptions): readonly DeltaPart[];
+  /**
    * Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. A piece is the
    * caller's from then on: nothing else reads or writes it.
    */
@@ -70,6 +75,16 @@ export interface SignatureFeature {
     options: DecodeOptions,
   ): AsyncIterable<Uint8Array>;
 }
+
+export interface PartsOptions extends DecodeOptions {
+  /** Length of the virtual base: no copy reaches behind it. */
+  readonly baseBytes: number;
+}
+
+/** A part of a target: bytes as they are, or a stretch of the virtual base. */
+export type DeltaPart =
+  | { readonly kind: 'literal'; readonly bytes: Uint8Array }
+  | { readonly kind: 'copy'; readonly offset: number; readonly length: number };
 
 export interface SignOptions {
   readonly sourceBytes: number;

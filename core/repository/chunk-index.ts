@@ -20,7 +20,7 @@ import {
   SCHEMA_VERSION,
 } from './chunk-rows.ts';
 import { statsOf } from './index-stats.ts';
-import { LiveSet, MAX_CHAIN, type MarkedPlace, type PackLife } from './live-set.ts';
+import { LiveSet, type MarkedPlace, type PackLife } from './live-set.ts';
 import type { PackedFrame } from './pack-format.ts';
 import { resolveDepths } from './resolve-depths.ts';
 
@@ -235,12 +235,18 @@ export class ChunkIndex {
   }
 
   /** Is it stored, with everything it is made from, and no read of it has failed? */
-  isSound(digest: Digest, chain = 0): boolean {
+  isSound(digest: Digest): boolean {
+    return this.#isSound(digest, new Set());
+  }
+
+  /** `seen`: looked at already, as deltas that share bases would have it again and again. */
+  #isSound(digest: Digest, seen: Set<Digest>): boolean {
+    if (seen.has(digest)) return true;
+    seen.add(digest);
     const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
-    if (row === undefined || row.suspect === 1 || row.pack_state !== 'live' || chain > MAX_CHAIN)
-      return false;
+    if (row === undefined || row.suspect === 1 || row.pack_state !== 'live') return false;
     if (this.#live?.verdict(digest, row.pack, row.bases !== null) !== undefined) return false;
-    return placeOf(row).bases.every((base) => this.isSound(base, chain + 1));
+    return placeOf(row).bases.every((base) => this.#isSound(base, seen));
   }
 
   /** The frames of a pack as this index has them: for a pack whose own index is damaged. */

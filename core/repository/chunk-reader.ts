@@ -6,8 +6,9 @@ import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { alone, ByteCache } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
+import { type ChainLink, type ChainPart, flatten } from './delta-chain.ts';
 import { MAX_CHAIN } from './live-set.ts';
-import type { DeltaForm } from './pack-format.ts';
+import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
 import { decompress } from './zstd.ts';
@@ -119,8 +120,7 @@ export class ChunkReader {
       const now = this.#index.find(digest);
       if (now?.pack !== stored.pack) return this.#find(digest, pending, chain);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
-      if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED')
-        this.#index.markSuspect(digest);
+      if (isDamage(error)) this.#index.markSuspect(digest);
       throw error;
     }
   }
@@ -181,9 +181,13 @@ export class ChunkReader {
     const options = { targetBytes, formatVersion: delta.formatVersion };
     const undecodable = (error: unknown) => {
       // A base that cannot be read is named by its own error.
-      if (error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED') throw error;
+      if (isDamage(error)) throw error;
       throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
     };
+    if (delta.depth > MADE_DEPTH) {
+      const link = { bytes: targetBytes, delta, payload };
+      return this.#put(link, await this.#flatten(link, pending).catch(undecodable), pending, chain);
+    }
     if (delta.places !== undefined) {
       const { signatures } = codec;
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
@@ -194,6 +198,69 @@ export class ChunkReader {
     }
     const base = await this.#readBases(digest, pack, delta, pending, chain);
     return codec.decode(base, payload, options).catch(undecodable);
+  }
+
+  /** Can this deep delta be read, as far as its parts tell? */
+  async composes(link: ChainLink, pending: PendingChunks): Promise<boolean> {
+    try {
+      const parts = await this.#flatten(link, pending);
+      return parts.reduce((sum, { length }) => sum + length, 0) === link.bytes;
+    } catch {
+      // Whatever it is: the chunk is stored in another form instead.
+      return false;
+    }
+  }
+
+  #flatten(link: ChainLink, pending: PendingChunks | undefined): Promise<readonly ChainPart[]> {
+    return flatten(link, {
+      link: (digest) => this.#link(digest, pending),
+      parts: ({ bytes, delta, payload }) => {
+        const last = delta.places?.at(-1);
+        const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
+        if (last === undefined || parts === undefined)
+          throw new Error(`codec ${delta.codec} puts no deltas of deltas together`);
+        const bounds = { baseBytes: last.at + last.bytes, targetBytes: bytes };
+        return parts(payload, { ...bounds, formatVersion: delta.formatVersion });
+      },
+    });
+  }
+
+  /** The delta with placed bases that the chunk is stored as, if it is. */
+  async #link(digest: Digest, pending: PendingChunks | undefined): Promise<ChainLink | undefined> {
+    const held = pending?.find(digest);
+    if (held !== undefined) {
+      const { bytes, delta } = held;
+      return delta?.places === undefined ? undefined : { bytes, delta, payload: await held.payload() };
+    }
+    const stored = this.#index.find(digest);
+    if (stored?.delta?.places === undefined) return undefined;
+    const { bytes, delta, pack } = stored;
+    try {
+      return { bytes, delta, payload: await this.#payload(digest, stored) };
+    } catch (error) {
+      if (this.#index.find(digest)?.pack !== pack) return this.#link(digest, pending);
+      if (isDamage(error)) this.#index.markSuspect(digest);
+      throw error;
+    }
+  }
+
+  /** Makes a chunk of its parts; each base is read once where they take turns no further than the cache reaches. */
+  async #put(
+    { bytes }: ChainLink,
+    parts: readonly ChainPart[],
+    pending: PendingChunks | undefined,
+    chain: number,
+  ): Promise<Uint8Array> {
+    const made = Buffer.allocUnsafeSlow(bytes);
+    let at = 0;
+    for (const part of parts) {
+      const source = 'bytes' in part ? part.bytes : await this.#base(part.base, pending, chain + 1);
+      if (source === undefined || at + part.length > bytes) break;
+      const from = 'bytes' in part ? 0 : part.offset;
+      made.set(source.subarray(from, from + part.length), at);
+      at += part.length;
+    }
+    return made.subarray(0, at);
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
@@ -236,6 +303,10 @@ export class ChunkReader {
       return alone(bytes);
     });
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED';
 }
 
 function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {

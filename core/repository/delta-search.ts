@@ -6,7 +6,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { ContentRef, Digest } from '../domain/manifest.ts';
 import { endsOf, firstEndBehind } from './chunk-ends.ts';
 import type { ShiftedContent } from './near-tracker.ts';
-import { type DeltaForm, type FramePlace, MAX_BASES, MAX_DEPTH } from './pack-format.ts';
+import { type DeltaForm, type FramePlace, MADE_DEPTH, MAX_BASES } from './pack-format.ts';
 import { compress } from './zstd.ts';
 
 /** Below this a delta's bookkeeping eats what it saves. */
@@ -94,7 +94,7 @@ export class DeltaSearch {
     near: NearHint,
     source: BaseSource,
     signal?: AbortSignal,
-    maxDepth = MAX_DEPTH,
+    maxDepth = MADE_DEPTH,
   ): Promise<FoundForm | undefined> {
     if (this.#parts.codecs.length === 0 || target.length < MIN_TARGET_BYTES) return undefined;
     const candidates: Candidate[] = [];

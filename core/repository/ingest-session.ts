@@ -15,7 +15,7 @@ import { sortEntries } from './entry-sorter.ts';
 import { MadeDeltas } from './made-delta.ts';
 import { type FramedChunk, openFrame } from './made-frame.ts';
 import { NearTracker } from './near-tracker.ts';
-import { MAX_DEPTH, SHARED_DEPTH } from './pack-format.ts';
+import { MADE_DEPTH, SHARED_DEPTH } from './pack-format.ts';
 import { PackQueue } from './pack-queue.ts';
 import type { PortableStore } from './portable-store.ts';
 import { Recipe, sliceStream } from './recipe.ts';
@@ -279,25 +279,42 @@ export class Session implements IngestSession {
     // What replaces a damaged or condemned chunk must not hang on others, which may hang on that one.
     const healing = this.#parts.index.standing(digest) !== 'missing';
     if (healing) this.rely();
-    const ready =
-      made === undefined || healing ? undefined : this.#made.accept(bytes.length, made, this.#bases());
-    const depth = made?.shared === true ? SHARED_DEPTH : MAX_DEPTH;
-    const found =
-      ready !== undefined || near === undefined || healing
-        ? undefined
-        : await this.#parts.search.find(digest, bytes, near, this.#bases(), this.#signal, depth);
-    const chosen =
-      ready === undefined && found?.delta === undefined && !healing
-        ? await this.#resembling(digest, bytes)
-        : found?.delta;
-    const delta = ready === undefined ? chosen : { payload: (made as MadeDelta).payload, form: ready };
+    const ready = made === undefined || healing ? undefined : await this.#accepted(bytes.length, made);
+    const delta =
+      ready ?? (healing ? undefined : await this.#found(digest, bytes, near, made?.shared === true));
+    const stored = delta === 'whole' ? undefined : delta;
     this.#packs.append({
       digest,
       bytes: bytes.length,
-      payload: delta?.payload ?? Uint8Array.prototype.slice.call(bytes),
-      ...(delta === undefined ? {} : { delta: delta.form }),
+      payload: stored?.payload ?? Uint8Array.prototype.slice.call(bytes),
+      ...(stored === undefined ? {} : { delta: stored.form }),
     });
     await this.#relieve();
+  }
+
+  /** The delta that came, when it is kept as it is; `whole` when nothing else is to be looked for either. */
+  async #accepted(bytes: number, made: MadeDelta): Promise<FoundForm['delta'] | 'whole'> {
+    const form = this.#made.accept(bytes, made, this.#bases());
+    if (form === undefined || form === 'whole') return form;
+    const { payload } = made;
+    if (form.depth <= MADE_DEPTH) return { payload, form };
+    const isReadable = await this.#parts.reader.composes({ bytes, delta: form, payload }, this.#packs);
+    return isReadable ? { payload, form } : undefined;
+  }
+
+  /** The best delta against what is near, or what resembles it. */
+  async #found(
+    digest: Digest,
+    bytes: Uint8Array,
+    near: NearHint | undefined,
+    isShared: boolean,
+  ): Promise<FoundForm['delta']> {
+    const depth = isShared ? SHARED_DEPTH : MADE_DEPTH;
+    const found =
+      near === undefined
+        ? undefined
+        : await this.#parts.search.find(digest, bytes, near, this.#bases(), this.#signal, depth);
+    return found?.delta ?? (await this.#resembling(digest, bytes));
   }
 
   async #relieve(): Promise<void> {

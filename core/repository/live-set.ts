@@ -1,8 +1,8 @@
 import { DigestSet } from '../domain/digest-set.ts';
 import type { Digest } from '../domain/manifest.ts';
 
-/** A chain of deltas is at most 2 long; more can only come from damage. */
-export const MAX_CHAIN = 8;
+/** Chains of deltas are shorter; more can only come from damage. */
+export const MAX_CHAIN = 128;
 
 /** What marking needs to know of a stored chunk. */
 export interface MarkedPlace {
@@ -88,14 +88,17 @@ export class LiveSet {
 
   /** {@link mark}, unless something of it is not there or damaged: then nothing happens, and false comes back. */
   revive(digest: Digest): boolean {
-    return this.#isSound(digest, 0) && this.mark(digest);
+    return this.#isSound(digest, new Set()) && this.mark(digest);
   }
 
-  #isSound(digest: Digest, chain: number): boolean {
+  /** `seen`: looked at already, as deltas that share bases would have it again and again. */
+  #isSound(digest: Digest, seen: Set<Digest>): boolean {
+    if (seen.has(digest)) return true;
+    seen.add(digest);
     const place = this.#place(digest);
-    if (place === undefined || place.suspect || chain > MAX_CHAIN) return false;
+    if (place === undefined || place.suspect) return false;
     if (this.#packs.get(place.pack)?.state === 'gone') return false;
-    return place.bases.every((base) => this.#isSound(base, chain + 1));
+    return place.bases.every((base) => this.#isSound(base, seen));
   }
 
   /** A live chunk of `pack` lies elsewhere now. */

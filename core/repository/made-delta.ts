@@ -3,12 +3,20 @@
 import type { MadeDelta } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { BaseFacts, BaseSource } from './delta-search.ts';
-import { arePlaces, type DeltaForm, MAX_BASES, MAX_DEPTH, MAX_PLACES, SHARED_DEPTH } from './pack-format.ts';
+import {
+  arePlaces,
+  type DeltaForm,
+  MADE_DEPTH,
+  MAX_BASES,
+  MAX_DEPTH,
+  MAX_PLACES,
+  SHARED_DEPTH,
+} from './pack-format.ts';
 
 /** A delta counts only when it is at most this share of the chunk, both uncompressed. */
 const KEEP_SHARE = 0.75;
 /** What reading the bases of one session's deltas may cost: so many times what they make, and a floor. */
-const STORED_FACTOR = 1.5;
+const STORED_FACTOR = 1.45;
 const STORED_FLOOR_BYTES = 8 * 1024 * 1024;
 /** Stored bytes between two bases that are read along rather than jumped over. */
 const GAP_BYTES = 256 * 1024;
@@ -22,40 +30,61 @@ export class MadeDeltas {
   #stored = 0;
   #made = 0;
 
-  /** The form to store it in; undefined when it must be stored otherwise. */
-  accept(bytes: number, made: MadeDelta, source: BaseSource): DeltaForm | undefined {
+  /** The form to store it in; `whole` when deltas enough lie in a row; undefined when another form is to be looked for. */
+  accept(bytes: number, made: MadeDelta, source: BaseSource): DeltaForm | 'whole' | undefined {
     const { codec, formatVersion, bases } = made;
     if (bases.length < 1 || bases.length > MAX_PLACES || !arePlaces(bases)) return undefined;
     if (made.payload.length > bytes * KEEP_SHARE) return undefined;
-    const closure = new Map<Digest, BaseFacts>();
     let depth = 1;
     for (const { digest, bytes: length } of bases) {
       const facts = source.facts(digest);
       if (facts === undefined || facts.bytes !== length) return undefined;
       depth = Math.max(depth, 1 + (facts.delta?.depth ?? 0));
-      if (depth > (made.shared ? SHARED_DEPTH : MAX_DEPTH)) return undefined;
-      closure.set(digest, facts);
-      for (const below of facts.delta?.bases ?? []) {
-        const found = source.facts(below);
-        if (found === undefined) return undefined;
-        closure.set(below, found);
-      }
     }
-    if (pieces([...closure.values()]) > MAX_BASES || !this.#affordable(bytes, closure)) return undefined;
+    if (depth > (made.shared ? SHARED_DEPTH : MAX_DEPTH))
+      return made.shared ? undefined : this.#renewed(bytes);
     const digests = bases.map(({ digest }) => digest);
+    const closure = closureOf(digests, source);
+    if (closure === undefined) return undefined;
+    const isDeep = depth > MADE_DEPTH;
+    // Of a deep one each delta below may lie in a pack of its own.
+    if (pieces([...closure.values()]) > MAX_BASES + (isDeep ? closure.size : 0)) return undefined;
+    if (!this.#affordable(bytes, isDeep ? made.payload.length : 0, closure))
+      return isDeep ? this.#renewed(bytes) : undefined;
     const places = bases.map(({ at, bytes: length }) => ({ at, bytes: length }));
     return { codec, formatVersion, depth, bases: digests, places };
   }
 
-  #affordable(bytes: number, closure: ReadonlyMap<Digest, BaseFacts>): boolean {
+  /** Reading it costs what it is, so that others may cost more. */
+  #renewed(bytes: number): 'whole' {
+    this.#made += bytes;
+    this.#stored += bytes;
+    return 'whole';
+  }
+
+  #affordable(bytes: number, own: number, closure: ReadonlyMap<Digest, BaseFacts>): boolean {
     const fresh = [...closure].filter(([digest]) => !this.#counted.has(digest));
-    const stored = fresh.reduce((sum, [, facts]) => sum + storedBytesOf(facts), this.#stored);
+    const stored = fresh.reduce((sum, [, facts]) => sum + storedBytesOf(facts), this.#stored + own);
     if (stored > STORED_FLOOR_BYTES + STORED_FACTOR * (this.#made + bytes)) return false;
     this.#stored = stored;
     this.#made += bytes;
     for (const [digest] of fresh) this.#counted.add(digest);
     return true;
   }
+}
+
+/** These and all they are made from; undefined when something is not there. */
+function closureOf(digests: readonly Digest[], source: BaseSource): Map<Digest, BaseFacts> | undefined {
+  const closure = new Map<Digest, BaseFacts>();
+  const waiting = [...digests];
+  for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
+    if (closure.has(digest)) continue;
+    const facts = source.facts(digest);
+    if (facts === undefined) return undefined;
+    closure.set(digest, facts);
+    waiting.push(...(facts.delta?.bases ?? []));
+  }
+  return closure;
 }
 
 /** Reads it takes to have them all: neighbours in a pack are one. What is not stored yet will be neighbours. */

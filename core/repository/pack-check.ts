@@ -92,11 +92,14 @@ export async function recheckSuspects(
   parts: Pick<PackCheckParts, 'index' | 'reader'> & { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   // A delta may hang on another that is healed only after it: as often as deltas lie in a row.
-  for (let turn = 0; turn <= MAX_DEPTH; turn++) {
+  for (let turn = 0, healed = 1; turn <= MAX_DEPTH && healed > 0; turn++) {
+    healed = 0;
     for (const digest of parts.index.suspects()) {
       parts.signal?.throwIfAborted();
       const why = await failureOf(() => parts.reader.recheck(digest));
-      if (why === undefined) parts.index.markSound(digest);
+      if (why !== undefined) continue;
+      parts.index.markSound(digest);
+      healed += 1;
     }
   }
 }

@@ -5,12 +5,14 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import type { Digest } from '../domain/manifest.ts';
 
-/** Version 2 compresses the index and knows deltas with placed bases; version 1 is still read. */
-export const PACK_VERSION = 2;
+/** Version 2 compresses the index and knows deltas with placed bases, version 3 deep ones; older ones are still read. */
+export const PACK_VERSION = 3;
 export const HEADER_BYTES = 16;
 export const FOOTER_BYTES = 56;
-/** At most this many deltas in a row, and bases of one. */
-export const MAX_DEPTH = 2;
+/** At most this many deltas in a row. */
+export const MAX_DEPTH = 100;
+/** Made one after another they may be this many; more are put together, which takes placed bases. */
+export const MADE_DEPTH = 2;
 export const MAX_BASES = 16;
 /** Deltas in a row of what other deltas of the same snapshot are made from. */
 export const SHARED_DEPTH = 1;

@@ -11,6 +11,11 @@ import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
 /** Payloads are compressed together until their group has this many raw bytes: neighbours repeat one another. */
 const GROUP_BYTES = 4 * 1024 * 1024;
+/**
+ * Deltas that others may be made from, group by group: whoever puts many together reads a group of each, and they have to
+ * fit in the reader's memory at a time.
+ */
+const DELTA_GROUP_BYTES = 512 * 1024;
 /** A payload this large gets a frame of its own. */
 const LONE_BYTES = 2 * 1024 * 1024;
 /** Nor does a group hold more chunks than this: whoever reads one of them knows all of its neighbours for a moment. */
@@ -105,7 +110,8 @@ export class PackWriter {
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
-    if (group.rawBytes >= GROUP_BYTES || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
+    const full = chunk.delta?.places === undefined ? GROUP_BYTES : DELTA_GROUP_BYTES;
+    if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
   }
 
   /** Takes a frame as it is: `stored` makes the chunks, one behind another. */

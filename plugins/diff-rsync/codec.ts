@@ -7,6 +7,7 @@ import {
   type SignatureIndex,
 } from '@overdub/core/agent';
 import { BlockIndex } from './block-index.ts';
+import { commandsOf } from './delta-reader.ts';
 import { rdiffFiles, signatureBlockBytes } from './files.ts';
 import { MIN_STRONG_BYTES } from './format.ts';
 import { decodeInMemory, encodeInMemory, memoryBlockBytes } from './memory.ts';
@@ -27,6 +28,10 @@ const signatures: SignatureFeature = {
   index: async (bases) => new BlockIndex(bases),
   delta: (index, target, signal) => deltaStream(ownIndex(index), target, signal),
   encode: (index, target, options) => encodeTarget(ownIndex(index), target, options),
+  parts: (delta, options) => {
+    assertVersion(options.formatVersion);
+    return commandsOf(delta, options);
+  },
   patch: (base, delta, options) => {
     assertVersion(options.formatVersion);
     return patchStream(base, delta, options);

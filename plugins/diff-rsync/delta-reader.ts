@@ -1,5 +1,6 @@
 /** Reads an rdiff delta in pieces of any size. Total: every byte string gives commands or a clear error. */
 
+import type { DeltaPart } from '@overdub/core/agent';
 import {
   DELTA_MAGIC,
   invalid,
@@ -11,9 +12,7 @@ import {
 } from './format.ts';
 
 /** A literal may come in several pieces. */
-export type DeltaCommand =
-  | { readonly kind: 'literal'; readonly bytes: Uint8Array }
-  | { readonly kind: 'copy'; readonly offset: number; readonly length: number };
+export type DeltaCommand = DeltaPart;
 
 /** What the patcher allows: copies lie within the base, the output is exactly `targetBytes` where given. */
 export interface DeltaBounds {
@@ -137,4 +136,12 @@ function offsetWidth(opcode: number): number {
 
 function lengthWidth(opcode: number): number {
   return 1 << ((opcode - OP_COPY_N1_N1) & 3);
+}
+
+/** All commands of a whole delta. */
+export function commandsOf(delta: Uint8Array, bounds: DeltaBounds): readonly DeltaCommand[] {
+  const reader = new DeltaReader(bounds);
+  const commands = [...reader.read(delta)];
+  reader.finish();
+  return commands;
 }
