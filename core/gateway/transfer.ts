@@ -1,11 +1,11 @@
 /** One snapshot on its way in: what the appliance knows, what it asked for, what has come. */
 
 import type { IngestSession, Repository } from '../contracts/repository.ts';
-import { DigestSet } from '../domain/digest-set.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import type { SnapshotTask } from '../domain/protocol.ts';
 import { BASE_LIMIT, type UploadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError } from '../errors.ts';
+import { Asked } from './asked.ts';
 import { findContents, type ImageIndex } from './image-index.ts';
 import type { Job } from './jobs.ts';
 import type { Session } from './sessions.ts';
@@ -35,9 +35,8 @@ export interface TransferOptions {
 
 export class Transfer {
   readonly options: TransferOptions;
-  /** Pages and chunks asked for; nothing else is accepted. */
-  readonly wanted = new DigestSet();
-  readonly arrived = new DigestSet();
+  /** Pages and chunks. */
+  readonly asked = new Asked();
   /** Lengths of arrived pages, needed to read them back. */
   readonly pageBytes = new Map<Digest, number>();
   readonly bytes = { received: 0, sent: 0 };
@@ -51,7 +50,7 @@ export class Transfer {
 
   /** May an image of this server refer to it? */
   has(kind: keyof ImageIndex, digest: Digest): boolean {
-    return this.arrived.has(digest) || this.options.known.some((index) => index[kind].has(digest));
+    return this.asked.hasArrived(digest) || this.options.known.some((index) => index[kind].has(digest));
   }
 
   /**
@@ -62,9 +61,9 @@ export class Transfer {
     const readable = await this.options.repository.hasChunks(digests);
     const bitmap = Buffer.alloc(Math.ceil(digests.length / 8));
     for (const [at, digest] of digests.entries()) {
-      if (this.arrived.has(digest) || (readable[at] === true && this.has(kind, digest))) continue;
-      if (this.wanted.size >= MAX_OFFERED) throw tooMany();
-      this.wanted.add(digest);
+      if (this.asked.hasArrived(digest) || (readable[at] === true && this.has(kind, digest))) continue;
+      if (this.asked.size >= MAX_OFFERED) throw tooMany();
+      this.asked.ask(digest);
       bitmap[at >> 3] = (bitmap[at >> 3] as number) | (1 << (at & 7));
     }
     return bitmap;

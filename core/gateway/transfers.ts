@@ -168,7 +168,7 @@ export class Transfers {
   async #unchanged(transfer: Transfer, { root }: ManifestRef): Promise<ManifestRef | undefined> {
     const { base } = transfer.options;
     // What was sent all the same heals something, and has to become durable.
-    if (base?.root !== root || transfer.arrived.size > 0) return undefined;
+    if (base?.root !== root || transfer.asked.arrived > 0) return undefined;
     const { pages } = await this.#options.indexes.of(base);
     const sound = await this.#options.repository.hasChunks([...pages.digests()]);
     return sound.includes(false) ? undefined : base;

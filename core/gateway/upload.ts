@@ -100,18 +100,18 @@ class Upload {
   async #chunk(bytes: Uint8Array, made?: MadeDelta): Promise<ChunkRef> {
     const digest = digestOf(bytes);
     this.#assertWanted(digest);
-    if (!this.#transfer.arrived.has(digest)) {
+    if (!this.#transfer.asked.hasArrived(digest)) {
       const { ingest } = this.#transfer.options;
       if (made === undefined) await ingest.addChunk(digest, bytes, this.#hint());
       else await ingest.addDelta(digest, bytes, made, this.#hint());
-      this.#transfer.arrived.add(digest);
+      this.#transfer.asked.arrive(digest);
     }
     if (this.#near !== undefined) this.#near.offset += bytes.length;
     return { digest, bytes: bytes.length };
   }
 
   #assertWanted(digest: Digest): void {
-    if (this.#transfer.wanted.has(digest)) return;
+    if (this.#transfer.asked.has(digest)) return;
     throw new OverdubError(
       'INPUT_INVALID',
       `The agent sent a chunk (${digest.slice(0, 12)}…) that was not asked for: it differs from what was offered.`,
@@ -122,13 +122,13 @@ class Upload {
   /** The repository decodes it, once, and says what it holds before anything counts. */
   async #group(head: GroupHead, frames: AsyncGenerator<Frame>): Promise<void> {
     const frame = await readGroup(head, new Pieces(frames));
-    const { arrived, options } = this.#transfer;
+    const { asked, options } = this.#transfer;
     let chunks: readonly ChunkRef[] = [];
     await options.ingest.addFrame(frame, (found) => {
       for (const { digest } of found) this.#assertWanted(digest);
       chunks = found;
     });
-    for (const { digest } of chunks) arrived.add(digest);
+    for (const { digest } of chunks) asked.arrive(digest);
   }
 
   async #page(bytes: Uint8Array): Promise<void> {
