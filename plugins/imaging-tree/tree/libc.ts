@@ -25,10 +25,15 @@ interface Libc {
   readonly umount2: Native;
   readonly syncfs: Native;
   readonly syscall: Native;
+  readonly statx: Native;
+  readonly getdents64: Native;
 }
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_NO_AUTOMOUNT = 0x800;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
 const UTIME_OMIT = 0x3ffffffen;
 /** Linux allows no longer list and no longer value (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
 const XATTR_MAX = 65536;
@@ -57,6 +62,8 @@ function libc(): Libc {
     umount2: bind('int umount2(void *target, int flags)'),
     syncfs: bind('int syncfs(int fd)'),
     syscall: bind('int64_t syscall(int64_t number, int64_t a, void *b, void *c, uint64_t d)'),
+    statx: bind('int statx(int dirfd, void *path, int flags, uint32_t mask, void *fields)'),
+    getdents64: bind('int64_t getdents64(int fd, void *entries, size_t size)'),
   };
   return loaded;
 }
@@ -141,14 +148,6 @@ export function deviceNumber(major: number, minor: number): bigint {
   );
 }
 
-/** glibc's `gnu_dev_major(3)` and `gnu_dev_minor(3)`. */
-export function splitDevice(device: bigint): { major: number; minor: number } {
-  return {
-    major: Number(((device >> 32n) & 0xfffff000n) | ((device >> 8n) & 0xfffn)),
-    minor: Number(((device >> 12n) & 0xffffff00n) | (device & 0xffn)),
-  };
-}
-
 /** Sets the modification time in nanoseconds, leaving the access time. `follow` false acts on a link itself. */
 export function setMtime(path: string, mtimeNs: bigint, follow = false): void {
   const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
@@ -184,6 +183,22 @@ export function unmount(target: string): void {
 /** Writes back the whole filesystem that holds the open file `fd`. */
 export function syncFilesystem(fd: number): void {
   check(libc().syncfs(fd), 'syncfs', `fd ${fd}`);
+}
+
+/** No name is longer (NAME_MAX), and calls by the ten thousand need no buffer each. */
+const nameBuffer = Buffer.alloc(256);
+
+/** `statx(2)` of a name in an open directory, or of the handle itself when it is empty; a link is not followed. */
+export function statxAt(dirfd: number, rawName: string, fields: Uint8Array): void {
+  nameBuffer[nameBuffer.write(rawName, 0, 255, 'latin1')] = 0;
+  const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+  const result = libc().statx(dirfd, nameBuffer, flags, STATX_BASIC_STATS, fields);
+  if (result !== 0) check(result, 'statx', rawName);
+}
+
+/** `getdents64(2)`: bytes of entries put into `entries`; 0 at the end. */
+export function getDents(fd: number, entries: Uint8Array): number {
+  return check(Number(libc().getdents64(fd, entries, entries.length)), 'getdents64', `fd ${fd}`);
 }
 
 const SYS_OPENAT2 = 437;

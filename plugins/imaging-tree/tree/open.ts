@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { FileStamp, RandomReader } from '@overdub/core/agent';
 import { OverdubError } from '@overdub/core/agent';
 import { openBeneath, openRoot } from './beneath.ts';
-import { stampOf } from './scan.ts';
+import { stampOf, statOpen } from './stat.ts';
 
 const readAt = promisify(readCallback);
 /** So little comes sooner than another thread could be woken for it. */
@@ -65,7 +65,7 @@ class FileReader implements OpenFile {
 
   async stamp(): Promise<FileStamp> {
     // What an open file's inode says is in memory: a trip to another thread costs ten times as much.
-    return stampOf(fstatSync(this.#fd, { bigint: true }));
+    return stampOf(statOpen(this.#fd));
   }
 
   async close(): Promise<void> {

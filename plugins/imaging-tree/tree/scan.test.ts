@@ -3,6 +3,8 @@ import {
   chmodSync,
   closeSync,
   constants,
+  linkSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -18,7 +20,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { treeImager } from '../imager.ts';
 import { openByComponents, openRoot } from './beneath.ts';
 import { mountPoints } from './filesystems.ts';
-import { deviceNumber, splitDevice } from './libc.ts';
+import { deviceNumber, makeNode } from './libc.ts';
+import { listNames } from './list.ts';
+import { stampOf, statAt, statOpen } from './stat.ts';
 
 let base: string;
 let root: string;
@@ -152,13 +156,60 @@ it('leaves no temporary file behind, and removes those of a run that was killed'
 });
 
 it('numbers devices as glibc does', () => {
+  expect(deviceNumber(8, 1)).toBe(0x801n);
   for (const [major, minor] of [
     [1, 3],
     [259, 70000],
     [4095, 1048575],
-    [0xfffff, 0xffffffff],
   ] as const) {
-    expect(splitDevice(deviceNumber(major, minor))).toEqual({ major, minor });
+    makeNode(join(root, 'node'), 0o020600, major, minor);
+    expect(lstatSync(join(root, 'node'), { bigint: true }).rdev).toBe(deviceNumber(major, minor));
+    expect(inRoot((fd) => statAt(fd, 'node').stands)).toEqual({ major, minor });
+    rmSync(join(root, 'node'));
   }
-  expect(deviceNumber(8, 1)).toBe(0x801n);
+});
+
+function inRoot<T>(work: (fd: number) => T): T {
+  const fd = openRoot(root);
+  try {
+    return work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+it('reads the fields that lstat reads, of every kind of file and time', () => {
+  writeFileSync(join(root, 'file'), 'x'.repeat(70_000));
+  linkSync(join(root, 'file'), join(root, 'again'));
+  symlinkSync('file', join(root, 'link'));
+  mkdirSync(join(root, 'directory'), { mode: 0o1750 });
+  execFileSync('truncate', ['-s', '5G', join(root, 'sparse')]);
+  const times = ['1969-12-31T23:59:58.25Z', '1970-01-01T00:00:00.5Z', '2100-01-01T00:00:00.000000001Z'];
+  for (const time of times) execFileSync('touch', ['-d', time, join(root, `at-${time}`)]);
+  const names = inRoot(listNames);
+  expect(names).toHaveLength(8);
+  for (const name of names) {
+    const wanted = lstatSync(join(root, name), { bigint: true });
+    const { mtimeNs, ctimeNs, blocks, size, uid, gid, mode, dev, ino, nlink } = wanted;
+    const numbers = { mode, links: nlink, uid, gid, size, blocks };
+    expect(
+      inRoot((fd) => statAt(fd, name)),
+      name,
+    ).toMatchObject({
+      ...Object.fromEntries(Object.entries(numbers).map(([field, value]) => [field, Number(value)])),
+      ...{ mtimeNs: String(mtimeNs), ctimeNs: String(ctimeNs), inode: String(ino), device: String(dev) },
+    });
+  }
+  expect(inRoot((fd) => stampOf(statOpen(fd))).inode).toBe(String(lstatSync(root).ino));
+  expect(() => inRoot((fd) => statAt(fd, 'gone'))).toThrow(/ENOENT/);
+});
+
+it('lists more names than fit into one piece, whatever bytes they are of', () => {
+  const raw = Buffer.from([0x66, 0xff, 0x0a, 0x80]);
+  writeFileSync(Buffer.concat([Buffer.from(`${root}/`), raw]), '');
+  const wanted = Array.from({ length: 600 }, (_, at) => `${at}-${'n'.repeat(at % 200)}`);
+  for (const name of wanted) writeFileSync(join(root, name), '');
+  const found = inRoot(listNames);
+  expect(found).toEqual([...wanted, raw.toString('latin1')].sort());
+  expect(inRoot((fd) => statAt(fd, raw.toString('latin1')).size)).toBe(0);
 });

@@ -1,13 +1,15 @@
 /** Reads a tree's metadata in manifest order. Holds one chain of directories in memory, never the tree. */
 
-import { type BigIntStats, closeSync, lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs';
+import { closeSync, readlinkSync, realpathSync } from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
 import type { Entry, EntryType, FileStamp, ScannedEntry, ScanOptions } from '@overdub/core/agent';
 import { openDirectoryAt, openRoot, within } from './beneath.ts';
 import { compileExcludes, compileScope, DEFAULT_EXCLUDES, type Excluded, type Scope } from './excludes.ts';
 import { filesystemKind, mountPoints } from './filesystems.ts';
-import { errorCode, getXattr, listXattrs, splitDevice } from './libc.ts';
+import { errorCode, getXattr, listXattrs } from './libc.ts';
+import { byBytes, listNames } from './list.ts';
 import { fromRaw, fsPath, toRaw } from './names.ts';
+import { type FileStat, stampOf, statAt, statOpen } from './stat.ts';
 
 /** The event loop gets a turn at least this often, in entries. */
 const BREATHE_EVERY = 512;
@@ -32,6 +34,15 @@ interface Walk {
   readonly mounts: ReadonlySet<string>;
   /** `device:inode` → first path of a hard link group, until all its links were met. */
   readonly links: Map<string, { readonly path: string; left: number }>;
+}
+
+/** Something in an open directory. */
+interface Found {
+  readonly fd: number;
+  /** Its name there. */
+  readonly raw: string;
+  readonly path: string;
+  readonly stat: FileStat;
 }
 
 /**
@@ -69,46 +80,39 @@ export async function* scanTree(
 
 function* walkRoot(rootFd: number, walk: Walk): Generator<ScannedEntry> {
   walk.options.signal.throwIfAborted();
-  const at = within(rootFd, '.');
-  const stat = lstatSync(at, { bigint: true });
-  if (walk.scope('') === 'inside') yield describe('', 'directory', at, stat, walk);
-  yield* walkDirectory(rootFd, '', stat.dev, walk);
+  const stat = statOpen(rootFd);
+  if (walk.scope('') === 'inside') {
+    yield describe({ fd: rootFd, raw: '.', path: '', stat }, 'directory', walk);
+  }
+  yield* walkDirectory(rootFd, '', stat.device, walk);
 }
 
-function* walkDirectory(fd: number, path: string, device: bigint, walk: Walk): Generator<ScannedEntry> {
+function* walkDirectory(fd: number, path: string, device: string, walk: Walk): Generator<ScannedEntry> {
   for (const raw of listDirectory(fd, path, walk)) {
     const name = fromRaw(raw);
     const child = path === '' ? name : `${path}/${name}`;
     const reach = walk.scope(child);
     if (reach === 'outside') continue;
-    const at = within(fd, raw);
-    const stat = lstatOr(at, child, walk);
+    const stat = statOr(fd, raw, child, walk);
     if (stat === undefined) continue;
-    const type = TYPES.get(Number(stat.mode) & S_IFMT);
+    const type = TYPES.get(stat.mode & S_IFMT);
+    const found = { fd, raw, path: child, stat };
     if (type === undefined || type === 'socket') {
       walk.options.onSkip({ path: child, reason: 'socket' });
     } else if (walk.excluded(child, type === 'directory')) {
       walk.options.onSkip({ path: child, reason: 'excluded' });
     } else if (type !== 'directory') {
-      const scanned = reach === 'inside' ? describeOr(child, type, at, stat, walk) : undefined;
+      const scanned = reach === 'inside' ? describeOr(found, type, walk) : undefined;
       if (scanned !== undefined) yield scanned;
     } else {
-      yield* walkChild(fd, raw, child, stat, device, reach === 'inside', walk);
+      yield* walkChild(found, device, reach === 'inside', walk);
     }
   }
 }
 
-function* walkChild(
-  parentFd: number,
-  raw: string,
-  path: string,
-  stat: BigIntStats,
-  device: bigint,
-  inside: boolean,
-  walk: Walk,
-): Generator<ScannedEntry> {
-  const at = within(parentFd, raw);
-  const foreign = foreignMount(at, path, stat.dev !== device, walk);
+function* walkChild(found: Found, device: string, inside: boolean, walk: Walk): Generator<ScannedEntry> {
+  const { path, raw, stat } = found;
+  const foreign = foreignMount(found, stat.device !== device, walk);
   if (foreign !== undefined) {
     // The directory under the mount is out of sight; a stable time keeps snapshots from differing for nothing.
     if (inside) yield { entry: { ...plainEntry(path, 'directory', stat), mtimeNs: '0' } };
@@ -117,23 +121,22 @@ function* walkChild(
   }
   let fd: number;
   try {
-    fd = openDirectoryAt(parentFd, raw);
+    fd = openDirectoryAt(found.fd, raw);
   } catch (error) {
     walk.options.onSkip({ path, reason: skipReason(error) });
-    if (inside && errorCode(error) === 'EACCES') yield describe(path, 'directory', at, stat, walk);
+    if (inside && errorCode(error) === 'EACCES') yield describe(found, 'directory', walk);
     return;
   }
   try {
-    if (inside) yield describe(path, 'directory', at, stat, walk);
-    yield* walkDirectory(fd, path, stat.dev, walk);
+    if (inside) yield describe(found, 'directory', walk);
+    yield* walkDirectory(fd, path, stat.device, walk);
   } finally {
     closeSync(fd);
   }
 }
 
 function foreignMount(
-  at: string,
-  path: string,
+  { fd, raw, path }: Found,
   otherDevice: boolean,
   walk: Walk,
 ): 'other-filesystem' | 'pseudo-filesystem' | undefined {
@@ -142,28 +145,23 @@ function foreignMount(
     const bound = walk.mounts.size > 0 && walk.mounts.has(`${walk.rootPath}/${toRaw(path)}`);
     return bound ? 'other-filesystem' : undefined;
   }
-  const kind = filesystemKind(at);
+  const kind = filesystemKind(within(fd, raw));
   if (kind === 'disk') return undefined;
   return kind === 'pseudo' ? 'pseudo-filesystem' : 'other-filesystem';
 }
 
 function listDirectory(fd: number, path: string, walk: Walk): string[] {
   try {
-    return (readdirSync(within(fd, ''), { encoding: 'latin1' }) as string[]).sort(byBytes);
+    return listNames(fd);
   } catch (error) {
     walk.options.onSkip({ path, reason: skipReason(error) });
     return [];
   }
 }
 
-/** Latin-1 strings compare as the bytes they stand for. */
-function byBytes(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function lstatOr(at: string, path: string, walk: Walk): BigIntStats | undefined {
+function statOr(fd: number, raw: string, path: string, walk: Walk): FileStat | undefined {
   try {
-    return lstatSync(fsPath(at), { bigint: true });
+    return statAt(fd, raw);
   } catch (error) {
     walk.options.onSkip({ path, reason: skipReason(error) });
     return undefined;
@@ -176,24 +174,26 @@ function skipReason(error: unknown): 'vanished' | 'changing' | 'unreadable' {
   return code === 'ENOTDIR' || code === 'ELOOP' ? 'changing' : 'unreadable';
 }
 
-function plainEntry(path: string, type: EntryType, stat: BigIntStats): Omit<Entry, 'content'> {
+function plainEntry(path: string, type: EntryType, stat: FileStat): Omit<Entry, 'content'> {
   return {
     path,
     type,
-    mode: Number(stat.mode) & 0o7777,
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-    mtimeNs: String(stat.mtimeNs),
+    mode: stat.mode & 0o7777,
+    uid: stat.uid,
+    gid: stat.gid,
+    mtimeNs: stat.mtimeNs,
   };
 }
 
-function describe(path: string, type: EntryType, at: string, stat: BigIntStats, walk: Walk): ScannedEntry {
+function describe(found: Found, type: EntryType, walk: Walk): ScannedEntry {
+  const { path, stat } = found;
   const first = type === 'directory' ? undefined : linkedTo(path, stat, walk);
   const kind = first === undefined ? type : 'hardlink';
   const known = walk.options.known?.(path);
   if (known?.stamp !== undefined && isAsKnown(known.entry, known.stamp, kind, first, stat)) {
     return { entry: known.entry, stamp: known.stamp };
   }
+  const at = within(found.fd, found.raw);
   const xattrs = readXattrs(at, path, walk);
   const entry: Omit<Entry, 'content'> = {
     ...plainEntry(path, kind, stat),
@@ -208,46 +208,40 @@ function isAsKnown(
   stamp: FileStamp,
   kind: EntryType,
   first: string | undefined,
-  stat: BigIntStats,
+  stat: FileStat,
 ): boolean {
   return (
     entry.type === kind &&
     (first === undefined || entry.target === first) &&
-    stat.ctimeNs === BigInt(stamp.ctimeNs) &&
-    stat.mtimeNs === BigInt(stamp.mtimeNs) &&
-    stat.ino === BigInt(stamp.inode) &&
-    Number(stat.size) === stamp.size
+    stat.ctimeNs === stamp.ctimeNs &&
+    stat.mtimeNs === stamp.mtimeNs &&
+    stat.inode === stamp.inode &&
+    stat.size === stamp.size
   );
 }
 
 /** A link or file may vanish between its stat and what else is read of it. */
-function describeOr(
-  path: string,
-  type: EntryType,
-  at: string,
-  stat: BigIntStats,
-  walk: Walk,
-): ScannedEntry | undefined {
+function describeOr(found: Found, type: EntryType, walk: Walk): ScannedEntry | undefined {
   try {
-    return describe(path, type, at, stat, walk);
+    return describe(found, type, walk);
   } catch (error) {
-    walk.options.onSkip({ path, reason: skipReason(error) });
+    walk.options.onSkip({ path: found.path, reason: skipReason(error) });
     return undefined;
   }
 }
 
-function details(type: EntryType, at: string, stat: BigIntStats): Partial<Entry> {
+function details(type: EntryType, at: string, stat: FileStat): Partial<Entry> {
   if (type === 'symlink') return { target: fromRaw(readlinkSync(fsPath(at), 'latin1')) };
-  if (type === 'character' || type === 'block') return { device: splitDevice(stat.rdev) };
-  return type === 'file' && stat.blocks * 512n < stat.size ? { sparse: true } : {};
+  if (type === 'character' || type === 'block') return { device: stat.stands };
+  return type === 'file' && stat.blocks * 512 < stat.size ? { sparse: true } : {};
 }
 
-function linkedTo(path: string, stat: BigIntStats, walk: Walk): string | undefined {
-  if (stat.nlink < 2n) return undefined;
-  const key = `${stat.dev}:${stat.ino}`;
+function linkedTo(path: string, stat: FileStat, walk: Walk): string | undefined {
+  if (stat.links < 2) return undefined;
+  const key = `${stat.device}:${stat.inode}`;
   const group = walk.links.get(key);
   if (group === undefined) {
-    walk.links.set(key, { path, left: Number(stat.nlink) - 1 });
+    walk.links.set(key, { path, left: stat.links - 1 });
     return undefined;
   }
   if (--group.left === 0) walk.links.delete(key);
@@ -273,15 +267,4 @@ function readXattrs(at: string, path: string, walk: Walk): Record<string, string
     }
   }
   return values.length === 0 ? undefined : Object.fromEntries(values);
-}
-
-/** The stat fields by which a later scan tells that a file did not change. */
-export function stampOf(stat: BigIntStats): FileStamp {
-  return {
-    size: Number(stat.size),
-    mtimeNs: String(stat.mtimeNs),
-    ctimeNs: String(stat.ctimeNs),
-    inode: String(stat.ino),
-    device: String(stat.dev),
-  };
 }
