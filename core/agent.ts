@@ -36,5 +36,6 @@ export * from './domain/schedule.ts';
 export * from './domain/selectors.ts';
 export * from './domain/server.ts';
 export type * from './domain/snapshot.ts';
+export * from './domain/stored-body.ts';
 export * from './domain/transfer-bodies.ts';
 export * from './errors.ts';

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from './content-ref.ts';
 import { DigestSet, digestBytes, packDigests, unpackDigests } from './digest-set.ts';
 import { compressFrames, encodeFrame, FRAME, parseFrames, readBody, requestFrames } from './frames.ts';
 import { cut } from './pieces.ts';
+import { storeFrames } from './stored-body.ts';
 
 async function* inPieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
@@ -57,6 +59,20 @@ describe('frames', () => {
     const frames = Array.from({ length: 20 }, () => encodeFrame(FRAME.chunk, payload)).flat();
     const parts = await all(compressFrames(requestFrames({}, frames), 'upload'));
     expect(Buffer.concat(parts).length).toBeLessThan(210_000);
+  });
+});
+
+describe('frames that are compressed already', () => {
+  it('travel as they are, in a zstd stream that any reader takes', async () => {
+    const payload = randomBytes(3_000_001);
+    const frames = [encodeFrame(FRAME.chunk), encodeFrame(FRAME.chunk, payload)].flat();
+    const bytes = Buffer.concat(await all(storeFrames(requestFrames({ hello: 1 }, frames))));
+    expect(bytes.length).toBeLessThan(payload.length + 200);
+    const read = await all(readBody(inPieces(bytes, 70_000)));
+    expect(read.map((frame) => frame.payload.length)).toEqual([11, 0, payload.length]);
+    expect(Buffer.from(read[2]?.payload ?? []).equals(payload)).toBe(true);
+    expect(zstdDecompressSync(bytes).includes(payload)).toBe(true);
+    await expect(all(readBody(inPieces(bytes.subarray(0, -3), 70_000)))).rejects.toThrow();
   });
 });
 

@@ -4,10 +4,19 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
-import { digestOf, encodeFrame, FRAME, type Frame, parseFrames, requestFrames } from '@overdub/core/agent';
+import {
+  digestOf,
+  encodeFrame,
+  type FileStamp,
+  FRAME,
+  type Frame,
+  parseFrames,
+  requestFrames,
+} from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Appliance } from '../../plugins/agent/program/link/appliance.ts';
 import { takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
+import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { World } from './agent-world.ts';
 
 let world: World;
@@ -98,19 +107,41 @@ describe('new content', () => {
     await expectRestored(snapshot.id, root);
   });
 
-  it('is sent again one by one when a group arrives damaged', async () => {
+  it('is sent again one by one when its groups arrive damaged, hashed or not', async () => {
     const root = await tree();
-    let spoilt = 0;
+    const spoilt = new Set<number>();
     const { appliance, types } = watched((frame) => {
-      if (frame.type !== FRAME.piece || spoilt++ > 0) return frame;
+      if (frame.type !== FRAME.piece || spoilt.has(types.length)) return frame;
+      spoilt.add(types.length);
       const payload = Buffer.from(frame.payload);
       payload[payload.length >> 1] = (payload[payload.length >> 1] as number) ^ 1;
       return { ...frame, payload };
     });
     const snapshot = await world.snapshot(root, { appliance });
-    expect(spoilt).toBeGreaterThan(0);
-    expect(counted(types[1] ?? [], FRAME.group)).toBe(0);
-    expect(counted(types[1] ?? [], FRAME.chunk)).toBeGreaterThan(50);
+    expect(spoilt.size).toBeGreaterThan(0);
+    const alone = types[spoilt.size] ?? [];
+    expect(counted(alone, FRAME.group)).toBe(0);
+    expect(counted(alone, FRAME.chunk)).toBeGreaterThan(50);
+    await expectRestored(snapshot.id, root);
+  });
+
+  it('that changed behind an unchanged stamp is refused, hashed, and sent as it is now', async () => {
+    const root = await tree();
+    const file = join(root, 'usr/bin/noise');
+    const { appliance, types } = watched();
+    let known: FileStamp | undefined;
+    let opened = 0;
+    const open = async (...args: Parameters<typeof treeImager.open>) => {
+      if (args[1] !== 'usr/bin/noise') return await treeImager.open(...args);
+      if (++opened === 2) await writeFile(file, randomBytes(9_000_000));
+      const source = await treeImager.open(...args);
+      known ??= await source.stamp();
+      return Object.assign(source, { stamp: () => Promise.resolve(known as FileStamp) });
+    };
+    const snapshot = await world.snapshot(root, { appliance, imager: { ...treeImager, open } });
+    // By stamps, then by hashes, then the copy.
+    expect(types.slice(0, 3).map((one) => counted(one, FRAME.group) > 0)).toEqual([true, true, true]);
+    expect(snapshot.skipped).toEqual([{ path: 'usr/bin/noise', reason: 'changing' }]);
     await expectRestored(snapshot.id, root);
   });
 

@@ -19,6 +19,7 @@ import {
   type Snapshot,
   type SnapshotRequest,
   type SnapshotTask,
+  storeFrames,
   type TaskAnswer,
   type TaskReport,
   type TransferOffer,
@@ -49,6 +50,14 @@ export interface ApplianceOptions {
   readonly onSession?: (token: string) => Promise<void>;
   /** How often a broken connection is tried again before a request fails; default 8. */
   readonly tries?: number;
+}
+
+/** How an upload travels. */
+export interface UploadManner {
+  /** Bytes a second at most. */
+  readonly bandwidth?: number | undefined;
+  /** The frames hold hardly anything that is not compressed yet. */
+  readonly compressed?: boolean;
 }
 
 type Plain = Omit<HttpRequest, 'bearer' | 'signal' | 'body'> & {
@@ -136,16 +145,16 @@ export class Appliance {
     return (at) => (((bitmap[at >> 3] ?? 0) >> (at & 7)) & 1) === 1;
   }
 
-  /** Not repeated by itself: what arrived is not asked for in the next offer. `bandwidth`: bytes a second at most. */
+  /** Not repeated by itself: what arrived is not asked for in the next offer. */
   async upload(
     transfer: string,
     frames: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
-    bandwidth?: number,
+    { bandwidth, compressed }: UploadManner = {},
   ): Promise<void> {
     const path = `/agent/v1/transfers/${transfer}/upload`;
-    const compressed = compressFrames(frames, 'upload');
-    const body = bandwidth === undefined ? compressed : Readable.from(paced(compressed, bandwidth, signal));
+    const whole = compressed === true ? storeFrames(frames) : compressFrames(frames, 'upload');
+    const body = bandwidth === undefined ? whole : Readable.from(paced(whole, bandwidth, signal));
     try {
       await this.#http.json({ method: 'POST', path, body, type: FRAMES_TYPE, signal, ...this.#bearer() });
     } finally {

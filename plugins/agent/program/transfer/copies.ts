@@ -3,11 +3,18 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ContentHasher, type ContentRef, type Imager, type RandomReader } from '@overdub/core/agent';
+import {
+  ContentHasher,
+  type ContentRef,
+  type FileStamp,
+  type Imager,
+  type RandomReader,
+} from '@overdub/core/agent';
 import { readPieces } from './read-file.ts';
 import type { RecordLine } from './record.ts';
 
-export type OpenFile = RandomReader & { close(): Promise<void> };
+/** A copy of ours has no stamp: nobody has looked at it before. */
+export type OpenFile = RandomReader & { stamp?(): Promise<FileStamp>; close(): Promise<void> };
 
 /** Opens where a line's bytes lie: its copy, or its path below the root. */
 export async function openSource(

@@ -35,7 +35,8 @@ export async function sendPages(
       missing.push(...some.filter((_, at) => asked(at)));
     }
     if (missing.length > 0) {
-      await appliance.upload(transfer, requestFrames(NO_BASES, frames(store, missing)), signal, bandwidth);
+      const body = requestFrames(NO_BASES, frames(store, missing));
+      await appliance.upload(transfer, body, signal, { bandwidth });
     }
     return store.manifest;
   } finally {

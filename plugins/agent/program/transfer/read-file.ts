@@ -67,16 +67,23 @@ export async function* readPieces(
   from = 0,
   to: number = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Uint8Array> {
-  const length = Math.min(PIECE_BYTES, Math.max(1, Math.min(to, reader.bytes) - from));
-  const buffer = Buffer.allocUnsafe(length);
-  for (let at = from; at < to; ) {
-    signal.throwIfAborted();
-    const piece = await reader.read(at, Math.min(length, to - at), buffer);
-    if (piece.length === 0) return;
-    yield piece;
-    at += piece.length;
+  const buffer = idle.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
+  try {
+    for (let at = from; at < to; ) {
+      signal.throwIfAborted();
+      const piece = await reader.read(at, Math.min(PIECE_BYTES, to - at), buffer);
+      if (piece.length === 0) return;
+      yield piece;
+      at += piece.length;
+    }
+  } finally {
+    if (idle.length < MOST_IDLE) idle.push(buffer);
   }
 }
+
+/** Read buffers that nobody uses now: one for each file made the collector run again and again. */
+const idle: Buffer[] = [];
+const MOST_IDLE = 8;
 
 /** Does the file hold these bytes? By its SHA-256, at a third of the cost of naming it anew. */
 async function holds(options: ReadOptions, file: RandomReader, known: ContentRef): Promise<boolean> {

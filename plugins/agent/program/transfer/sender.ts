@@ -1,6 +1,7 @@
 /** Sends changed contents: offers their chunks, uploads what is missing, large ones as deltas. */
 
 import {
+  CHUNK_LIMITS,
   type Digest,
   digestOf,
   encodeFrame,
@@ -15,9 +16,10 @@ import {
 import type { Appliance } from '../link/appliance.ts';
 import { ConnectionLost } from '../link/http.ts';
 import { type Bases, loadBases } from './bases.ts';
-import { openSource } from './copies.ts';
+import { type OpenFile, openSource } from './copies.ts';
 import { type DeltaTarget, deltaTarget, encodeDelta } from './deltas.ts';
 import { Groups } from './group.ts';
+import { sameStamp } from './read-file.ts';
 import type { RecordLine } from './record.ts';
 import { DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
@@ -50,6 +52,16 @@ export type ChangedFile = RecordLine & {
   readonly entry: { readonly content: NonNullable<RecordLine['entry']['content']> };
 };
 
+/** What is still tried: an upload that was refused is repeated without. */
+interface Manner {
+  deltas: boolean;
+  /** Whether a file still holds what was read is told by its stamp, where it has one. */
+  stamps: boolean;
+  groups: boolean;
+  /** Something was sent on the word of a stamp. */
+  trusted: boolean;
+}
+
 export class Sender {
   readonly #options: SenderOptions;
 
@@ -78,10 +90,10 @@ export class Sender {
     return stale;
   }
 
-  /** Offers and uploads until everything has arrived; without deltas, or groups, once one was refused. */
+  /** Offers and uploads until everything has arrived; with less art once some of it was refused. */
   async #batch(files: readonly ChangedFile[], stale: Set<string>): Promise<void> {
     const { signal, sleep } = this.#options;
-    const how = { deltas: true, groups: true };
+    const how: Manner = { deltas: true, stamps: true, groups: true, trusted: false };
     for (let attempt = 1; ; attempt++) {
       const missing = await this.#missing(files);
       if (missing.size === 0) return;
@@ -91,6 +103,8 @@ export class Sender {
       } catch (error) {
         signal.throwIfAborted();
         if (how.deltas && isRefusedDelta(error)) how.deltas = false;
+        // A file changed and its stamp did not, as through a memory map: hashing tells which.
+        else if (how.stamps && how.trusted && isRefusedGroup(error)) how.stamps = false;
         // Whatever a compressor may have got wrong: the bytes themselves are beyond doubt.
         else if (how.groups && isRefusedGroup(error)) how.groups = false;
         else if (!(error instanceof ConnectionLost) || attempt >= TRIES) throw error;
@@ -116,11 +130,12 @@ export class Sender {
   async #upload(
     files: readonly ChangedFile[],
     missing: Set<Digest>,
-    { deltas, groups }: { readonly deltas: boolean; readonly groups: boolean },
+    how: Manner,
     stale: Set<string>,
   ): Promise<void> {
-    const { appliance, transfer, signal, codec, base, signatures, bandwidth } = this.#options;
+    const { appliance, transfer, signal, codec, base, signatures, bandwidth, groupBytes } = this.#options;
     const open = files.filter((file) => file.entry.content.chunks.some((chunk) => missing.has(chunk.digest)));
+    const { deltas, groups } = how;
     const canDelta = deltas && codec !== undefined && signatures !== undefined;
     const bases =
       base === undefined || !deltas
@@ -134,20 +149,22 @@ export class Sender {
       virtual: bases?.virtual ?? 0,
       ...(open.some(isLargeLog) ? { logs: true } : {}),
     };
-    const body = requestFrames(head, this.#frames(open, missing, bases, groups, stale));
-    await appliance.upload(transfer, body, signal, bandwidth);
+    const body = requestFrames(head, this.#frames(open, missing, bases, how, stale));
+    // Without bases nothing goes alone, unless it fits into no group.
+    const compressed = groups && bases === undefined && (groupBytes ?? 0) >= CHUNK_LIMITS.max;
+    await appliance.upload(transfer, body, signal, { bandwidth, compressed });
   }
 
   async *#frames(
     files: readonly ChangedFile[],
     missing: Set<Digest>,
     bases: Bases | undefined,
-    grouped: boolean,
+    how: Manner,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
-    const groups = grouped ? this.#groups(files, missing) : undefined;
+    const groups = how.groups ? this.#groups(files, missing) : undefined;
     try {
-      yield* this.#contents(files, missing, bases, groups, stale);
+      yield* this.#contents(files, missing, bases, groups, how, stale);
       if (groups !== undefined) yield* groups.end();
     } finally {
       await groups?.close();
@@ -159,6 +176,7 @@ export class Sender {
     missing: ReadonlySet<Digest>,
     bases: Bases | undefined,
     groups: Groups | undefined,
+    how: Manner,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
     const left = new Set(missing);
@@ -183,7 +201,9 @@ export class Sender {
           const group = alone ? undefined : groups;
           if (group?.isFullFor(chunk.bytes)) yield* group.next();
           const bytes = await source.read(at, chunk.bytes, group?.room(chunk.bytes));
-          if (digestOf(bytes) !== chunk.digest) {
+          const byStamp = how.stamps && group !== undefined && (await isUntouched(source, file));
+          how.trusted ||= byStamp;
+          if (bytes.length !== chunk.bytes || !(byStamp || digestOf(bytes) === chunk.digest)) {
             stale.add(file.entry.path);
             break;
           }
@@ -219,6 +239,15 @@ export class Sender {
     if (bases === undefined || target === undefined) yield* encodeFrame(FRAME.chunk, bytes);
     else yield* encodeDelta(bases, target, bytes, at, this.#options.signal);
   }
+}
+
+/**
+ * Has the file the stamp it had when it was read and named? Then it need not be hashed again: the appliance names what
+ * arrives by its bytes, and refuses what was not asked for.
+ */
+async function isUntouched(source: OpenFile, { stamp }: ChangedFile): Promise<boolean> {
+  const now = stamp === undefined ? undefined : await source.stamp?.();
+  return stamp !== undefined && now !== undefined && sameStamp(now, stamp);
 }
 
 /** Small files first, then what changed in place, then new ones, then logs of changes. */
