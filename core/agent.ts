@@ -15,6 +15,7 @@ export * from './domain/content-ref.ts';
 export * from './domain/digest-set.ts';
 export type * from './domain/event.ts';
 export * from './domain/frames.ts';
+export * from './domain/groups.ts';
 export * from './domain/machine.ts';
 export type * from './domain/manifest.ts';
 export * from './domain/master.ts';
@@ -31,6 +32,7 @@ export {
 export * from './domain/path.ts';
 export * from './domain/pieces.ts';
 export * from './domain/protocol.ts';
+export * from './domain/release.ts';
 export * from './domain/retention.ts';
 export * from './domain/schedule.ts';
 export * from './domain/selectors.ts';

@@ -11,6 +11,11 @@ export interface Repository {
   ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession>;
   /** Whole, verified bytes of one chunk. NOT_FOUND, REPOSITORY_DAMAGED. */
   readChunk(digest: Digest): Promise<Uint8Array>;
+  /**
+   * The frame that holds this chunk, as it is stored: for whoever decodes and checks it elsewhere. Undefined where the chunk
+   * is made from others, where the frame holds anything but whole chunks, and where it cannot be found.
+   */
+  frameOf(digest: Digest): Promise<StoredFrame | undefined>;
   /** Which of these can be read, as far as is known; what cannot counts as missing. */
   hasChunks(digests: readonly Digest[]): Promise<boolean[]>;
   /** Entries in manifest order. Memory stays flat. */
@@ -240,6 +245,20 @@ export interface MadeFrame {
   readonly stored: Uint8Array;
   /** Length of each chunk, bytes; 16 MiB together at most. */
   readonly lengths: readonly number[];
+}
+
+/** A frame of a pack and everything in it. It may hold chunks of other images than the one that is read. */
+export interface StoredFrame {
+  /** The same for the same frame. */
+  readonly id: string;
+  readonly encoding: 'raw' | 'zstd';
+  /** Decoded, 16 MiB at most. */
+  readonly rawBytes: number;
+  readonly storedBytes: number;
+  /** All its chunks in order, each at its place among the decoded bytes. */
+  readonly chunks: readonly { readonly digest: Digest; readonly bytes: number; readonly at: number }[];
+  /** The stored bytes, not checked; undefined when they are gone or cut off. */
+  read(): Promise<Uint8Array | undefined>;
 }
 
 /** A delta in a codec that has `signatures`, and what it copies from. */

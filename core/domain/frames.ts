@@ -30,6 +30,8 @@ export const FRAME = {
   near: 0x4e,
   /** 16-bit count of wanted digests, 16-bit count of base digests, then both. */
   want: 0x51,
+  /** Raw 32-byte digests that a later request will want, in that order: groups may hold them already. */
+  later: 0x4c,
   /** The base asked for is not known: nothing was sent for this want. */
   unknownBase: 0x55,
   /** JSON error body: the sender failed after it had begun. */

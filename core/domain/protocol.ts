@@ -38,6 +38,8 @@ export interface Welcome {
   readonly schedule?: SnapshotSchedule;
   /** Appliance clock, so that schedules follow it. */
   readonly now: string;
+  /** Reads may ask for groups (`ReadHead.groupBytes`, frames of the type `later`). */
+  readonly groups?: true;
 }
 
 /** GET /agent/v1/task?wait=SECONDS: what the agent is to do now, and what it should know anew. */

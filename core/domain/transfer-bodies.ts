@@ -43,6 +43,15 @@ export interface GroupHead {
   readonly bytes: number;
 }
 
+/** A group in a fetch answer: it stands where the first chunk of it is due that none before gave. */
+export interface GivenGroup extends GroupHead {
+  /**
+   * Which wants it answers: pairs of a want (digests count from 0 through the request, of `later` behind those of
+   * `digests`) and a chunk of the group, wants ascending. Nothing else is sent for them.
+   */
+  readonly gives: readonly (readonly [want: number, chunk: number])[];
+}
+
 /** First frame of a fetch, a manifest request or a signature request. */
 export interface ReadHead {
   readonly image: ManifestRef;
@@ -50,6 +59,11 @@ export interface ReadHead {
   readonly server?: string;
   /** Codecs the agent can decode. */
   readonly codecs?: readonly string[];
+  /**
+   * Wanted chunks may come in groups, as they are stored. The agent keeps so many bytes of them, decoded, until the last
+   * wanted chunk of each had its turn. Absent: chunks come one by one.
+   */
+  readonly groupBytes?: number;
 }
 
 /** Announces a delta in a fetch answer: base and target are what the want named. */

@@ -10,6 +10,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
+import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
 import type { Session } from './sessions.ts';
 import { wireDelta } from './wire-delta.ts';
@@ -57,7 +58,7 @@ export class Reads {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
       wants.push(frame);
     }
-    return answer(this.#chunks(session, grant, wants));
+    return answer(this.#chunks(session, grant, wants, this.#groups(session, grant, wants)));
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
@@ -120,18 +121,43 @@ export class Reads {
     yield* sent;
   }
 
-  async *#chunks(session: Session, grant: Grant, wants: readonly Frame[]): AsyncGenerator<Uint8Array> {
+  async *#chunks(
+    session: Session,
+    grant: Grant,
+    wants: readonly Frame[],
+    groups: GroupPlan | undefined,
+  ): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
-      if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)));
+      if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
-      else throw badFrame(`it holds a frame of the unknown type ${want.type}`);
+      else if (want.type !== FRAME.later) throw badFrame(`it holds a frame of the unknown type ${want.type}`);
     }
   }
 
-  async *#raw(digests: readonly Digest[]): AsyncGenerator<Uint8Array> {
+  async *#raw(digests: readonly Digest[], groups?: GroupPlan): AsyncGenerator<Uint8Array> {
     for (const digest of digests) {
-      yield* encodeFrame(FRAME.chunk, await this.#options.repository.readChunk(digest));
+      const way = (await groups?.next()) ?? 'chunk';
+      if (way === 'chunk') yield* encodeFrame(FRAME.chunk, await this.#options.repository.readChunk(digest));
+      else if (way !== 'given') yield* way;
     }
+  }
+
+  /** For an agent that takes groups: how its wants are answered. */
+  #groups(session: Session, grant: Grant, wants: readonly Frame[]): GroupPlan | undefined {
+    const window = grant.head.groupBytes;
+    if (window === undefined) return undefined;
+    if (!Number.isSafeInteger(window) || window < 0)
+      throw badFrame('it keeps a number of bytes that is none');
+    const listed = (type: number) => wants.filter((want) => want.type === type).flatMap(digestsOf);
+    const wanted = this.#permitted(grant, [...listed(FRAME.digests), ...listed(FRAME.later)]);
+    let own: Promise<readonly ImageIndex[]> | undefined;
+    const mayGive = async (digests: readonly Digest[]): Promise<boolean> => {
+      const others = digests.filter((digest) => !grant.index.chunks.has(digest));
+      if (others.length === 0) return true;
+      own ??= this.#ownIndexes(session, grant, true);
+      return isAmong(await own, others);
+    };
+    return new GroupPlan({ repository: this.#options.repository, wanted, mayGive, window });
   }
 
   async *#delta(session: Session, grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -155,14 +181,25 @@ export class Reads {
 
   /** Bases may be of the image itself and of the server's newest states: nothing that tells of others. */
   async #isKnown(session: Session, grant: Grant, digests: readonly Digest[]): Promise<boolean> {
-    const indexes = [grant.index];
+    return isAmong(await this.#ownIndexes(session, grant, false), digests);
+  }
+
+  /** The image, the server's newest states and, if asked for, the master of the newest: as far as the session may read. */
+  async #ownIndexes(session: Session, grant: Grant, withMaster: boolean): Promise<readonly ImageIndex[]> {
+    const { policy, repository, indexes } = this.#options;
     const { server } = grant.head;
-    const snapshots = server === undefined ? [] : await this.#options.repository.listSnapshots(server);
-    for (const { manifest } of snapshots.slice(-HISTORY)) {
-      const own = await this.#options.policy.mayRead(session.identity, manifest);
-      if (own) indexes.push(await this.#options.indexes.of(manifest));
+    const newest = server === undefined ? [] : (await repository.listSnapshots(server)).slice(-HISTORY);
+    const images = newest.map((snapshot) => snapshot.manifest);
+    const master = withMaster ? newest.at(-1)?.master : undefined;
+    if (master !== undefined) {
+      const all = await repository.listMasters();
+      const own = all.find((one) => one.name === master.name && one.version === master.version);
+      if (own !== undefined) images.push(own.manifest);
     }
-    return digests.every((digest) => indexes.some((index) => index.chunks.has(digest)));
+    const found = [grant.index];
+    for (const image of images)
+      if (await policy.mayRead(session.identity, image)) found.push(await indexes.of(image));
+    return found;
   }
 
   #permitted(grant: Grant, digests: readonly Digest[]): readonly Digest[] {
@@ -219,8 +256,15 @@ async function readSignature(first: Frame, frames: AsyncGenerator<Frame>): Promi
   return { signature: Buffer.concat(parts), baseBytes: baseBytes as number };
 }
 
+function isAmong(indexes: readonly ImageIndex[], digests: readonly Digest[]): boolean {
+  return digests.every((digest) =>
+    indexes.some((index) => index.chunks.has(digest) || index.pages.has(digest)),
+  );
+}
+
 function digestsOf(frame: Frame): Digest[] {
-  const digests = frame.type === FRAME.digests ? unpackDigests(frame.payload) : undefined;
+  const isList = frame.type === FRAME.digests || frame.type === FRAME.later;
+  const digests = isList ? unpackDigests(frame.payload) : undefined;
   if (digests === undefined || digests.length > DIGESTS_LIMIT)
     throw badFrame('a list of digests is malformed');
   return digests;

@@ -5,13 +5,13 @@ import type { MadeDelta, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { badFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
+import { readGroup } from '../domain/groups.ts';
 import type { ChunkRef, ContentRef, Digest } from '../domain/manifest.ts';
 import { cut, Pieces } from '../domain/pieces.ts';
 import { release } from '../domain/release.ts';
 import { type DeltaHead, DIGESTS_LIMIT, type GroupHead, type UploadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import type { Transfer } from './transfer.ts';
-import { readGroup } from './upload-group.ts';
 import type { VirtualBase } from './virtual-base.ts';
 
 /** Reads one body into the transfer. What arrived whole before a failure stays and is not asked for again. */

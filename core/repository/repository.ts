@@ -11,6 +11,7 @@ import type {
   Repository,
   RepositoryStats,
   RepositoryUsage,
+  StoredFrame,
   UpkeepOptions,
   VerifyOptions,
   VerifyReport,
@@ -33,6 +34,7 @@ import { optimisePacks } from './optimise.ts';
 import type { PortableStore } from './portable-store.ts';
 import type { RecordStore } from './records.ts';
 import { type Root, rootOfMaster, rootOfSnapshot } from './roots.ts';
+import { StoredFrames } from './stored-frames.ts';
 import { usageOf } from './usage.ts';
 import { Verifier } from './verifier.ts';
 
@@ -51,6 +53,7 @@ export interface RepositoryParts
 /** The repository over any blob store; see the contract for what each method promises. */
 export class BlobRepository implements Repository {
   readonly #parts: RepositoryParts;
+  readonly #frames: StoredFrames;
   readonly #sessions = new Set<Session>();
   readonly #gate = new CommitGate();
   readonly #closing = new AbortController();
@@ -61,6 +64,7 @@ export class BlobRepository implements Repository {
 
   constructor(parts: RepositoryParts) {
     this.#parts = parts;
+    this.#frames = new StoredFrames(parts.store, parts.index);
   }
 
   async ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession> {
@@ -81,6 +85,10 @@ export class BlobRepository implements Repository {
 
   readChunk(digest: Digest): Promise<Uint8Array> {
     return this.#parts.reader.read(digest);
+  }
+
+  frameOf(digest: Digest): Promise<StoredFrame | undefined> {
+    return this.#frames.of(digest);
   }
 
   async hasChunks(digests: readonly Digest[]): Promise<boolean[]> {

@@ -83,6 +83,11 @@ export class MemoryRepository implements Repository {
     return chunk;
   }
 
+  /** Nothing is in frames here. */
+  async frameOf(): Promise<undefined> {
+    return undefined;
+  }
+
   async hasChunks(digests: readonly Digest[]): Promise<boolean[]> {
     return digests.map((digest) => this.#chunks.has(digest));
   }

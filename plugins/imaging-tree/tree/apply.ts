@@ -23,8 +23,8 @@ import { fitsBeside, writeFile, writeLink, writeSpecial } from './write-file.ts'
 
 const MAX_CHANGES = 1000;
 /** Contents are announced this far ahead. */
-const WINDOW_STEPS = 512;
-const WINDOW_BYTES = 32 * 1024 * 1024;
+const WINDOW_STEPS = 4096;
+const WINDOW_BYTES = 192 * 1024 * 1024;
 
 type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
 type WriteStep = Extract<Step, { do: 'write' }>;

@@ -69,6 +69,7 @@ export class Appliance {
   readonly #options: ApplianceOptions;
   #session: string | undefined;
   #resume: string | undefined;
+  #takesGroups = false;
 
   constructor(options: ApplianceOptions) {
     this.#options = options;
@@ -83,6 +84,11 @@ export class Appliance {
 
   get url(): string {
     return this.#http.url;
+  }
+
+  /** Whether fetches may ask for groups: as the last welcome said. */
+  get takesGroups(): boolean {
+    return this.#takesGroups;
   }
 
   /**
@@ -221,6 +227,7 @@ export class Appliance {
     const path = '/agent/v1/hello';
     const welcome = await this.#http.json<Welcome>({ method: 'POST', path, json: hello, signal });
     this.#session = welcome.session;
+    this.#takesGroups = welcome.groups === true;
     this.#resume = welcome.session;
     await this.#options.onSession?.(welcome.session);
     return welcome;

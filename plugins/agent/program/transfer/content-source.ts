@@ -9,11 +9,14 @@ import {
   type RandomReader,
 } from '@overdub/core/agent';
 import { align, type Segment } from './align.ts';
+import { damagedAnswer } from './answers.ts';
 import type { Answers, Fetcher, WireSegment } from './fetch.ts';
 
 /** One request asks for about this much, bytes and contents. */
 const BATCH_BYTES = 64 * 1024 * 1024;
 const BATCH_CONTENTS = 4096;
+/** What the next requests will ask for is told so far ahead, chunks. */
+const LATER_CHUNKS = 16_384;
 
 /** What lies at a path now. */
 export interface Present {
@@ -29,7 +32,7 @@ interface Item {
 export class FetchingSource implements ContentSource {
   readonly #fetcher: Fetcher;
   readonly #bases: ReadonlyMap<Digest, ContentRef>;
-  readonly #queue: ContentRef[] = [];
+  readonly #queue: Item[] = [];
   #batch: Item[] = [];
   #answers: Answers | undefined;
 
@@ -40,7 +43,8 @@ export class FetchingSource implements ContentSource {
   }
 
   announce(contents: readonly ContentRef[]): void {
-    this.#queue.push(...contents);
+    for (const content of contents)
+      this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
   }
 
   /** Chunks are verified here, the whole by the imager before it replaces a file: nothing is hashed a third time. */
@@ -63,7 +67,7 @@ export class FetchingSource implements ContentSource {
         for (const skipped of this.#batch.splice(0, at)) await this.#skip(skipped);
         return this.#batch.shift();
       }
-      if (!this.#queue.some((waiting) => waiting.digest === content.digest)) return undefined;
+      if (!this.#queue.some((waiting) => waiting.content.digest === content.digest)) return undefined;
       await this.#nextBatch();
     }
   }
@@ -72,16 +76,28 @@ export class FetchingSource implements ContentSource {
     await this.close();
     let bytes = 0;
     while (this.#queue.length > 0 && bytes < BATCH_BYTES && this.#batch.length < BATCH_CONTENTS) {
-      const content = this.#queue.shift() as ContentRef;
-      bytes += content.bytes;
-      this.#batch.push({ content, segments: align(content, this.#bases.get(content.digest)) });
+      const item = this.#queue.shift() as Item;
+      bytes += item.content.bytes;
+      this.#batch.push(item);
     }
     const wire = this.#batch.flatMap((item) => item.segments.filter(isWire));
-    if (wire.length > 0) this.#answers = this.#fetcher.ask(wire);
+    if (wire.length > 0) this.#answers = this.#fetcher.ask(wire, this.#later());
+  }
+
+  #later(): readonly ChunkRef[] {
+    const chunks: ChunkRef[] = [];
+    for (const { segments } of this.#queue) {
+      if (chunks.length >= LATER_CHUNKS) break;
+      for (const segment of segments) if (segment.kind === 'raw') chunks.push(...segment.chunks);
+    }
+    return chunks;
   }
 
   async #skip(item: Item): Promise<void> {
-    for (const segment of item.segments.filter(isWire)) await this.#answers?.take(segment, undefined);
+    for (const segment of item.segments.filter(isWire)) {
+      if (segment.kind === 'delta') await this.#answers?.delta(segment, undefined);
+      else for (const chunk of segment.chunks) await this.#answers?.chunk(chunk);
+    }
   }
 
   async *#batched(item: Item, present: Present | undefined): AsyncGenerator<Uint8Array> {
@@ -92,33 +108,37 @@ export class FetchingSource implements ContentSource {
     for (const segment of item.segments) {
       if (segment.kind === 'local') {
         yield await this.#local(segment.chunk, usable, segment.offset);
-        continue;
+      } else if (segment.kind === 'delta') {
+        const made = await this.#answers?.delta(segment, usable);
+        yield* made ?? this.#otherwise(segment, usable);
+      } else {
+        const isWhole = item.content.chunks.length === 1;
+        for (const chunk of segment.chunks) yield await (this.#answers as Answers).chunk(chunk, isWhole);
       }
-      const got = await this.#answers?.take(segment, usable, item.content.chunks.length === 1);
-      yield* got ?? (await this.#otherwise(segment, usable));
     }
   }
 
   async *#alone(content: ContentRef, present: Present | undefined): AsyncGenerator<Uint8Array> {
     for (const segment of align(content, present?.content)) {
       if (segment.kind === 'local') yield await this.#local(segment.chunk, present?.reader, segment.offset);
-      else yield* await this.#otherwise(segment, present?.reader);
+      else yield* this.#otherwise(segment, present?.reader);
     }
   }
 
-  async #otherwise(segment: WireSegment, reader: RandomReader | undefined): Promise<Uint8Array[]> {
+  async *#otherwise(segment: WireSegment, reader: RandomReader | undefined): AsyncGenerator<Uint8Array> {
     const delta =
       segment.kind === 'delta' && reader !== undefined
         ? await this.#fetcher.against(segment, reader)
         : undefined;
-    return delta ?? (await this.#fetcher.raw(segment.chunks));
+    yield* delta ?? this.#fetcher.raw(segment.chunks);
   }
 
   /** A chunk from the disk, if it still holds it. */
   async #local(chunk: ChunkRef, reader: RandomReader | undefined, offset: number): Promise<Uint8Array> {
     const bytes = await reader?.read(offset, chunk.bytes);
     if (bytes !== undefined && bytes.length === chunk.bytes && digestOf(bytes) === chunk.digest) return bytes;
-    return (await this.#fetcher.raw([chunk]))[0] as Uint8Array;
+    for await (const whole of this.#fetcher.raw([chunk])) return whole;
+    throw damagedAnswer();
   }
 }
 

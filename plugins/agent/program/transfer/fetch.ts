@@ -4,6 +4,7 @@ import {
   type ChunkRef,
   type DeltaCodec,
   DIGESTS_LIMIT,
+  type Digest,
   digestOf,
   encodeFrame,
   type FetchedDelta,
@@ -19,11 +20,15 @@ import {
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
 import type { Segment } from './align.ts';
+import { AnswerReader, damagedAnswer } from './answers.ts';
+import { GivenChunks } from './given-chunks.ts';
 import { readPieces } from './read-file.ts';
 
 /** Below this a delta from a signature costs more trips than it saves bytes. */
 const SIGNATURE_MIN_BYTES = 64 * 1024;
 const SIGNATURE_BLOCK_BYTES = 512;
+/** Of groups, what is kept before its turn; twice that in memory at most. */
+const WINDOW_BYTES = 64 * 1024 * 1024;
 
 export interface FetcherOptions {
   readonly appliance: Appliance;
@@ -35,55 +40,105 @@ export interface FetcherOptions {
 
 /** What a wire segment needs; local ones need nothing. */
 export type WireSegment = Exclude<Segment, { kind: 'local' }>;
+export type DeltaSegment = Extract<Segment, { kind: 'delta' }>;
 
-/** One running request. `take` must be called for each segment, in the order asked for. */
+/** One running request. What was asked for must be taken in that order. */
 export interface Answers {
-  /**
-   * Chunks of the segment, or undefined when its base was not usable. Each is verified, but for one that came as it
-   * is and that `whole` says is a content by itself: its reader checks that digest anyway.
-   */
-  take(
-    segment: WireSegment,
-    base: RandomReader | undefined,
-    whole?: boolean,
-  ): Promise<Uint8Array[] | undefined>;
+  /** A chunk's bytes, good until the next call. Verified, unless it came by itself and `whole` says that its reader does that. */
+  chunk(chunk: ChunkRef, whole?: boolean): Promise<Uint8Array>;
+  /** The verified chunks of a delta segment, or undefined when its base was not usable. */
+  delta(segment: DeltaSegment, base: RandomReader | undefined): Promise<Uint8Array[] | undefined>;
   close(): Promise<void>;
 }
 
 export class Fetcher {
   readonly #options: FetcherOptions;
+  readonly #given = new GivenChunks();
 
   constructor(options: FetcherOptions) {
     this.#options = options;
   }
 
-  ask(segments: readonly WireSegment[]): Answers {
+  /**
+   * Asks for these segments; `later` are chunks that the next requests will ask for, which may come along. One request at a
+   * time: the one before it is closed.
+   */
+  ask(segments: readonly WireSegment[], later: readonly ChunkRef[] = []): Answers {
     const { appliance, signal } = this.#options;
-    const frames = appliance.read('fetch', () => requestFrames(this.#head(), wants(segments)), signal);
+    if (!appliance.takesGroups) return this.#open(segments, [], undefined);
+    const given = this.#given;
+    const missing = this.#claim(segments, later);
+    const window = Math.max(0, WINDOW_BYTES - given.heldBytes);
+    signal.throwIfAborted();
+    return this.#open(missing.segments, missing.later, window);
+  }
+
+  /** Sorts out what came along with earlier answers, and lets go of what nobody will take. */
+  #claim(segments: readonly WireSegment[], later: readonly ChunkRef[]) {
+    const uses = new Map<Digest, number>();
+    const isHere = ({ digest }: ChunkRef): boolean => {
+      if (!this.#given.has(digest)) return false;
+      uses.set(digest, (uses.get(digest) ?? 0) + 1);
+      return true;
+    };
+    const missing = segments.map((segment) =>
+      segment.kind === 'raw'
+        ? { ...segment, chunks: segment.chunks.filter((chunk) => !isHere(chunk)) }
+        : segment,
+    );
+    const missingLater = later.filter((chunk) => !isHere(chunk));
+    this.#given.keep(uses);
+    return { segments: missing, later: missingLater };
+  }
+
+  #open(segments: readonly WireSegment[], later: readonly ChunkRef[], window: number | undefined): Answers {
+    const { appliance, signal } = this.#options;
+    const head = { ...this.#head(), ...(window === undefined ? {} : { groupBytes: window }) };
+    const body = () => requestFrames(head, requested(segments, later));
+    const asked = segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []));
+    const frames = segments.some(({ chunks }) => chunks.length > 0)
+      ? appliance.read('fetch', body, signal)
+      : nothing();
+    const given = window === undefined ? new GivenChunks() : this.#given;
+    const answers = new AnswerReader({ frames, asked: [...asked, ...later], given, window: window ?? 0 });
     return {
-      take: (segment, base, whole = false) => this.#take(frames, segment, base, whole),
-      close: async () => void (await frames.return(undefined)),
+      chunk: (chunk, whole = false) => this.#chunk(answers, given, chunk, whole),
+      delta: (segment, base) => this.#delta(answers, segment, base),
+      close: () => answers.close(),
     };
   }
 
   /** The chunks themselves, whatever it costs. */
-  async raw(chunks: readonly ChunkRef[]): Promise<Uint8Array[]> {
-    const segment: WireSegment = { kind: 'raw', chunks };
-    const answers = this.ask([segment]);
+  async *raw(chunks: readonly ChunkRef[]): AsyncGenerator<Uint8Array> {
+    const answers = this.#open([{ kind: 'raw', chunks }], [], undefined);
     try {
-      const got = await answers.take(segment, undefined);
-      if (got === undefined) throw damaged();
-      return got;
+      for (const chunk of chunks) yield await answers.chunk(chunk);
     } finally {
       await answers.close();
     }
   }
 
+  async #chunk(
+    answers: AnswerReader,
+    given: GivenChunks,
+    chunk: ChunkRef,
+    whole: boolean,
+  ): Promise<Uint8Array> {
+    for (;;) {
+      const here = given.take(chunk.digest);
+      if (here !== undefined) return here;
+      if (answers.isBad(chunk.digest)) {
+        for await (const bytes of this.raw([chunk])) return bytes;
+      }
+      const answer = await answers.next();
+      if (answer === 'group') continue;
+      if (answer.type !== FRAME.chunk) throw damagedAnswer();
+      return whole ? answer.payload : verified(answer.payload, chunk);
+    }
+  }
+
   /** A delta made on the appliance from a signature of what is here; undefined when it cannot be had. */
-  async against(
-    segment: Extract<Segment, { kind: 'delta' }>,
-    present: RandomReader,
-  ): Promise<Uint8Array[] | undefined> {
+  async against(segment: DeltaSegment, present: RandomReader): Promise<Uint8Array[] | undefined> {
     const codec = this.#options.codecs.find((one) => one.signatures !== undefined);
     const targetBytes = sum(segment.chunks);
     if (codec?.signatures === undefined || targetBytes < SIGNATURE_MIN_BYTES) return undefined;
@@ -108,23 +163,22 @@ export class Fetcher {
     return { image, server, codecs: codec === undefined ? codecs.map((one) => one.name) : [codec] };
   }
 
-  async #take(
-    frames: AsyncGenerator<Frame>,
-    segment: WireSegment,
+  async #delta(
+    answers: AnswerReader,
+    segment: DeltaSegment,
     base: RandomReader | undefined,
-    whole: boolean,
   ): Promise<Uint8Array[] | undefined> {
-    const first = await next(frames);
+    const first = await frameOf(answers);
     if (first.type === FRAME.unknownBase) return undefined;
     if (first.type === FRAME.delta) {
-      const delta = await next(frames);
-      return segment.kind === 'delta' && base !== undefined
-        ? await this.#decode(frameJson(first), delta.payload, segment, base)
-        : undefined;
+      const delta = await frameOf(answers);
+      return base === undefined
+        ? undefined
+        : await this.#decode(frameJson(first), delta.payload, segment, base);
     }
-    if (whole) return [first.payload];
     const chunks = [verified(first.payload, segment.chunks[0])];
-    for (const chunk of segment.chunks.slice(1)) chunks.push(verified((await next(frames)).payload, chunk));
+    for (const chunk of segment.chunks.slice(1))
+      chunks.push(verified((await frameOf(answers)).payload, chunk));
     return chunks;
   }
 
@@ -132,7 +186,7 @@ export class Fetcher {
   async #decode(
     head: FetchedDelta,
     delta: Uint8Array,
-    segment: Extract<Segment, { kind: 'delta' }>,
+    segment: DeltaSegment,
     base: RandomReader,
   ): Promise<Uint8Array[] | undefined> {
     const codec = this.#options.codecs.find((one) => one.name === head.codec);
@@ -154,32 +208,38 @@ export class Fetcher {
 }
 
 /** Raw segments behind one another are asked for in one: their number is bounded, that of their chunks is not. */
-function* wants(segments: readonly WireSegment[]): Generator<Uint8Array> {
+function* requested(segments: readonly WireSegment[], later: readonly ChunkRef[]): Generator<Uint8Array> {
   let raw: ChunkRef[] = [];
   for (const segment of segments) {
     if (segment.kind === 'raw') {
       for (const chunk of segment.chunks) raw.push(chunk);
       continue;
     }
-    yield* rawWants(raw);
+    yield* lists(FRAME.digests, raw);
     raw = [];
-    const counts = Buffer.alloc(4);
-    counts.writeUInt16LE(segment.chunks.length, 0);
-    counts.writeUInt16LE(segment.base.length, 2);
-    yield* encodeFrame(FRAME.want, Buffer.concat([counts, digests(segment.chunks), digests(segment.base)]));
+    yield* want(segment);
   }
-  yield* rawWants(raw);
+  yield* lists(FRAME.digests, raw);
+  yield* lists(FRAME.later, later);
 }
 
-function* rawWants(chunks: readonly ChunkRef[]): Generator<Uint8Array> {
-  for (let from = 0; from < chunks.length; from += DIGESTS_LIMIT) {
-    yield* encodeFrame(FRAME.digests, digests(chunks.slice(from, from + DIGESTS_LIMIT)));
-  }
+function* want(segment: DeltaSegment): Generator<Uint8Array> {
+  const counts = Buffer.alloc(4);
+  counts.writeUInt16LE(segment.chunks.length, 0);
+  counts.writeUInt16LE(segment.base.length, 2);
+  yield* encodeFrame(FRAME.want, Buffer.concat([counts, digests(segment.chunks), digests(segment.base)]));
 }
+
+function* lists(type: number, chunks: readonly ChunkRef[]): Generator<Uint8Array> {
+  for (let from = 0; from < chunks.length; from += DIGESTS_LIMIT)
+    yield* encodeFrame(type, digests(chunks.slice(from, from + DIGESTS_LIMIT)));
+}
+
+async function* nothing(): AsyncGenerator<Frame> {}
 
 async function* signatureFrames(
   codec: DeltaCodec,
-  segment: Extract<Segment, { kind: 'delta' }>,
+  segment: DeltaSegment,
   base: RandomReader,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -210,14 +270,11 @@ async function split(source: AsyncIterable<Uint8Array>, chunks: readonly ChunkRe
 
 function verified(bytes: Uint8Array, chunk: ChunkRef | undefined): Uint8Array {
   if (chunk === undefined || bytes.length !== chunk.bytes || digestOf(bytes) !== chunk.digest)
-    throw damaged();
+    throw damagedAnswer();
   return bytes;
 }
 
-async function readAll(
-  base: RandomReader,
-  segment: Extract<Segment, { kind: 'delta' }>,
-): Promise<Uint8Array> {
+async function readAll(base: RandomReader, segment: DeltaSegment): Promise<Uint8Array> {
   return await base.read(segment.baseOffset, sum(segment.base));
 }
 
@@ -228,10 +285,10 @@ function windowOf(reader: RandomReader, offset: number, bytes: number): RandomRe
   };
 }
 
-async function next(frames: AsyncGenerator<Frame>): Promise<Frame> {
-  const frame = await frames.next();
-  if (frame.done === true) throw damaged();
-  return frame.value;
+async function frameOf(answers: AnswerReader): Promise<Frame> {
+  const answer = await answers.next();
+  if (answer === 'group') throw damagedAnswer();
+  return answer;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -244,12 +301,4 @@ function digests(chunks: readonly ChunkRef[]): Buffer {
 
 function sum(chunks: readonly ChunkRef[]): number {
   return chunks.reduce((total, chunk) => total + chunk.bytes, 0);
-}
-
-function damaged(): OverdubError {
-  return new OverdubError(
-    'REPOSITORY_DAMAGED',
-    'The appliance sent bytes that do not match their digest, or too few of them.',
-    'Repeat the restore; if it happens again, verify the repository.',
-  );
 }

@@ -1,6 +1,6 @@
 /** Chunks on their way, compressed together: the appliance keeps a group as it comes. */
 
-import { encodeFrame, FRAME, type GroupHead } from '@overdub/core/agent';
+import { type GroupHead, groupFrames } from '@overdub/core/agent';
 import { GroupCompressor } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
@@ -13,8 +13,6 @@ const LEVELS = { usual: 6, repetitive: 3 } as const;
 const REPETITIVE = 0.1;
 /** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
 const GROUP_CHUNKS = 8192;
-/** Pieces of the wire are shorter than the frames it takes. */
-const PIECE_BYTES = 4 * 1024 * 1024;
 
 interface Compressed {
   readonly head: GroupHead;
@@ -64,7 +62,7 @@ export class Groups {
   async *next(): AsyncGenerator<Uint8Array> {
     const before = this.#leaving;
     this.#leaving = undefined;
-    if (before !== undefined) yield* framesOf(await before);
+    if (before !== undefined) yield* sent(await before);
     if (this.#filled === 0) return;
     this.#leaving = this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths);
     // Whoever asks for it hears of a failure; until then it is not unhandled.
@@ -108,11 +106,6 @@ export class Groups {
   }
 }
 
-function* framesOf({ head, pieces }: Compressed): Generator<Uint8Array> {
-  yield* encodeFrame(FRAME.group, JSON.stringify(head));
-  for (const piece of pieces) {
-    for (let at = 0; at < piece.length; at += PIECE_BYTES)
-      yield* encodeFrame(FRAME.piece, piece.subarray(at, at + PIECE_BYTES));
-  }
-  yield* encodeFrame(FRAME.piecesEnd);
+function sent({ head, pieces }: Compressed): Generator<Uint8Array> {
+  return groupFrames(head, pieces);
 }

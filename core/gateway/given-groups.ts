@@ -1,0 +1,106 @@
+/** Stored frames in the answer to a fetch: which go out whole, and for which wants (docs/agent-protocol.md). */
+
+import type { Repository, StoredFrame } from '../contracts/repository.ts';
+import { groupFrames } from '../domain/groups.ts';
+import type { Digest } from '../domain/manifest.ts';
+import type { GivenGroup } from '../domain/transfer-bodies.ts';
+
+/** A frame goes out whole when at least this part of its bytes is wanted: else its chunks cost less one by one. */
+const WORTHWHILE = 0.4;
+
+export interface GroupPlanOptions {
+  readonly repository: Pick<Repository, 'frameOf'>;
+  /** Digests that are wanted, in order, a later request's behind this one's. */
+  readonly wanted: readonly Digest[];
+  /** May all of these be told to who asks? A frame goes out whole or not at all. */
+  readonly mayGive: (digests: readonly Digest[]) => Promise<boolean>;
+  /** What the agent keeps at most of chunks whose turn is still to come, bytes. */
+  readonly window: number;
+}
+
+/** What answers one want. */
+type Answer = 'given' | 'chunk' | readonly Uint8Array[];
+
+/** Decides for one want after another. Sends no frame twice as long as the agent's window holds what it gives. */
+export class GroupPlan {
+  readonly #options: GroupPlanOptions;
+  readonly #places = new Map<Digest, number[]>();
+  readonly #given: Uint8Array;
+  /** Bytes that the agent lets go of behind each want. */
+  readonly #released: Float64Array;
+  readonly #allowed = new Map<string, Promise<boolean>>();
+  #held = 0;
+  #next = 0;
+
+  constructor(options: GroupPlanOptions) {
+    this.#options = options;
+    const { wanted } = options;
+    this.#given = new Uint8Array(wanted.length);
+    this.#released = new Float64Array(wanted.length);
+    for (const [at, digest] of wanted.entries()) {
+      const places = this.#places.get(digest);
+      if (places === undefined) this.#places.set(digest, [at]);
+      else places.push(at);
+    }
+  }
+
+  /** For each want in turn: an earlier frame gave it, it goes alone, or the frames of the wire that give it. */
+  async next(): Promise<Answer> {
+    const at = this.#next++;
+    if (at > 0) this.#held -= this.#released[at - 1] as number;
+    if (this.#given[at] === 1) return 'given';
+    const frame = await this.#options.repository.frameOf(this.#options.wanted[at] as Digest);
+    if (frame === undefined) return 'chunk';
+    const { gives, bytes } = this.#givesOf(frame, at);
+    if (bytes < frame.rawBytes * WORTHWHILE || !(await this.#mayGive(frame))) return 'chunk';
+    const stored = await frame.read();
+    if (stored === undefined) return 'chunk';
+    this.#note(frame, gives);
+    const chunks = frame.chunks.map((chunk) => chunk.bytes);
+    const head: GivenGroup = { chunks, encoding: frame.encoding, bytes: stored.length, gives };
+    return [...groupFrames(head, [stored])];
+  }
+
+  /** Which wants the frame answers, as far as the window goes, and the bytes of its chunks among them. */
+  #givesOf(frame: StoredFrame, at: number): { gives: [want: number, chunk: number][]; bytes: number } {
+    const all: [want: number, chunk: number][] = [];
+    for (const [chunk, { digest }] of frame.chunks.entries()) {
+      for (const want of this.#places.get(digest) ?? [])
+        if (want >= at && this.#given[want] === 0) all.push([want, chunk]);
+    }
+    all.sort(([a], [b]) => a - b);
+    const room = this.#options.window - this.#held;
+    const seen = new Set<number>();
+    const gives: [want: number, chunk: number][] = [];
+    let bytes = 0;
+    for (const give of all) {
+      const more = seen.has(give[1]) ? 0 : (frame.chunks[give[1]]?.bytes ?? 0);
+      if (bytes + more > room) break;
+      seen.add(give[1]);
+      bytes += more;
+      gives.push(give);
+    }
+    return { gives, bytes };
+  }
+
+  #note(frame: StoredFrame, gives: readonly (readonly [want: number, chunk: number])[]): void {
+    const last = new Map<number, number>();
+    for (const [want, chunk] of gives) {
+      this.#given[want] = 1;
+      last.set(chunk, want);
+    }
+    for (const [chunk, want] of last) {
+      const { bytes } = frame.chunks[chunk] as StoredFrame['chunks'][number];
+      this.#held += bytes;
+      this.#released[want] = (this.#released[want] as number) + bytes;
+    }
+  }
+
+  #mayGive({ id, chunks }: StoredFrame): Promise<boolean> {
+    const known = this.#allowed.get(id);
+    if (known !== undefined) return known;
+    const asked = this.#options.mayGive(chunks.map((chunk) => chunk.digest));
+    this.#allowed.set(id, asked);
+    return asked;
+  }
+}

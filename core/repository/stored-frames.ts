@@ -1,0 +1,68 @@
+import type { StoredFrame } from '../contracts/repository.ts';
+import type { Digest } from '../domain/manifest.ts';
+import { ByteCache } from './byte-cache.ts';
+import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
+import type { PackedFrame } from './pack-format.ts';
+import type { PortableStore } from './portable-store.ts';
+import { readPackIndex } from './reconcile.ts';
+
+/** Packs whose lists are kept: an image is read from the master's, the first overlay's and later ones in turns. */
+const LISTS = 8;
+
+/** Finds frames as they are stored, with everything that is in them. */
+export class StoredFrames {
+  readonly #store: PortableStore;
+  readonly #index: ChunkIndex;
+  readonly #lists = new ByteCache<ReadonlyMap<number, PackedFrame>>(LISTS);
+
+  constructor(store: PortableStore, index: ChunkIndex) {
+    this.#store = store;
+    this.#index = index;
+  }
+
+  /** The frame that holds this chunk as it is; undefined where it is made from others, or cannot be found. */
+  async of(digest: Digest): Promise<StoredFrame | undefined> {
+    const stored = this.#index.find(digest);
+    if (stored === undefined || stored.delta !== undefined) return undefined;
+    const { pack, frame, bytes } = stored;
+    const isAlone = stored.payloadBytes === frame.rawBytes;
+    const chunks = isAlone ? [{ digest, bytes, at: 0 }] : await this.#chunksOf(stored);
+    if (chunks === undefined) return undefined;
+    return {
+      id: `${pack}:${frame.offset}`,
+      encoding: frame.encoding,
+      rawBytes: frame.rawBytes,
+      storedBytes: frame.storedBytes,
+      chunks,
+      read: () => this.#read(pack, frame),
+    };
+  }
+
+  async #chunksOf({ pack, frame }: IndexedChunk): Promise<StoredFrame['chunks'] | undefined> {
+    const list = await this.#listOf(pack);
+    const found = list?.get(frame.offset);
+    const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;
+    // A delta's bytes are no chunk, and who reads the frame has no use for them.
+    return isSame && found.chunks.every((chunk) => chunk.delta === undefined) ? found.chunks : undefined;
+  }
+
+  /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
+  async #listOf(pack: string): Promise<ReadonlyMap<number, PackedFrame> | undefined> {
+    try {
+      return await this.#lists.get(pack, 1, async () => {
+        const stat = await this.#store.stat(pack);
+        if (stat === undefined) throw new Error('it is gone');
+        const frames = await readPackIndex(this.#store, pack, stat.bytes);
+        return new Map(frames.map((frame) => [frame.offset, frame]));
+      });
+    } catch {
+      // Its chunks are read one by one then, which says what is wrong where something is.
+      return undefined;
+    }
+  }
+
+  async #read(pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array | undefined> {
+    const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
+    return stored?.length === frame.storedBytes ? stored : undefined;
+  }
+}
