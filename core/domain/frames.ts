@@ -121,7 +121,7 @@ const EFFORTS: Readonly<Record<BodyEffort, Readonly<Record<number, number>>>> = 
     [constants.ZSTD_c_windowLog]: WINDOW_LOG,
     [constants.ZSTD_c_enableLongDistanceMatching]: 1,
   },
-  light: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_windowLog]: 21 },
+  light: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_windowLog]: 21 },
 };
 
 /** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */

@@ -1,7 +1,7 @@
 /** An appliance of the benchmarks' own, and commands against it whose cost is measured. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -108,6 +108,11 @@ export function readBytes(child: ChildProcess): number {
 }
 
 /** Peak resident memory so far. */
+/** From now on {@link peakMiB} is of what comes (proc(5), `clear_refs`). */
+export function forgetPeak(child: ChildProcess): void {
+  writeFileSync(`/proc/${child.pid}/clear_refs`, '5');
+}
+
 export function peakMiB(child: ChildProcess): number {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;

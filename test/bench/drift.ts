@@ -14,6 +14,7 @@ import type { Operation, Snapshot } from '@overdub/core';
 import {
   become,
   commandFor,
+  forgetPeak,
   type Overdub,
   peakMiB,
   type Ran,
@@ -33,12 +34,13 @@ interface Row {
   readonly agentCpu?: number;
   readonly applianceCpu?: number;
   readonly agentMiB?: number;
+  readonly applianceMiB?: number;
   readonly note?: string;
 }
 
 export interface DriftReport {
   readonly rows: readonly Row[];
-  /** Peak resident memory of the appliance over the whole run. */
+  /** Peak resident memory of the appliance, the largest of all steps. */
   readonly applianceMiB: number;
   /** Rollback's moved bytes over what `zstd --patch-from` needs from present to target, changed files only. */
   readonly rollbackRatio: number;
@@ -61,22 +63,33 @@ export async function measureDrift(data: string): Promise<DriftReport> {
     const live = join(work, 'live');
     const overdub = commandFor(appliance, work);
     const rows: Row[] = [];
-    await overdub('master', 'import', 'drift', join(data, 'master'));
+    const step = async (work: Promise<Row>) => {
+      const row = await work;
+      rows.push({ ...row, applianceMiB: peakMiB(appliance.child) });
+      forgetPeak(appliance.child);
+      return row;
+    };
+    await step(importMaster(overdub, join(data, 'master')));
     await overdub('server', 'create', SERVER, '--master', 'drift');
     await become(live, join(data, 'a'));
-    rows.push(await snapshot(overdub, live, 'first overlay, a against the master'));
+    await step(snapshot(overdub, live, 'first overlay, a against the master'));
     await become(live, join(data, 'b'));
-    rows.push(await snapshot(overdub, live, 'next overlay, b applied in place'));
-    rows.push(await snapshot(overdub, live, 'nothing changed'));
-    rows.push(await rollback(overdub, live));
+    await step(snapshot(overdub, live, 'next overlay, b applied in place'));
+    await step(snapshot(overdub, live, 'nothing changed'));
+    const back = await step(rollback(overdub, live));
     const zstd = await patchFrom(live, data, work);
     rows.push({ what: 'zstd -3 --patch-from, b to a, changed files', movedBytes: zstd });
-    const applianceMiB = peakMiB(appliance.child);
-    return { rows, applianceMiB, rollbackRatio: (rows.at(-2)?.movedBytes ?? 0) / zstd };
+    const applianceMiB = Math.max(...rows.map((row) => row.applianceMiB ?? 0));
+    return { rows, applianceMiB, rollbackRatio: (back.movedBytes ?? 0) / zstd };
   } finally {
     await stopAppliance(appliance.child);
     await rm(work, { recursive: true, force: true });
   }
+}
+
+async function importMaster(overdub: Overdub, tree: string): Promise<Row> {
+  const { seconds, applianceCpu } = await overdub('master', 'import', 'drift', tree);
+  return { what: 'import of the master', seconds, applianceCpu };
 }
 
 async function snapshot(overdub: Overdub, live: string, what: string): Promise<Row> {
@@ -134,12 +147,13 @@ async function archive(tree: string, names: readonly string[], file: string): Pr
 function printReport(report: DriftReport): void {
   const cell = (value: number | undefined, digits = 0): string =>
     (value === undefined ? '' : value.toFixed(digits)).padStart(12);
-  const heads = ['moved', 'stored', 'seconds', 'agent CPU', 'appl. CPU', 'agent MiB'];
+  const heads = ['moved', 'stored', 'seconds', 'agent CPU', 'appl. CPU', 'agent MiB', 'appl. MiB'];
   console.log('what'.padEnd(46) + heads.map((head) => head.padStart(12)).join(''));
   for (const row of report.rows) {
     const sizes = cell(row.movedBytes) + cell(row.storedBytes) + cell(row.seconds, 1);
-    const costs = cell(row.agentCpu, 2) + cell(row.applianceCpu, 2) + cell(row.agentMiB);
-    console.log(`${row.what.padEnd(46)}${sizes}${costs}  ${row.note ?? ''}`);
+    const costs = cell(row.agentCpu, 2) + cell(row.applianceCpu, 2);
+    const memory = cell(row.agentMiB) + cell(row.applianceMiB);
+    console.log(`${row.what.padEnd(46)}${sizes}${costs}${memory}  ${row.note ?? ''}`);
   }
   console.log(
     `appliance, peak: ${report.applianceMiB.toFixed(0)} MiB; rollback / zstd --patch-from: ${report.rollbackRatio.toFixed(2)}`,
