@@ -8,6 +8,7 @@ import {
   type Imager,
   type RandomReader,
 } from '@overdub/core/agent';
+import { isSettled } from './settled.ts';
 import { type SignatureStore, worthSigning } from './signatures.ts';
 
 /** One read. */
@@ -18,6 +19,8 @@ const TRIES = 3;
 export interface ReadContent {
   readonly content: ContentRef;
   readonly stamp: FileStamp;
+  /** The stamp vouches for the content from now on: a later write cannot have these times (see `isSettled`). */
+  readonly settled: boolean;
   /** It changed during each try: the content is what was read, of more than one instant. */
   readonly changing: boolean;
 }
@@ -27,6 +30,8 @@ export interface ReadOptions {
   readonly root: string;
   readonly signatures: SignatureStore | undefined;
   readonly signal: AbortSignal;
+  /** Wall clock of this machine, the one that stamps its files, nanoseconds. */
+  readonly nowNs: () => bigint;
 }
 
 /**
@@ -40,6 +45,7 @@ export async function readContent(
   before?: ContentRef,
 ): Promise<ReadContent> {
   for (let attempt = 1; ; attempt++) {
+    const openedNs = options.nowNs();
     const file = await options.imager.open(options.root, path);
     try {
       const began = await file.stamp();
@@ -47,9 +53,9 @@ export async function readContent(
       const content = same ? known : await nameContent(options, path, file, before);
       const after = await file.stamp();
       if (sameStamp(began, after) && content.bytes === after.size) {
-        return { content, stamp: after, changing: false };
+        return { content, stamp: after, settled: isSettled(after, openedNs), changing: false };
       }
-      if (attempt >= TRIES) return { content, stamp: after, changing: true };
+      if (attempt >= TRIES) return { content, stamp: after, settled: false, changing: true };
     } finally {
       await file.close();
     }

@@ -83,9 +83,9 @@ describe('a record', () => {
     await writeRecord(path, HEADER, lines(3000));
     const spool = join(directory, 'spool');
     const write = (what: AsyncIterable<RecordLine>) => writeUnlessKept(spool, HEADER, what, path, 3000);
-    expect(await write(kept(lines(3000)))).toBe(true);
+    expect(await write(kept(lines(3000)))).toBe('kept');
     await expect(all(readRecord(spool))).rejects.toThrow();
-    expect(await write(kept(lines(2999)))).toBe(false);
+    expect(await write(kept(lines(2999)))).toBe('changed');
     expect(await all(readRecord(spool))).toEqual(await all(lines(2999)));
   });
 
@@ -100,11 +100,27 @@ describe('a record', () => {
         yield line.entry.path === lineOf(1500).entry.path ? { entry: { ...line.entry, mode: 0o600 } } : line;
       }
     };
-    expect(await writeUnlessKept(spool, HEADER, now(), path, 3000)).toBe(false);
+    expect(await writeUnlessKept(spool, HEADER, now(), path, 3000)).toBe('changed');
     const wanted = await all(lines(3000));
     wanted[1500] = { entry: { ...lineOf(1500).entry, mode: 0o600 } };
     expect(await all(readRecord(spool))).toEqual(wanted);
     expect(await all(keptLines(path))).toEqual(await all(lines(3000)));
+  });
+
+  it('holds a new stamp where the entry is the same, and says that nothing else is new', async () => {
+    await writeRecord(path, HEADER, lines(3000));
+    const stamp = { size: 0, mtimeNs: '1', ctimeNs: '2', inode: '3', device: '4' };
+    const now = async function* () {
+      for await (const line of kept(lines(3000))) {
+        yield line.entry.path === lineOf(7).entry.path ? { ...lineOf(7), stamp, same: true as const } : line;
+      }
+    };
+    const spool = join(directory, 'spool');
+    expect(await writeUnlessKept(spool, HEADER, now(), path, 3000)).toBe('same');
+    const wanted = await all(lines(3000));
+    wanted[7] = { ...lineOf(7), stamp };
+    expect(await all(readRecord(spool))).toEqual(wanted);
+    expect(await writeUnlessKept(spool, HEADER, now(), path, 3001)).toBe('changed');
   });
 
   it('is walked alongside another listing', async () => {

@@ -46,6 +46,8 @@ export interface RecordLine {
   readonly before?: ContentRef;
   /** The very line of the record before; never written. */
   readonly kept?: true;
+  /** The entry is that of the record before, and its stamp is new; never written. */
+  readonly same?: true;
   /** Where the bytes lie when not at the path: a copy of a file that keeps changing, or of a `put`. */
   readonly copy?: string;
 }
@@ -113,9 +115,11 @@ export async function writeRecord(
   }
 }
 
+/** What became of an earlier record: its very lines, its entries with other stamps, or something else. */
+export type Outcome = 'kept' | 'same' | 'changed';
+
 /**
- * As {@link writeRecord}, but writes nothing, and resolves with true, when the lines are the `count` lines of the
- * record at `previous`, each `kept`.
+ * As {@link writeRecord}, but writes nothing when the lines are the `count` lines of the record at `previous`, each `kept`.
  */
 export async function writeUnlessKept(
   path: string,
@@ -123,8 +127,10 @@ export async function writeUnlessKept(
   lines: AsyncIterable<RecordLine>,
   previous: string,
   count: number,
-): Promise<boolean> {
+): Promise<Outcome> {
   let kept = 0;
+  let same = 0;
+  let changed = false;
   let writer: RecordWriter | undefined;
   const begin = async (): Promise<RecordWriter> => {
     const begun = await RecordWriter.create(path, header);
@@ -136,13 +142,15 @@ export async function writeUnlessKept(
       if (writer === undefined && line.kept === true) kept += 1;
       else {
         writer ??= await begin();
+        if (line.kept === true || line.same === true) same += 1;
+        else changed = true;
         writer.add(plainLine(line));
       }
     }
-    if (writer === undefined && kept === count) return true;
+    if (writer === undefined && kept === count) return 'kept';
     writer ??= await begin();
     await writer.commit();
-    return false;
+    return !changed && kept + same === count ? 'same' : 'changed';
   } catch (error) {
     await writer?.abandon();
     throw error;
@@ -165,8 +173,9 @@ function* takeLines(path: string, count: number): Generator<RecordLine> {
 
 /** What is written of a line. */
 function plainLine(line: RecordLine): RecordLine {
-  const { entry, stamp, kept } = line;
-  return kept === true ? { entry, ...(stamp === undefined ? {} : { stamp }) } : line;
+  const { entry, stamp, kept, same } = line;
+  const before = kept === true || same === true;
+  return before ? { entry, ...(stamp === undefined ? {} : { stamp }) } : line;
 }
 
 /** Names the image that a finished record agrees with, without writing the record anew. */

@@ -16,7 +16,8 @@ import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
 import { entriesOf, RecordCursor, type RecordLine, readRecord, writeRecord } from './record.ts';
-import { isSettled, scanImage } from './scan.ts';
+import { scanImage } from './scan.ts';
+import { isSettled } from './settled.ts';
 import { recordPath } from './state.ts';
 
 /** Changed files whose present state is remembered as a base; the rest are fetched whole. */
@@ -104,7 +105,7 @@ export async function recordRestored(
 }
 
 async function* restoredLines(context: RestoreContext, order: RestoreOrder): AsyncGenerator<RecordLine> {
-  const freshSince = context.nowNs() - 2_000_000_000n;
+  const beganNs = context.nowNs();
   const { signal } = context;
   const options = { excludes: order.excludes, onSkip: () => undefined, signal };
   const target = new RecordCursor(targetPath(context.workDir));
@@ -112,10 +113,10 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
     for await (const { entry, stamp } of context.imager.scan(context.root, options)) {
       const wanted = target.seek(entry.path)?.entry;
       if (entry.type !== 'file') {
-        yield stamp !== undefined && isSettled(stamp, freshSince) ? { entry, stamp } : { entry };
+        yield stamp !== undefined && isSettled(stamp, beganNs) ? { entry, stamp } : { entry };
       } else if (wanted?.content !== undefined && stamp !== undefined) {
         const untouched = stamp.size === wanted.content.bytes && stamp.mtimeNs === wanted.mtimeNs;
-        const settled = untouched && isSettled(stamp, freshSince);
+        const settled = untouched && isSettled(stamp, beganNs);
         yield { entry: { ...entry, content: wanted.content }, ...(settled ? { stamp } : {}) };
       }
     }

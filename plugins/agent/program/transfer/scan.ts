@@ -1,21 +1,13 @@
 /** Scans a root into a record: unchanged files by their stamps, changed ones read once. */
 
-import {
-  type ContentRef,
-  type FileStamp,
-  isUnder,
-  type ScannedEntry,
-  type SkippedPath,
-} from '@overdub/core/agent';
+import { isUnder, type ScannedEntry, type SkippedPath } from '@overdub/core/agent';
 import { mapOrdered } from './ordered.ts';
 import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
 import { RecordCursor, type RecordLine } from './record.ts';
+import { isSettled } from './settled.ts';
 
 /** Files read at once; each holds a piece or two. */
 const AT_ONCE = 8;
-/** A file whose times are newer than this before the scan began may change again within one tick of its clock. */
-const RACY_NS = 2_000_000_000n;
-
 export interface ScanRequest extends ReadOptions {
   readonly excludes: readonly string[];
   /** `stat`: an equal stamp vouches for a file. `nothing`: every byte is read. */
@@ -28,8 +20,6 @@ export interface ScanRequest extends ReadOptions {
   /** Trees that are left out, without a word: they are scanned later. */
   readonly except?: readonly string[];
   readonly onSkip: (skipped: SkippedPath) => void;
-  /** Wall clock of this machine, the one that stamps its files, nanoseconds. */
-  readonly nowNs: () => bigint;
   readonly onFile?: (bytes: number) => void;
 }
 
@@ -40,9 +30,9 @@ interface Joined {
 
 /** The lines of the new record, in manifest order. */
 export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLine> {
-  const freshSince = request.nowNs() - RACY_NS;
+  const beganNs = request.nowNs();
   const joined = joinPrevious(request);
-  const lines = mapOrdered(joined, AT_ONCE, (item) => lineOf(request, item, freshSince));
+  const lines = mapOrdered(joined, AT_ONCE, (item) => lineOf(request, item, beganNs));
   const lost = new Set<string>();
   for await (const line of lines) {
     if (typeof line === 'string') lost.add(line);
@@ -56,13 +46,13 @@ export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLin
 function lineOf(
   request: ScanRequest,
   { scanned: { entry, stamp }, previous }: Joined,
-  freshSince: bigint,
+  beganNs: bigint,
 ): RecordLine | Promise<RecordLine | string> {
   // The imager gave back what it was told: not even the metadata has changed.
   if (previous?.entry === entry && stamp !== undefined) return { entry: previous.entry, stamp, kept: true };
   if (entry.type !== 'file' || stamp === undefined) {
-    const settled = stamp !== undefined && isSettled(stamp, freshSince);
-    return settled ? { entry, stamp } : { entry };
+    const settled = stamp !== undefined && isSettled(stamp, beganNs);
+    return besides(previous, settled ? { entry, stamp } : { entry });
   }
   const before = previous?.entry.content;
   const trusted =
@@ -70,27 +60,26 @@ function lineOf(
   if (before !== undefined && trusted && before.bytes === stamp.size) {
     return { entry: { ...entry, content: before }, stamp };
   }
-  return readLine(request, entry, before, freshSince);
+  return readLine(request, entry, previous);
 }
 
 async function readLine(
   request: ScanRequest,
   entry: ScannedEntry['entry'],
-  before: ContentRef | undefined,
-  freshSince: bigint,
+  previous: RecordLine | undefined,
 ): Promise<RecordLine | string> {
+  const before = previous?.entry.content;
   try {
     const known = request.trust === 'nothing' && request.vouched === true ? before : undefined;
     const read = await readContent(request, entry.path, known, before);
     request.onFile?.(read.content.bytes);
     if (read.changing) request.onSkip({ path: entry.path, reason: 'changing' });
-    const settled = !read.changing && isSettled(read.stamp, freshSince);
-    return {
+    return besides(previous, {
       entry: { ...entry, mtimeNs: read.stamp.mtimeNs, content: read.content },
-      ...(settled ? { stamp: read.stamp } : {}),
+      ...(read.settled ? { stamp: read.stamp } : {}),
       ...(before?.digest === read.content.digest ? {} : { changed: true as const }),
       ...(before === undefined ? {} : { before }),
-    };
+    });
   } catch (error) {
     request.signal.throwIfAborted();
     const gone = (error as NodeJS.ErrnoException).code === 'ENOENT';
@@ -99,9 +88,10 @@ async function readLine(
   }
 }
 
-/** Racy times (pitfalls, borg#3536): a write in the same tick as the scan would go unseen for ever. */
-export function isSettled(stamp: FileStamp, freshSince: bigint): boolean {
-  return BigInt(stamp.mtimeNs) < freshSince && BigInt(stamp.ctimeNs) < freshSince;
+/** Tells where an entry is what it was, and only its stamp is another: the image is the same then. */
+function besides(previous: RecordLine | undefined, line: RecordLine): RecordLine {
+  const same = previous !== undefined && JSON.stringify(previous.entry) === JSON.stringify(line.entry);
+  return same ? { ...line, same } : line;
 }
 
 /** Pairs what is there with what was there. */

@@ -156,11 +156,12 @@ class SnapshotWork {
     await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
     const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
-    if (this.#unchanged === undefined) {
+    const written = this.#unchanged === undefined || this.#unchanged.record === this.#spool;
+    if (written) {
       const { server, manifest } = snapshot;
       await keepRecord(stateDir, this.#spool, { server, manifest, exact: true });
-      await this.#signatures?.prune(this.#large);
     }
+    if (this.#unchanged === undefined) await this.#signatures?.prune(this.#large);
     return snapshot;
   }
 
@@ -194,8 +195,10 @@ class SnapshotWork {
     if (base === undefined || this.#previous === undefined || !this.#exact) return await this.#rewrite(lines);
     const header = { server: this.#task.server.name };
     const record = this.#previous;
-    const same = await writeUnlessKept(this.#spool, header, lines, record, base.entries);
-    if (same) this.#unchanged = { record, manifest: base };
+    const outcome = await writeUnlessKept(this.#spool, header, lines, record, base.entries);
+    if (outcome === 'kept') this.#unchanged = { record, manifest: base };
+    // Later scans need not read again what this one found to be as it was.
+    if (outcome === 'same') this.#unchanged = { record: this.#spool, manifest: base };
   }
 
   #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
