@@ -5,6 +5,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { readSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
@@ -13,6 +14,7 @@ import { damaged } from './damage.ts';
 
 /** A file that has grown to this is given up for a new one, as soon as nobody reads from it. */
 const FILE_BYTES = 512 * 1024 * 1024;
+const SHORT_READ = 128 * 1024;
 
 /** One base: where it begins in the space of the delta. */
 export interface PlacedBase {
@@ -95,22 +97,29 @@ function spaceOf(
   const last = bases.at(-1);
   return {
     bytes: last === undefined ? 0 : last.at + last.bytes,
-    async read(offset, length) {
+    async read(offset, length, into) {
       const parts: Uint8Array[] = [];
       const end = offset + length;
       let from = offset;
       for (let index = indexOf(bases, offset); from < end; index++) {
         const base = bases[index];
         if (base === undefined || base.at > from || from >= base.at + base.bytes) break;
-        const part = Buffer.allocUnsafe(Math.min(end, base.at + base.bytes) - from);
+        const wanted = Math.min(end, base.at + base.bytes) - from;
+        const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
         const start = (await lay(base)) + (from - base.at);
-        const { bytesRead } = await (await layer.file).read(part, 0, part.length, start);
-        parts.push(part.subarray(0, bytesRead));
-        from += part.length;
+        parts.push(await readPart(await layer.file, part, start));
+        from += wanted;
       }
       return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
     },
   };
+}
+
+/** What was laid out a moment ago is in memory: a short read is done before another thread could be woken for it. */
+async function readPart(file: FileHandle, part: Uint8Array, start: number): Promise<Uint8Array> {
+  if (part.length <= SHORT_READ) return part.subarray(0, readSync(file.fd, part, 0, part.length, start));
+  const { bytesRead } = await file.read(part, 0, part.length, start);
+  return part.subarray(0, bytesRead);
 }
 
 /** The last base that begins at or before `offset`. */
