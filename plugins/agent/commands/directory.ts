@@ -237,6 +237,7 @@ async function restoreTo(
     codecs,
     root,
     workDir: join(stateDir, 'work'),
+    record: recordPath(stateDir),
     signal: io.signal,
     onProgress: () => undefined,
     nowNs,

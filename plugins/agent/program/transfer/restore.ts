@@ -15,7 +15,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { entriesOf, RecordCursor, type RecordLine, readRecord, writeRecord } from './record.ts';
+import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { scanImage } from './scan.ts';
 import { isSettled } from './settled.ts';
 import { recordPath } from './state.ts';
@@ -32,6 +32,8 @@ export interface RestoreContext {
   readonly workDir: string;
   /** A record that this very program made by reading everything, since when nothing else wrote to the root. */
   readonly vouched?: string;
+  /** A record of this root, however old: what it lists of the image need not travel. Nothing else is believed of it. */
+  readonly record?: string;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
   readonly nowNs: () => bigint;
@@ -53,8 +55,9 @@ export async function restoreImage(context: RestoreContext, order: RestoreOrder)
   const present = join(workDir, 'present');
   const target = targetPath(workDir);
   const before = { ...appliance.bytes };
+  if (context.vouched === undefined) await fetchTarget(context, order, known(context.record), target);
   await writeRecord(present, { server: order.server }, hashPresent(context, order));
-  await fetchTarget(context, order, present, target);
+  if (context.vouched !== undefined) await fetchTarget(context, order, readRecord(present), target);
   const bases = await basesOf(target, present);
   const fetcher = new Fetcher({
     appliance,
@@ -125,8 +128,16 @@ async function* restoredLines(context: RestoreContext, order: RestoreOrder): Asy
   }
 }
 
+/**
+ * What is there, every byte of it read, but for a record that vouches. Most of it is what the image wants, whose chunk
+ * lists come from the appliance: one SHA-256 then tells, and only what differs is cut and named anew.
+ */
 function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterable<RecordLine> {
-  const { imager, root, signal, nowNs, vouched } = context;
+  const { imager, root, signal, nowNs, vouched, workDir } = context;
+  const trusted =
+    vouched === undefined
+      ? { trust: 'nothing' as const, previous: targetPath(workDir), vouched: true }
+      : { trust: 'stat' as const, previous: vouched };
   let doneBytes = 0;
   return scanImage({
     imager,
@@ -135,8 +146,7 @@ function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterabl
     nowNs,
     signatures: undefined,
     excludes: order.excludes,
-    trust: vouched === undefined ? 'nothing' : 'stat',
-    ...(vouched === undefined ? {} : { previous: vouched }),
+    ...trusted,
     onSkip: () => undefined,
     onFile: (bytes) => {
       doneBytes += bytes;
@@ -148,11 +158,21 @@ function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterabl
 async function fetchTarget(
   context: RestoreContext,
   { server, image }: RestoreOrder,
-  present: string,
+  have: AsyncIterable<RecordLine>,
   target: string,
 ): Promise<void> {
   const scratch = join(context.workDir, 'pages');
-  await fetchRecord(context, { server, image, have: readRecord(present), scratch, record: target });
+  await fetchRecord(context, { server, image, have, scratch, record: target });
+}
+
+/** The lines of a record, as far as it is there and can be read: with fewer, more pages travel. */
+async function* known(record: string | undefined): AsyncGenerator<RecordLine> {
+  if (record === undefined || (await readHeader(record)) === undefined) return;
+  try {
+    yield* readRecord(record);
+  } catch {
+    // A cache, and each page of it is compared by its digest.
+  }
 }
 
 /** Target content → what lies at its path now, where both are files and differ. */
