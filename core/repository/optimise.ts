@@ -1,6 +1,6 @@
 /**
- * Compresses again, harder, what snapshots had to store in a hurry: pack by pack, in the order they were stored. Each
- * chunk keeps its form, and a delta its bases, so no depth changes and nothing else needs to know. A new pack is
+ * Compresses again, harder and in the largest frames there may be, what snapshots had to store in a hurry: pack by pack, in
+ * the order they were stored. Each chunk keeps its form, and a delta its bases, so no depth changes and nothing else needs to know. A new pack is
  * verified and durable before the index points to it; from then on nothing lives in the old one, and a collection
  * removes it. Killed anywhere, both packs are whole, and at worst the work is done again.
  */
@@ -8,6 +8,7 @@
 import type { OptimiseOptions, OptimiseResult } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import type { ChunkIndex, StoredPack } from './chunk-index.ts';
 import { damaged } from './damage.ts';
 import { HEADER_BYTES, isOptimised, type PackedFrame } from './pack-format.ts';
@@ -107,5 +108,6 @@ async function assertSame(made: FinishedPack, payloads: ReadonlyMap<Digest, Dige
         throw new Error(`compressing chunk ${chunk.digest} again did not give back its bytes`);
       }
     }
+    if (frame.encoding === 'zstd') release(raw);
   }
 }

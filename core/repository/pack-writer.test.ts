@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../domain/content-ref.ts';
 import { prose } from './fixture.ts';
+import { MAX_FRAME_BYTES } from './pack-format.ts';
 import { PackWriter } from './pack-writer.ts';
 
 /** More than one group: the first is compressed, the second still open. */
@@ -33,5 +34,17 @@ describe('a pack in the making', () => {
     const first = await payloadOf(writer, 0);
     const second = await payloadOf(writer, 1);
     expect(second.buffer).toBe(first.buffer);
+  });
+
+  it('made at leisure has the largest frames there may be, and none larger', async () => {
+    const writer = new PackWriter('idle');
+    for (let at = 0; at < 9; at++) {
+      const payload = Buffer.alloc(3 << 20, at);
+      writer.append({ digest: digestOf(payload), bytes: payload.length, payload });
+      await writer.settle();
+    }
+    const { frames } = await writer.finish();
+    expect(frames.map((frame) => frame.chunks.length)).toEqual([5, 4]);
+    expect(MAX_FRAME_BYTES).toBeLessThan(6 * (3 << 20));
   });
 });

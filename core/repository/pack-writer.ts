@@ -4,20 +4,26 @@ import {
   encodeHeader,
   encodeTail,
   HEADER_BYTES,
+  MAX_FRAME_BYTES,
   type PackedChunk,
   type PackedFrame,
 } from './pack-format.ts';
 import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
-/** Payloads are compressed together until their group has this many raw bytes: neighbours repeat one another. */
-const GROUP_BYTES = 4 * 1024 * 1024;
 /**
- * Deltas that others may be made from, group by group: whoever puts many together reads a group of each, and they have to
- * fit in the reader's memory at a time.
+ * Payloads are compressed together until their group has this many raw bytes, since neighbours repeat one another; one
+ * that is as large as `lone` gets a frame of its own. What is done at leisure gets the largest frames that there may be.
+ */
+const GROUPS: Readonly<Record<ZstdEffort, { readonly bytes: number; readonly lone: number }>> = {
+  compare: { bytes: 4 * 1024 * 1024, lone: 2 * 1024 * 1024 },
+  store: { bytes: 4 * 1024 * 1024, lone: 2 * 1024 * 1024 },
+  idle: { bytes: MAX_FRAME_BYTES, lone: MAX_FRAME_BYTES },
+};
+/**
+ * Deltas that others may be made from, group by group, also at leisure: whoever puts many together reads a group of each,
+ * and they have to fit in the reader's memory at a time.
  */
 const DELTA_GROUP_BYTES = 512 * 1024;
-/** A payload this large gets a frame of its own. */
-const LONE_BYTES = 2 * 1024 * 1024;
 /** Nor does a group hold more chunks than this: whoever reads one of them knows all of its neighbours for a moment. */
 const GROUP_CHUNKS = 8192;
 /** Frames being compressed at a time, so that raw bytes do not pile up. */
@@ -101,16 +107,18 @@ export class PackWriter {
   }
 
   append(chunk: NewChunk): void {
-    if (chunk.payload.length >= LONE_BYTES) {
+    const { bytes, lone } = GROUPS[this.#effort];
+    if (chunk.payload.length >= lone) {
       const draft = this.#newDraft();
       this.#place(draft, chunk);
       this.#seal(draft);
       return;
     }
+    if ((this.#group?.rawBytes ?? 0) + chunk.payload.length > MAX_FRAME_BYTES) this.#sealGroup();
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
-    const full = chunk.delta?.places === undefined ? GROUP_BYTES : DELTA_GROUP_BYTES;
+    const full = chunk.delta?.places === undefined ? bytes : DELTA_GROUP_BYTES;
     if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
   }
 

@@ -9,9 +9,9 @@ const decompressAsync = promisify(zstdDecompress);
 /** How hard to try: `compare` tells sizes apart, `store` is what a snapshot waits for, `idle` is for later. */
 export type ZstdEffort = 'compare' | 'store' | 'idle';
 
-const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 14 };
+const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 19 };
 /** A window over the largest frame: what repeats at its two ends is found. */
-const WINDOW_LOG = 23;
+const WINDOW_LOG = 24;
 
 /** One Zstandard frame (RFC 8878), made off the main thread. Never sets nbWorkers: its output comes out truncated. */
 export async function compress(bytes: Uint8Array, effort: ZstdEffort = 'compare'): Promise<Uint8Array> {
