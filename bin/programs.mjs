@@ -5,7 +5,7 @@
  * configuration loads (some 400 sources, the HTTP server, the schemas), only which plugins have a half for machines.
  * From the kept bundle it costs a second of CPU and 60 MiB less, each time.
  *
- * The bundle counts as long as every file that had a part in it reads as it did: the sources, the configuration and what
+ * The bundle counts as long as every file that had a part in it reads as it did: our own, the configuration and what
  * that loaded, of other packages their package.json, and the kept files themselves. Reading them all takes some 15 ms.
  * A configuration that picks its plugins by anything but its files, such as the environment, is not seen to change.
  * Whatever cannot be kept or trusted is not used: then the command runs from the sources, as every other one does.
@@ -22,6 +22,8 @@ const VERSION = 1;
 const DAY_MS = 86_400_000;
 /** `…/node_modules/name/` or `…/node_modules/@scope/name/`, the innermost. */
 const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+\//;
+/** Ours, which may be built and installed again at one version. */
+const OURS = /\/node_modules\/@overdub\/(?!.*\/node_modules\/)/;
 
 /** The commands that a bundle runs (`directoryCommands` of the plugin agent). */
 const COMMANDS = ['snapshot', 'restore', 'rollback'];
@@ -129,7 +131,7 @@ function isOurs(dir) {
 
 /** Files of a foreign package change with its version only. */
 function standsFor(path) {
-  const [folder] = PACKAGE.exec(path) ?? [];
+  const [folder] = OURS.test(path) ? [] : (PACKAGE.exec(path) ?? []);
   return folder === undefined ? path : join(folder, 'package.json');
 }
 

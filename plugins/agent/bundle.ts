@@ -91,6 +91,8 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Bundle
       platform: 'node',
       target: 'node22',
       conditions: source ? ['overdub-source'] : [],
+      // As for the configuration: what a half beside it does not find there is looked for in the installation.
+      nodePaths: createRequire(import.meta.url).resolve.paths('@overdub/core') ?? [],
       external: UNBUNDLED,
       // Dependencies written for CommonJS ask for Node's own modules by `require`.
       banner: {
