@@ -177,7 +177,7 @@ describe('installed, with a plugin of the site’s own', () => {
       expect(second.stats.bytesStored).toBeLessThan(SMALL);
 
       const { safetySnapshot } = await overdub('agent', 'rollback', ...onServer(), '--snapshot', first.id);
-      expect(safetySnapshot).toMatchObject({ server: 'web-1', suspect: true });
+      expect(safetySnapshot).toMatchObject({ server: 'web-1', reason: 'safety' });
       expect((await readFile(file)).equals(before)).toBe(true);
       await overdub('agent', 'restore', ...onServer(), '--snapshot', second.id);
       expect((await readFile(file)).equals(after)).toBe(true);
