@@ -18,14 +18,15 @@ export interface FileStamp {
 export interface ScannedEntry {
   readonly entry: Omit<Entry, 'content'>;
   /** Absent for what was never looked at, such as a directory under a foreign mount. */
-  readonly stamp?: FileStamp;
+  readonly stamp?: FileStamp | undefined;
 }
 
-/** An entry as an earlier scan found it. */
-export interface KnownEntry {
-  readonly entry: Omit<Entry, 'content'>;
-  /** Absent when it was too fresh then to be trusted by its times. */
-  readonly stamp?: FileStamp;
+/** What a scan finds at a path before it reads more than the inode. */
+export interface FoundEntry {
+  readonly type: Entry['type'];
+  readonly stamp: FileStamp;
+  /** Of hard links: the first path of the group. */
+  readonly target?: string;
 }
 
 export interface ScanOptions {
@@ -35,11 +36,11 @@ export interface ScanOptions {
   /** Only these paths and what is below them; default everything. */
   readonly only?: readonly string[];
   /**
-   * What was at a path before; asked in manifest order. While an inode has its stamp, nothing of its metadata has
-   * changed (every change sets ctime): extended attributes and link targets need not be read, and the very `entry`
-   * and `stamp` may be given back.
+   * What an earlier scan found at a path, if that is still what is found now; asked in manifest order. While an inode has
+   * its stamp, nothing of its metadata has changed (every change sets ctime): extended attributes and link targets need
+   * not be read, and the very object is given back.
    */
-  readonly known?: (path: string) => KnownEntry | undefined;
+  readonly known?: (path: string, found: FoundEntry) => ScannedEntry | undefined;
 }
 
 export interface ApplyOptions {

@@ -14,7 +14,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ScannedEntry, SkippedPath } from '@overdub/core/agent';
+import { isDeepStrictEqual } from 'node:util';
+import type { FoundEntry, ScannedEntry, SkippedPath } from '@overdub/core/agent';
 import { applyTo, ContentShelf, readTree } from '@overdub/core/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { treeImager } from '../imager.ts';
@@ -116,7 +117,11 @@ it('gives back what it was told while times stand, and looks anew when they do n
   const scanned = async (known = new Map<string, ScannedEntry>()) => {
     const found = new Map<string, ScannedEntry>();
     const options = { excludes: [], onSkip: () => undefined, signal: new AbortController().signal };
-    for await (const one of treeImager.scan(root, { ...options, known: (path) => known.get(path) })) {
+    const still = (path: string, { stamp }: FoundEntry) => {
+      const before = known.get(path);
+      return before !== undefined && isDeepStrictEqual(before.stamp, stamp) ? before : undefined;
+    };
+    for await (const one of treeImager.scan(root, { ...options, known: still })) {
       found.set(one.entry.path, one);
     }
     return found;

@@ -2,7 +2,7 @@
 
 import { closeSync, readlinkSync, realpathSync } from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
-import type { Entry, EntryType, FileStamp, ScannedEntry, ScanOptions } from '@overdub/core/agent';
+import type { Entry, EntryType, ScannedEntry, ScanOptions } from '@overdub/core/agent';
 import { openDirectoryAt, openRoot, within } from './beneath.ts';
 import { compileExcludes, compileScope, DEFAULT_EXCLUDES, type Excluded, type Scope } from './excludes.ts';
 import { filesystemKind, mountPoints } from './filesystems.ts';
@@ -189,35 +189,18 @@ function describe(found: Found, type: EntryType, walk: Walk): ScannedEntry {
   const { path, stat } = found;
   const first = type === 'directory' ? undefined : linkedTo(path, stat, walk);
   const kind = first === undefined ? type : 'hardlink';
-  const known = walk.options.known?.(path);
-  if (known?.stamp !== undefined && isAsKnown(known.entry, known.stamp, kind, first, stat)) {
-    return { entry: known.entry, stamp: known.stamp };
-  }
+  const stamp = stampOf(stat);
+  const target = first === undefined ? {} : { target: first };
+  const known = walk.options.known?.(path, { type: kind, stamp, ...target });
+  if (known !== undefined) return known;
   const at = within(found.fd, found.raw);
   const xattrs = readXattrs(at, path, walk);
   const entry: Omit<Entry, 'content'> = {
     ...plainEntry(path, kind, stat),
-    ...(first === undefined ? details(type, at, stat) : { target: first }),
+    ...(first === undefined ? details(type, at, stat) : target),
     ...(xattrs === undefined ? {} : { xattrs }),
   };
-  return { entry, stamp: stampOf(stat) };
-}
-
-function isAsKnown(
-  entry: ScannedEntry['entry'],
-  stamp: FileStamp,
-  kind: EntryType,
-  first: string | undefined,
-  stat: FileStat,
-): boolean {
-  return (
-    entry.type === kind &&
-    (first === undefined || entry.target === first) &&
-    stat.ctimeNs === stamp.ctimeNs &&
-    stat.mtimeNs === stamp.mtimeNs &&
-    stat.inode === stamp.inode &&
-    stat.size === stamp.size
-  );
+  return { entry, stamp };
 }
 
 /** A link or file may vanish between its stat and what else is read of it. */

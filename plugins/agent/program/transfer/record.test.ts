@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HeldLine, headOfLine } from './held-line.ts';
 import { mapOrdered } from './ordered.ts';
 import {
   keptLines,
@@ -130,13 +131,40 @@ describe('a record', () => {
       expect(cursor.seek('a')).toBeUndefined();
       for (const at of [0, 1, 7, 9_999, 19_999]) {
         const wanted = lineOf(at);
-        expect(cursor.seek(wanted.entry.path)).toEqual(wanted);
+        expect(cursor.seek(wanted.entry.path)?.entry).toEqual(wanted.entry);
+        expect(cursor.seek(wanted.entry.path)?.stamp).toBeUndefined();
         expect(cursor.seek(`${wanted.entry.path}-behind`)).toBeUndefined();
       }
       expect(cursor.seek('z')).toBeUndefined();
     } finally {
       cursor.close();
     }
+  });
+});
+
+describe('a line of a record, unparsed', () => {
+  const stamp = { size: 5, mtimeNs: '1', ctimeNs: '2', inode: '3', device: '4' };
+  const { entry } = lineOf(7);
+  const held = (line: RecordLine) => new HeldLine(JSON.stringify(line), headOfLine(entry.path));
+
+  it('is still so while type and stamp are equal, whatever else stands behind them', () => {
+    expect(held({ entry, stamp }).isStill({ type: 'file', stamp })).toBe(true);
+    expect(held({ entry, stamp, changed: true }).isStill({ type: 'file', stamp })).toBe(true);
+    expect(held({ entry, stamp }).isStill({ type: 'file', stamp: { ...stamp, device: '9' } })).toBe(true);
+  });
+
+  it.each(['size', 'mtimeNs', 'ctimeNs', 'inode'] as const)('is not when its %s is another', (field) => {
+    const other = { ...stamp, [field]: field === 'size' ? 15 : '15' };
+    expect(held({ entry, stamp }).isStill({ type: 'file', stamp: other })).toBe(false);
+  });
+
+  it('is not of another type, of another link group, or without a stamp', () => {
+    expect(held({ entry, stamp }).isStill({ type: 'symlink', stamp })).toBe(false);
+    expect(held({ entry }).isStill({ type: 'file', stamp })).toBe(false);
+    const link = { ...entry, type: 'hardlink' as const, target: 'a' };
+    const line = held({ entry: link, stamp });
+    expect(line.isStill({ type: 'hardlink', stamp, target: 'a' })).toBe(true);
+    expect(line.isStill({ type: 'hardlink', stamp, target: 'b' })).toBe(false);
   });
 });
 

@@ -14,8 +14,10 @@ import {
   comparePaths,
   type Entry,
   type FileStamp,
+  type FoundEntry,
   type ManifestRef,
 } from '@overdub/core/agent';
+import { HeldLine, headOfLine } from './held-line.ts';
 
 const VERSION = 2;
 /** Last line: a record without it was cut off. */
@@ -39,7 +41,7 @@ export interface RecordHeader {
 export interface RecordLine {
   readonly entry: Entry;
   /** Absent when a file was too fresh to be trusted by its times (pitfall: racy timestamps). */
-  readonly stamp?: FileStamp;
+  readonly stamp?: FileStamp | undefined;
   /** Content not in the record before: the appliance may lack it. */
   readonly changed?: true;
   /** What was at the path in the record before. */
@@ -70,7 +72,7 @@ export class RecordWriter {
   }
 
   add(line: RecordLine): void {
-    this.#text += `${JSON.stringify(line)}\n`;
+    this.#text += `${JSON.stringify(plainLine(line))}\n`;
     if (this.#text.length >= BLOCK_CHARACTERS) this.#endBlock();
   }
 
@@ -144,7 +146,7 @@ export async function writeUnlessKept(
         writer ??= await begin();
         if (line.kept === true || line.same === true) same += 1;
         else changed = true;
-        writer.add(plainLine(line));
+        writer.add(line);
       }
     }
     if (writer === undefined && kept === count) return 'kept';
@@ -217,7 +219,7 @@ function ownHeader(path: string): RecordHeader | undefined {
   let file: RecordFile | undefined;
   try {
     file = new RecordFile(path);
-    const header = file.next()?.[0] as (RecordHeader & { v: number }) | undefined;
+    const header = JSON.parse(file.next()?.[0] ?? 'null') as (RecordHeader & { v: number }) | null;
     return header?.v === VERSION ? header : undefined;
   } catch {
     // A cache that cannot be read is no cache; the contents are read again instead.
@@ -234,18 +236,23 @@ export async function* readRecord(path: string): AsyncGenerator<RecordLine> {
 
 /** The lines, in order, as many at a time as one block holds. */
 function* readBlocks(path: string): Generator<RecordLine[]> {
+  for (const lines of readTexts(path)) yield JSON.parse(`[${lines.join(',')}]`) as RecordLine[];
+}
+
+/** As {@link readBlocks}, not parsed. */
+function* readTexts(path: string): Generator<string[]> {
   const file = new RecordFile(path);
   try {
     let first = true;
     let ended = false;
-    for (let values = file.next(); values !== undefined; values = file.next()) {
-      if (first) values.shift();
+    for (let lines = file.next(); lines !== undefined; lines = file.next()) {
+      if (first) lines.shift();
       first = false;
-      if (values.at(-1) === END) {
+      if (lines.at(-1) === JSON.stringify(END)) {
         ended = true;
-        values.pop();
+        lines.pop();
       }
-      yield values as RecordLine[];
+      yield lines;
     }
     if (!ended) throw new Error(`the record ${path} is cut off`);
   } finally {
@@ -255,31 +262,65 @@ function* readBlocks(path: string): Generator<RecordLine[]> {
 
 /** Walks a record alongside another listing in manifest order. Close it. */
 export class RecordCursor {
-  readonly #blocks: Generator<RecordLine[]>;
-  #block: readonly RecordLine[] = [];
+  readonly #blocks: Generator<string[]>;
+  #block: readonly string[] = [];
   #at = 0;
+  /** Path of the line that waits at `#at`, once it was parsed for it. */
+  #waiting: string | undefined;
+  #line: HeldLine | undefined;
+  #path: string | undefined;
 
   constructor(path: string) {
-    this.#blocks = readBlocks(path);
+    this.#blocks = readTexts(path);
+  }
+
+  /** What was asked for last, and the line there. */
+  get path(): string | undefined {
+    return this.#path;
+  }
+
+  get line(): HeldLine | undefined {
+    return this.#line;
   }
 
   /** The line at `path`, if there is one. Paths must be asked for in manifest order, the last one as often as wanted. */
-  seek(path: string): RecordLine | undefined {
-    for (;;) {
-      for (; this.#at < this.#block.length; this.#at++) {
-        const line = this.#block[this.#at] as RecordLine;
-        const order = comparePaths(line.entry.path, path);
-        if (order >= 0) return order === 0 ? line : undefined;
-      }
+  seek(path: string): HeldLine | undefined {
+    if (path !== this.#path) this.#line = this.#lineAt(path);
+    this.#path = path;
+    return this.#line;
+  }
+
+  /** The line at `path`, if it is of what was found there now. */
+  still(path: string, found: FoundEntry): HeldLine | undefined {
+    const line = this.seek(path);
+    return line?.isStill(found) === true ? line : undefined;
+  }
+
+  close(): void {
+    this.#blocks.return(undefined);
+  }
+
+  #lineAt(path: string): HeldLine | undefined {
+    const head = headOfLine(path);
+    for (let text = this.#text(); text !== undefined; text = this.#text()) {
+      if (text.startsWith(head)) return new HeldLine(text, head);
+      this.#waiting ??= (JSON.parse(text) as RecordLine).entry.path;
+      if (comparePaths(this.#waiting, path) > 0) return undefined;
+      this.#at += 1;
+      this.#waiting = undefined;
+    }
+    return undefined;
+  }
+
+  /** The line that waits; undefined at the end. */
+  #text(): string | undefined {
+    while (this.#at === this.#block.length) {
       const next = this.#blocks.next();
       if (next.done === true) return undefined;
       this.#block = next.value;
       this.#at = 0;
     }
-  }
-
-  close(): void {
-    this.#blocks.return(undefined);
+    return this.#block[this.#at];
   }
 }
 
@@ -293,15 +334,15 @@ class RecordFile {
     this.#file = openSync(path, 'r');
   }
 
-  /** The values of the next block's lines; undefined at the end. */
-  next(): unknown[] | undefined {
+  /** The next block's lines; undefined at the end. */
+  next(): string[] | undefined {
     const head = this.#read(4);
     if (head === undefined) return undefined;
     const packed = this.#read(Math.min(head.readUInt32LE(), MAX_BLOCK_BYTES));
     if (packed === undefined) throw this.#cutOff();
     const text = zstdDecompressSync(packed).toString('utf8');
     // No newline stands inside a value.
-    return JSON.parse(`[${text.slice(0, -1).replaceAll('\n', ',')}]`) as unknown[];
+    return text.slice(0, -1).split('\n');
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 /** Scans a root into a record: unchanged files by their stamps, changed ones read once. */
 
 import { isUnder, type ScannedEntry, type SkippedPath } from '@overdub/core/agent';
+import type { HeldLine } from './held-line.ts';
 import { mapOrdered } from './ordered.ts';
 import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
 import { RecordCursor, type RecordLine } from './record.ts';
@@ -25,7 +26,7 @@ export interface ScanRequest extends ReadOptions {
 
 interface Joined {
   readonly scanned: ScannedEntry;
-  readonly previous: RecordLine | undefined;
+  readonly previous: HeldLine | undefined;
 }
 
 /** The lines of the new record, in manifest order. */
@@ -36,7 +37,8 @@ export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLin
   const lost = new Set<string>();
   for await (const line of lines) {
     if (typeof line === 'string') lost.add(line);
-    else if (line.entry.type !== 'hardlink' || !lost.has(line.entry.target ?? '')) yield line;
+    else if (lost.size === 0 || line.entry.type !== 'hardlink' || !lost.has(line.entry.target ?? ''))
+      yield line;
     // A hard link to a file that had to be left out would dangle.
     else request.onSkip({ path: line.entry.path, reason: 'vanished' });
   }
@@ -45,11 +47,12 @@ export async function* scanImage(request: ScanRequest): AsyncGenerator<RecordLin
 /** The line of one entry, at once unless it has to be read; its path alone when its content could not be had. */
 function lineOf(
   request: ScanRequest,
-  { scanned: { entry, stamp }, previous }: Joined,
+  { scanned, previous }: Joined,
   beganNs: bigint,
 ): RecordLine | Promise<RecordLine | string> {
   // The imager gave back what it was told: not even the metadata has changed.
-  if (previous?.entry === entry && stamp !== undefined) return { entry: previous.entry, stamp, kept: true };
+  if (previous === scanned) return previous;
+  const { entry, stamp } = scanned;
   if (entry.type !== 'file' || stamp === undefined) {
     const settled = stamp !== undefined && isSettled(stamp, beganNs);
     return besides(previous, settled ? { entry, stamp } : { entry });
@@ -99,7 +102,8 @@ async function* joinPrevious(request: ScanRequest): AsyncGenerator<Joined> {
   const { imager, root, excludes, onSkip, signal, only, except = [] } = request;
   const cursor = request.previous === undefined ? undefined : new RecordCursor(request.previous);
   try {
-    const known = request.trust === 'stat' && cursor !== undefined ? { known: cursor.seek.bind(cursor) } : {};
+    const known =
+      request.trust === 'stat' && cursor !== undefined ? { known: cursor.still.bind(cursor) } : {};
     const all = imager.scan(root, {
       excludes,
       onSkip,
@@ -108,9 +112,11 @@ async function* joinPrevious(request: ScanRequest): AsyncGenerator<Joined> {
       ...(only === undefined ? {} : { only }),
     });
     for await (const scanned of all) {
-      const { path } = scanned.entry;
+      // Of what was given back, the path is at hand: nothing of it need be parsed for it.
+      const held = cursor?.line === scanned ? cursor.line : undefined;
+      const path = held === undefined ? scanned.entry.path : (cursor?.path as string);
       if (except.some((tree) => isUnder(path, tree))) continue;
-      yield { scanned, previous: cursor?.seek(path) };
+      yield { scanned, previous: held ?? cursor?.seek(path) };
     }
   } finally {
     cursor?.close();
