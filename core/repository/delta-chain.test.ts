@@ -193,21 +193,21 @@ describe('a chunk that changes in every snapshot', () => {
   it('costs what changed each time, is read back whichever it is, and begins anew before deltas get too many', async () => {
     let bytes = noise(BYTES, 'table');
     const images: { manifest: ManifestRef; digest: string }[] = [];
-    for (let nth = 0; nth < 210; nth++) {
+    for (let nth = 0; nth < 110; nth++) {
       const made = await next(bytes, nth);
       bytes = made.bytes;
       images.push({ manifest: made.manifest, digest: digestOf(bytes) });
     }
-    for (const at of [0, 1, 2, 3, 50, 100, 101, 102, 209]) {
+    for (const at of [0, 1, 2, 3, 49, 50, 51, 102, 109]) {
       const image = images[at] as (typeof images)[number];
       expect(await readTree(repository, image.manifest)).toEqual({ table: image.digest });
     }
     const { byForm } = await repository.stats();
-    expect(byForm.copies?.chunks).toBe(207);
+    expect(byForm.copies?.chunks).toBe(107);
     expect(await repository.verify({ readData: true })).toMatchObject({ sound: true });
-    for (let nth = 0; nth < 209; nth++) await repository.removeSnapshot('web-1', `s${nth}`);
+    for (let nth = 0; nth < 109; nth++) await repository.removeSnapshot('web-1', `s${nth}`);
     await repository.collect();
-    const last = images[209] as (typeof images)[number];
+    const last = images[109] as (typeof images)[number];
     expect(await readTree(repository, last.manifest)).toEqual({ table: last.digest });
     await repository.close();
     world.crash();

@@ -3,20 +3,19 @@
 import type { MadeDelta } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { BaseFacts, BaseSource } from './delta-search.ts';
-import {
-  arePlaces,
-  type DeltaForm,
-  MADE_DEPTH,
-  MAX_BASES,
-  MAX_DEPTH,
-  MAX_PLACES,
-  SHARED_DEPTH,
-} from './pack-format.ts';
+import { arePlaces, type DeltaForm, MADE_DEPTH, MAX_BASES, MAX_PLACES, SHARED_DEPTH } from './pack-format.ts';
 
 /** A delta counts only when it is at most this share of the chunk, both uncompressed. */
 const KEEP_SHARE = 0.75;
 /** What reading the bases of one session's deltas may cost: so many times what they make, and a floor. */
-const STORED_FACTOR = 1.45;
+const STORED_FACTOR = 1.5;
+/** Where deltas lie deeper in a row, their own bytes counted. */
+const DEEP_FACTOR = 1.6;
+/**
+ * So many in a row are written: all chunks of a table then begin anew in one snapshot. One by one, neighbours whose cuts
+ * have moved would hold on to what was left behind, and reading them would cost several times what they are.
+ */
+const WRITTEN_DEPTH = 50;
 const STORED_FLOOR_BYTES = 8 * 1024 * 1024;
 /** Stored bytes between two bases that are read along rather than jumped over. */
 const GAP_BYTES = 256 * 1024;
@@ -41,7 +40,7 @@ export class MadeDeltas {
       if (facts === undefined || facts.bytes !== length) return undefined;
       depth = Math.max(depth, 1 + (facts.delta?.depth ?? 0));
     }
-    if (depth > (made.shared ? SHARED_DEPTH : MAX_DEPTH))
+    if (depth > (made.shared ? SHARED_DEPTH : WRITTEN_DEPTH))
       return made.shared ? undefined : this.#renewed(bytes);
     const digests = bases.map(({ digest }) => digest);
     const closure = closureOf(digests, source);
@@ -49,7 +48,7 @@ export class MadeDeltas {
     const isDeep = depth > MADE_DEPTH;
     // Of a deep one each delta below may lie in a pack of its own.
     if (pieces([...closure.values()]) > MAX_BASES + (isDeep ? closure.size : 0)) return undefined;
-    if (!this.#affordable(bytes, isDeep ? made.payload.length : 0, closure))
+    if (!this.#affordable(bytes, isDeep ? made.payload.length : undefined, closure))
       return isDeep ? this.#renewed(bytes) : undefined;
     const places = bases.map(({ at, bytes: length }) => ({ at, bytes: length }));
     return { codec, formatVersion, depth, bases: digests, places };
@@ -62,10 +61,11 @@ export class MadeDeltas {
     return 'whole';
   }
 
-  #affordable(bytes: number, own: number, closure: ReadonlyMap<Digest, BaseFacts>): boolean {
+  #affordable(bytes: number, own: number | undefined, closure: ReadonlyMap<Digest, BaseFacts>): boolean {
     const fresh = [...closure].filter(([digest]) => !this.#counted.has(digest));
-    const stored = fresh.reduce((sum, [, facts]) => sum + storedBytesOf(facts), this.#stored + own);
-    if (stored > STORED_FLOOR_BYTES + STORED_FACTOR * (this.#made + bytes)) return false;
+    const stored = fresh.reduce((sum, [, facts]) => sum + storedBytesOf(facts), this.#stored + (own ?? 0));
+    const factor = own === undefined ? STORED_FACTOR : DEEP_FACTOR;
+    if (stored > STORED_FLOOR_BYTES + factor * (this.#made + bytes)) return false;
     this.#stored = stored;
     this.#made += bytes;
     for (const [digest] of fresh) this.#counted.add(digest);
