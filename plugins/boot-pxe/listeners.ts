@@ -25,7 +25,8 @@ import { SmallFiles } from './small-files.ts';
 
 /** Answers under way at one time; what comes beyond is dropped, and clients ask again. */
 const MAX_PENDING = 4096;
-const TFTP_HEADERS = 32;
+/** Of IP, UDP and TFTP, bytes. */
+const TFTP_HEADERS = { ipv4: 32, ipv6: 52 } as const;
 
 /** Makes a reply out of a request, or none. */
 export type Handler = (
@@ -131,16 +132,17 @@ function macBytes({ mac }: Site): Uint8Array {
   return Uint8Array.from(mac.split(':').map((byte) => Number.parseInt(byte, 16)));
 }
 
-/** Serves the core's artifacts by TFTP on one interface. */
-export async function listenTftp(desk: Desk, port: number): Promise<TftpServer> {
+/** Serves the core's artifacts by TFTP on one interface: at its IPv4 address, or at the IPv6 address given. */
+export async function listenTftp(desk: Desk, port: number, ipv6?: string): Promise<TftpServer> {
   const { site, netboot, log } = desk;
-  const listen = { interface: site.interface, address: site.address, port };
+  const listen =
+    ipv6 === undefined ? { interface: site.interface, address: site.address, port } : { address: ipv6, port };
   const files = new SmallFiles();
   const mtu = await interfaceMtu(site.interface);
   try {
     return await startTftpServer({
       listen,
-      maxBlockBytes: mtu - TFTP_HEADERS,
+      maxBlockBytes: mtu - (ipv6 === undefined ? TFTP_HEADERS.ipv4 : TFTP_HEADERS.ipv6),
       open: async (name) => {
         const artifact = await netboot.artifact(name);
         return artifact && files.fileOf(name, artifact);

@@ -48,7 +48,11 @@ export async function startPxe(ctx: PxeContext, options: PxeOptions): Promise<Px
     for (const site of sites) await startSite(site, ctx, options, leases, opened);
     if (options.ipv6 !== undefined) {
       const desks = sites.map((site) => deskOf(site, ctx, options));
-      await listenDhcp6(desks, options.ipv6, ctx.http.port, opened);
+      const ports = {
+        http: ctx.http.port,
+        ...(options.tftp?.port === undefined ? {} : { tftp: options.tftp.port }),
+      };
+      await listenDhcp6(desks, options.ipv6, ports, opened);
     }
     return { stop };
   } catch (error) {

@@ -34,7 +34,14 @@ beforeEach(() => {
   base = testDesk();
   base.netboot.rendered = { kind: 'file', name: URL6 };
   const desk = { ...base, site: { ...base.site, baseUrl: 'http://[fd00::1]:7077' } };
-  guest = { desk, serverId: SERVER_ID, pool: undefined, leaseSeconds: 600, dns: [] };
+  guest = {
+    desk,
+    tftpUrl: 'tftp://[fd00::1]/',
+    serverId: SERVER_ID,
+    pool: undefined,
+    leaseSeconds: 600,
+    dns: [],
+  };
   const pool = new AddressPool6({ from: 'fd00::100', to: 'fd00::101' }, 'fd00::1');
   server = { ...guest, pool, dns: ['fd00::53'] };
 });
@@ -183,4 +190,11 @@ test('behind relays the answer goes back in their wraps, and the relay’s word 
   const inner = decodeDhcp6(option6(middle.options, OPTION6.relayMessage) as Uint8Array) as Message6;
   expect(urlOf(inner)).toBe(URL6);
   expect(base.netboot.asked[0]?.mac).toBe('02:00:00:00:00:09');
+});
+
+test('firmware that loads by TFTP hears a URL for it from who gives it an address', async () => {
+  base.netboot.rendered = { kind: 'file', name: 'ipxe/ipxe.efi' };
+  const reply = await ask(server, MESSAGE6.solicit, IA, PXE);
+  expect(urlOf(reply)).toBe('tftp://[fd00::1]/ipxe/ipxe.efi');
+  expect(addressOf(reply)).toHaveLength(1);
 });

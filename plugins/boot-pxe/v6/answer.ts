@@ -23,6 +23,8 @@ import { callerOf6 } from './caller.ts';
 /** What answers are made from. The desk's base URL is one that IPv6 reaches. */
 export interface Desk6 {
   readonly desk: Desk;
+  /** `tftp://[fd00::1]/`: what boot files by relative names are fetched under. */
+  readonly tftpUrl: string;
   /** Our DUID. */
   readonly serverId: Uint8Array;
   /** Absent: another server has the addresses, we only name what to boot. */
@@ -73,8 +75,8 @@ async function answerClient(
   if (desk.pool === undefined && !(boots && asks)) return undefined;
   const decision = boots && asks ? await decideBoot(caller, desk.desk) : { kind: 'none' as const };
   if (decision.kind === 'silent' && desk.pool === undefined) return undefined;
-  const url = decision.kind === 'file' && /^https?:/.test(decision.name) ? decision.name : undefined;
-  // There is no TFTP by IPv6: as a guest we have nothing to say to who can do nothing else.
+  const url = decision.kind === 'file' ? urlOf(decision.name, desk) : undefined;
+  // Firmware takes a file by TFTP from the server alone that gave it its address.
   if (desk.pool === undefined && url === undefined) return undefined;
   const addresses = desk.pool === undefined ? [] : addressOptions(message, clientId, desk, desk.pool);
   const rapid =
@@ -93,6 +95,11 @@ async function answerClient(
       ...(url === undefined ? [] : bootOptions6(url, caller?.client === 'http')),
     ],
   };
+}
+
+function urlOf(name: string, { pool, tftpUrl }: Desk6): string | undefined {
+  if (/^https?:/.test(name)) return name;
+  return pool === undefined ? undefined : `${tftpUrl}${name.replace(/^\/+/, '')}`;
 }
 
 /** §16.2 to §16.12: who must name a server names us, who must name none names none. */

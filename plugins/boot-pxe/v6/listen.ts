@@ -2,29 +2,38 @@
 
 import dgram from 'node:dgram';
 import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OverdubError } from '@overdub/core/agent';
-import { decodeDhcp6, encodeDhcp6, isLinkLocal6, isRelay6, parseIpv6 } from '@overdub/lib-netboot';
+import { decodeDhcp6, encodeDhcp6, isLinkLocal6, isRelay6, parseIpv6, UdpError } from '@overdub/lib-netboot';
 import type { Desk } from '../desk.ts';
-import { closed } from '../listeners.ts';
+import { closed, listenTftp } from '../listeners.ts';
 import type { Ipv6Options } from '../options.ts';
 import { AddressPool6 } from './addresses.ts';
 import { answer6, type Desk6 } from './answer.ts';
 
-const PORT = { client: 546, server: 547 } as const;
+const PORT = { client: 546, server: 547, tftp: 69 } as const;
 /** All_DHCP_Relay_Agents_and_Servers (RFC 8415 §7.1). */
 const GROUP = 'ff02::1:2';
 /** Answers under way at one time; what comes beyond is dropped, and clients ask again. */
 const MAX_PENDING = 1024;
 const DEFAULT_LEASE_SECONDS = 43_200;
 
-/** Opens the socket; what it opened is in `opened`. CONFIG_INVALID where an interface has no address for URLs. */
+/**
+ * Opens the socket, and where we have a pool TFTP at the address that URLs name, by `ports.tftp`. What it opened is in
+ * `opened`. CONFIG_INVALID where an interface has no address for URLs.
+ */
 export async function listenDhcp6(
   desks: readonly Desk[],
   options: Ipv6Options,
-  httpPort: number,
+  ports: { readonly http: number; readonly tftp?: number },
   opened: (() => Promise<void>)[],
 ): Promise<void> {
-  const byInterface = new Map(desks.map((desk) => [desk.site.interface, desk6(desk, options, httpPort)]));
+  const { http, tftp = PORT.tftp } = ports;
+  const served = desks.map((desk) => {
+    const ours = addressOf(desk, options);
+    return { desk, ours, desk6: desk6(desk, options, { ours, http, tftp }) };
+  });
+  const byInterface = new Map(served.map(({ desk, desk6 }) => [desk.site.interface, desk6]));
   const socket = dgram.createSocket({ type: 'udp6', ipv6Only: true });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (cause: NodeJS.ErrnoException) => reject(portError6(cause)));
@@ -33,6 +42,11 @@ export async function listenDhcp6(
   opened.push(() => closed(socket));
   for (const name of byInterface.keys()) socket.addMembership(GROUP, `::%${name}`);
   serve(socket, byInterface, desks[0] as Desk);
+  if (options.pool === undefined) return;
+  for (const { desk, ours } of served) {
+    const server = await whenUsable(() => listenTftp(desk, tftp, ours));
+    opened.push(() => server.close());
+  }
 }
 
 function serve(socket: dgram.Socket, byInterface: ReadonlyMap<string, Desk6>, { log }: Desk): void {
@@ -69,8 +83,20 @@ function deskFor(address: string, byInterface: ReadonlyMap<string, Desk6>): Desk
   return [...byInterface.values()][0];
 }
 
-function desk6(desk: Desk, options: Ipv6Options, httpPort: number): Desk6 {
-  const { interface: name, mac } = desk.site;
+/** An address that was just given to an interface cannot be bound until nobody else claimed it (RFC 4862 §5.4). */
+async function whenUsable<T>(open: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await open();
+    } catch (error) {
+      const { cause } = error as Error;
+      if (!(cause instanceof UdpError) || cause.code !== 'EADDRNOTAVAIL' || tries >= 20) throw error;
+      await sleep(250);
+    }
+  }
+}
+
+function addressOf({ site: { interface: name } }: Desk, options: Ipv6Options): string {
   const present = (os.networkInterfaces()[name] ?? []).filter(({ family }) => family === 'IPv6');
   const ours = present.map(({ address }) => address).find((address) => isWanted(address, options.address));
   if (ours === undefined) {
@@ -81,8 +107,21 @@ function desk6(desk: Desk, options: Ipv6Options, httpPort: number): Desk6 {
       { plugin: 'boot-pxe' },
     );
   }
+  return ours;
+}
+
+interface Places {
+  /** Our IPv6 address, and the ports of HTTP and TFTP there. */
+  readonly ours: string;
+  readonly http: number;
+  readonly tftp: number;
+}
+
+function desk6(desk: Desk, options: Ipv6Options, { ours, http, tftp }: Places): Desk6 {
+  const { mac } = desk.site;
   return {
-    desk: { ...desk, site: { ...desk.site, baseUrl: `http://[${ours}]:${httpPort}` } },
+    desk: { ...desk, site: { ...desk.site, baseUrl: `http://[${ours}]:${http}` } },
+    tftpUrl: `tftp://[${ours}]${tftp === PORT.tftp ? '' : `:${tftp}`}/`,
     // DUID-LL (RFC 8415 §11.4): the same after a restart.
     serverId: Buffer.from(`00030001${mac.replaceAll(':', '')}`, 'hex'),
     pool: options.pool === undefined ? undefined : new AddressPool6(options.pool, ours),

@@ -231,3 +231,14 @@ describe('under attack', () => {
     client.close();
   });
 });
+
+test('a file arrives whole over IPv6, in the blocks and windows asked for', async () => {
+  const content = randomBytes(300_001);
+  const { server, reports } = await serve({ a: file(content) }, { listen: { port: 0, address: '::1' } });
+  const options = { blksize: '1428', windowsize: '8' };
+  const got = await fetchTftp({ address: '::1', port: server.port, name: 'a', options });
+  expect(digest(got.content)).toBe(digest(content));
+  expect(Object.fromEntries(got.granted)).toEqual(options);
+  await until(() => reports.length === 1);
+  expect(reports[0]).toMatchObject({ result: 'done', peer: { address: '::1' } });
+});

@@ -7,7 +7,7 @@ import { cleanBootName, decodeTftp, encodeError, TFTP_ERROR, type TftpRequest } 
 import { negotiate, type TransferLimits } from './negotiate.ts';
 import { Transfer, type TransferOutcome } from './transfer.ts';
 
-/** Who asks: IPv4 address and UDP port. */
+/** Who asks: IPv4 or IPv6 address and UDP port. */
 export interface TftpPeer {
   readonly address: string;
   readonly port: number;

@@ -11,6 +11,8 @@ export interface Loss {
 }
 
 export interface Fetch {
+  /** IPv4 or IPv6; default 127.0.0.1. */
+  readonly address?: string;
   readonly port: number;
   readonly name: string;
   readonly mode?: string;
@@ -48,7 +50,7 @@ export class TftpTestError extends Error {
 
 const PATIENCE_MS = 60;
 
-/** Fetches one file from 127.0.0.1, acknowledging each full window, each gap once, and the last block. */
+/** Fetches one file from one server, acknowledging each full window, each gap once, and the last block. */
 export function fetchTftp(fetch: Fetch): Promise<Fetched> {
   return new Promise((resolve, reject) => new Client(fetch, resolve, reject).start());
 }
@@ -57,7 +59,8 @@ class Client {
   readonly #fetch: Fetch;
   readonly #resolve: (fetched: Fetched) => void;
   readonly #reject: (error: Error) => void;
-  readonly #socket = dgram.createSocket('udp4');
+  readonly #address: string;
+  readonly #socket: dgram.Socket;
   readonly #parts: Buffer[] = [];
   #granted = new Map<string, string>();
   #window = 1;
@@ -74,6 +77,8 @@ class Client {
 
   constructor(fetch: Fetch, resolve: (fetched: Fetched) => void, reject: (error: Error) => void) {
     this.#fetch = fetch;
+    this.#address = fetch.address ?? '127.0.0.1';
+    this.#socket = dgram.createSocket(this.#address.includes(':') ? 'udp6' : 'udp4');
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -87,9 +92,9 @@ class Client {
     ]);
     this.#socket.on('message', (packet, from) => this.#message(packet, from.port));
     this.#socket.on('error', (error) => this.#fail(error));
-    this.#socket.send(request, port, '127.0.0.1');
+    this.#socket.send(request, port, this.#address);
     if (requestEveryMs !== undefined) {
-      this.#repeat = setInterval(() => this.#socket.send(request, port, '127.0.0.1'), requestEveryMs);
+      this.#repeat = setInterval(() => this.#socket.send(request, port, this.#address), requestEveryMs);
     }
   }
 
@@ -121,7 +126,7 @@ class Client {
     this.#socket.send(
       Buffer.from('\0\u0005\0\u0008User aborted\0', 'latin1'),
       this.#peerPort,
-      '127.0.0.1',
+      this.#address,
       () => {
         this.#finish();
       },
@@ -135,8 +140,8 @@ class Client {
       return;
     }
     if (this.#fetch.noise) {
-      this.#socket.send('', this.#peerPort, '127.0.0.1');
-      this.#socket.send(Buffer.from([0, 1, 0, 9, 7]), this.#peerPort, '127.0.0.1');
+      this.#socket.send('', this.#peerPort, this.#address);
+      this.#socket.send(Buffer.from([0, 1, 0, 9, 7]), this.#peerPort, this.#address);
     }
     const expected = packet.readUInt16BE(2) === ((this.#received + 1) & 0xffff);
     if (expected) {
@@ -162,7 +167,7 @@ class Client {
     const ack = Buffer.from([0, 4, (this.#received >> 8) & 255, this.#received & 255]);
     if (this.#fetch.loss?.dropAck?.(this.#acks++)) return;
     for (let copy = this.#fetch.loss?.duplicateAck ? 2 : 1; copy > 0; copy--) {
-      this.#socket.send(ack, this.#peerPort, '127.0.0.1');
+      this.#socket.send(ack, this.#peerPort, this.#address);
     }
   }
 

@@ -1,6 +1,7 @@
 /** UDP sockets tied to one network interface. */
 
 import dgram from 'node:dgram';
+import { isIPv6 } from 'node:net';
 import os from 'node:os';
 import { ipv4Bytes } from '../ipv4.ts';
 import { type Libc, loadLibc, UdpError } from './libc.ts';
@@ -18,10 +19,10 @@ const SO_BINDTODEVICE = 25;
 export interface UdpEndpoint {
   /**
    * Linux interface name. The socket then receives only what arrives there, and what it sends to
-   * 255.255.255.255 leaves there, which a plain socket cannot do. Needs no privilege of its own.
+   * 255.255.255.255 leaves there, which a plain socket cannot do. Needs no privilege of its own. IPv4 only.
    */
   readonly interface?: string;
-  /** Local IPv4 address; default all. */
+  /** Local IPv4 or IPv6 address; default all of IPv4. */
   readonly address?: string;
   /** Local port; 0 picks one. */
   readonly port: number;
@@ -29,8 +30,12 @@ export interface UdpEndpoint {
   readonly share?: boolean;
 }
 
-/** Opens and binds an IPv4 socket that may send broadcasts. Rejects with {@link UdpError}; leaks nothing. */
+/**
+ * Opens and binds an IPv4 socket that may send broadcasts, or where `address` is of IPv6 one for IPv6 alone. Rejects with
+ * {@link UdpError}; leaks nothing.
+ */
 export async function openUdp(endpoint: UdpEndpoint): Promise<dgram.Socket> {
+  if (endpoint.address !== undefined && isIPv6(endpoint.address)) return openUdp6(endpoint, endpoint.address);
   const socket = dgram.createSocket({ type: 'udp4', reuseAddr: endpoint.share ?? false });
   const device = endpoint.interface === undefined ? '' : ` on ${endpoint.interface}`;
   const where = `${endpoint.address ?? '0.0.0.0'}:${endpoint.port}${device}`;
@@ -42,6 +47,22 @@ export async function openUdp(endpoint: UdpEndpoint): Promise<dgram.Socket> {
   } catch (error) {
     socket.close();
     if (error instanceof UdpError) throw error;
+    throw new UdpError((error as NodeJS.ErrnoException).code ?? 'EUNKNOWN', 'bind', where);
+  }
+}
+
+async function openUdp6(
+  { interface: device, port, share }: UdpEndpoint,
+  address: string,
+): Promise<dgram.Socket> {
+  const where = `[${address}]:${port}`;
+  if (device !== undefined) throw new UdpError('EINVAL', 'bind to an interface', where);
+  const socket = dgram.createSocket({ type: 'udp6', ipv6Only: true, reuseAddr: share ?? false });
+  try {
+    await bind(socket, { address, port });
+    return socket;
+  } catch (error) {
+    socket.close();
     throw new UdpError((error as NodeJS.ErrnoException).code ?? 'EUNKNOWN', 'bind', where);
   }
 }
