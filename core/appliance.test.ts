@@ -1,7 +1,8 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Type } from 'typebox';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Appliance, type ApplianceOptions, createAppliance } from './appliance.ts';
@@ -96,6 +97,21 @@ describe('createAppliance', () => {
     await one.control.createServer({ name: 'only-here' }, 'test');
     expect(await two.control.listServers()).toEqual([]);
     expect(one.url).not.toBe(two.url);
+  });
+
+  it('takes a relative state directory from where the process stands, and keeps the repository in it', async () => {
+    const state = join(directory, 'state of #1');
+    const opened: string[] = [];
+    const storage = plugin('storage-seen', (ctx) => {
+      ctx.hooks.storage.open.tap(({ url }) => {
+        opened.push(fileURLToPath(url));
+        return new MemoryBlobStore({ blobs: new Map() });
+      });
+      return undefined;
+    });
+    await up({ plugins: [storage] }, { stateDir: relative(process.cwd(), state) });
+    expect(opened).toEqual([join(state, 'repository')]);
+    expect((await stat(state)).isDirectory()).toBe(true);
   });
 
   it('refuses a state directory that another appliance uses', async () => {

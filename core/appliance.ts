@@ -1,7 +1,8 @@
 /** The composition root: one appliance over one state directory, for the CLI and for embedders. */
 
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { buildRooms, openStore, type Rooms } from './appliance-rooms.ts';
@@ -68,14 +69,15 @@ export async function createAppliance(
   config: ApplianceConfig,
   options: ApplianceOptions = {},
 ): Promise<Appliance> {
-  const stateDir = options.stateDir ?? config.state;
-  if (stateDir === undefined) {
+  const state = options.stateDir ?? config.state;
+  if (state === undefined) {
     throw new OverdubError(
       'CONFIG_INVALID',
       'The appliance has no state directory.',
       'Name one: --state DIR, or state in the configuration.',
     );
   }
+  const stateDir = resolve(state);
   const clock = options.clock ?? systemClock;
   const log = options.log ?? pino({ level: 'info' }, pino.destination({ dest: 2, sync: true }));
   const faces: Faces = {
@@ -183,7 +185,7 @@ async function bringUp(parts: Parts, stack: AsyncDisposableStack): Promise<strin
   stack.defer(() => state.release());
   const catalogue = await openCatalogue(stateDir);
   stack.defer(() => catalogue.close());
-  const store = await openStore(hooks, config.repository ?? `file:${join(stateDir, 'repository')}`);
+  const store = await openStore(hooks, config.repository ?? pathToFileURL(join(stateDir, 'repository')).href);
   const repository = await openRepository({
     store,
     codecs: await hooks.call('diffing.codec', {}),

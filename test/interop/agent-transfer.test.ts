@@ -5,8 +5,6 @@ import { randomBytes } from 'node:crypto';
 import {
   appendFile,
   chmod,
-  link,
-  mkdir,
   open,
   readFile,
   rename,
@@ -30,32 +28,6 @@ beforeEach(async () => {
 });
 afterEach(() => world.end());
 
-async function smallTree(): Promise<string> {
-  const root = await world.makeRoot('root');
-  await mkdir(join(root, 'etc/app'), { recursive: true });
-  await mkdir(join(root, 'var/lib/db'), { recursive: true });
-  await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
-  await writeFile(join(root, 'etc/empty'), '');
-  await writeFile(join(root, 'etc/app/run'), '#!/bin/sh\n');
-  await chmod(join(root, 'etc/app/run'), 0o4755);
-  await symlink('../hosts', join(root, 'etc/app/hosts'));
-  await link(join(root, 'etc/hosts'), join(root, 'etc/app/linked'));
-  await writeFile(join(root, 'var/lib/db/table'), randomBytes(3_000_000));
-  for (let n = 0; n < 60; n++) await writeFile(join(root, `etc/app/${n}.conf`), `value = ${n}\n`.repeat(n));
-  return root;
-}
-
-/** What a tree is, by the imager's own scan and the bytes of each file. */
-async function contentsOf(root: string): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  const options = { excludes: [], onSkip: () => undefined, signal: world.signal };
-  for await (const { entry } of treeImager.scan(root, options)) {
-    const bytes = entry.type === 'file' ? (await readFile(join(root, entry.path))).toString('base64') : '';
-    found.set(entry.path, `${JSON.stringify(entry)} ${bytes}`);
-  }
-  return found;
-}
-
 async function overwrite(path: string, at: number, bytes: string | Uint8Array): Promise<void> {
   const file = await open(path, 'r+');
   const buffer = Buffer.from(bytes as string);
@@ -65,19 +37,19 @@ async function overwrite(path: string, at: number, bytes: string | Uint8Array): 
 
 describe('snapshot and restore', () => {
   it('restore an empty directory to an equal tree', async () => {
-    const root = await smallTree();
-    const before = await contentsOf(root);
+    const root = await world.smallTree();
+    const before = await world.contentsOf(root);
     const snapshot = await world.snapshot(root);
     expect(snapshot.manifest.entries).toBe(before.size);
     const copy = await world.makeRoot('copy');
     const result = await world.restore(copy, snapshot.id);
-    expect(await contentsOf(copy)).toEqual(before);
+    expect(await world.contentsOf(copy)).toEqual(before);
     expect(result.bytesReceived).toBeGreaterThan(3_000_000);
     expect(world.policy.ended).toMatchObject([{ outcome: { snapshot: { id: snapshot.id } } }]);
   });
 
   it('reads nothing again when nothing changed, and sends next to nothing', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     await world.snapshot(root);
     const read: string[] = [];
     const imager = {
@@ -95,7 +67,7 @@ describe('snapshot and restore', () => {
   });
 
   it('says by the image’s name alone that nothing changed, and sees what only metadata tells', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const at = (path: string) => join(root, path);
     const first = await world.snapshot(root);
     const { manifest, stats } = await world.snapshot(root);
@@ -119,7 +91,7 @@ describe('snapshot and restore', () => {
   });
 
   it('sends a change inside a large file as a delta', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     await world.snapshot(root);
     await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
     const second = await world.snapshot(root);
@@ -127,11 +99,11 @@ describe('snapshot and restore', () => {
     expect(second.stats.bytesReceived + second.stats.bytesSent).toBeLessThan(8_000);
     const copy = await world.makeRoot('copy');
     await world.restore(copy, second.id);
-    expect(await contentsOf(copy)).toEqual(await contentsOf(root));
+    expect(await world.contentsOf(copy)).toEqual(await world.contentsOf(root));
   });
 
   it('asks the appliance for a signature when its own is lost', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     await world.snapshot(root);
     await rm(join(world.dir, 'agent-state/signatures'), { recursive: true });
     await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
@@ -142,7 +114,7 @@ describe('snapshot and restore', () => {
   });
 
   it('sends whole files when its record is gone', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     await world.snapshot(root);
     await rm(join(world.dir, 'agent-state'), { recursive: true });
     const second = await world.snapshot(root);
@@ -150,42 +122,42 @@ describe('snapshot and restore', () => {
   });
 
   it('rolls back with deltas against what is there', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
-    const before = await contentsOf(root);
+    const before = await world.contentsOf(root);
     await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
     await appendFile(join(root, 'etc/app/7.conf'), 'more\n');
     await writeFile(join(root, 'etc/new'), 'new');
     await rm(join(root, 'etc/app/9.conf'));
     await world.snapshot(root);
     const result = await world.restore(root, first.id);
-    expect(await contentsOf(root)).toEqual(before);
+    expect(await world.contentsOf(root)).toEqual(before);
     expect(result.bytesReceived + (result.bytesSent ?? 0)).toBeLessThan(8_000);
     expect(result).toMatchObject({ removed: 1 });
   });
 
   it('rolls back what the appliance never saw by sending a signature', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
-    const before = await contentsOf(root);
+    const before = await world.contentsOf(root);
     await overwrite(join(root, 'var/lib/db/table'), 1_500_000, 'hacked');
     const result = await world.restore(root, first.id);
-    expect(await contentsOf(root)).toEqual(before);
+    expect(await world.contentsOf(root)).toEqual(before);
     expect(result.bytesReceived + (result.bytesSent ?? 0)).toBeLessThan(3_000_000 * 0.05);
   });
 
   it('shows in a dry run what would change, and changes nothing', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
     await writeFile(join(root, 'etc/hosts'), 'defaced\n');
-    const now = await contentsOf(root);
+    const now = await world.contentsOf(root);
     const result = await world.restore(root, first.id, { dryRun: true });
     expect(result.changes.map((change) => change.path)).toContain('etc/app/linked');
-    expect(await contentsOf(root)).toEqual(now);
+    expect(await world.contentsOf(root)).toEqual(now);
   });
 
   it('finds a file altered with its times restored: by ctime, and by reading everything', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
     const path = join(root, 'etc/app/40.conf');
     const times = join(world.dir, 'times');
@@ -203,12 +175,12 @@ describe('snapshot and restore', () => {
   });
 
   it('reads everything, but cuts and offers only what differs from the image the appliance knows', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
     const times = await stat(join(root, 'var/lib/db/table'));
     await overwrite(join(root, 'var/lib/db/table'), 1_000_000, 'broken in');
     await utimes(join(root, 'var/lib/db/table'), times.atime, times.mtime);
-    const before = await contentsOf(root);
+    const before = await world.contentsOf(root);
     // A machine that has no record of its own, as the ramdisk.
     const stateDir = join(world.dir, 'ramdisk');
     world.policy.trust = 'nothing';
@@ -221,11 +193,11 @@ describe('snapshot and restore', () => {
     expect(third.manifest).toEqual(second.manifest);
     const copy = await world.makeRoot('copy');
     await world.restore(copy, second.id);
-    expect(await contentsOf(copy)).toEqual(before);
+    expect(await world.contentsOf(copy)).toEqual(before);
   });
 
   it('never trusts times as new as the moment before the file was opened', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const stamped = async () => {
       const found = new Map<string, boolean>();
       for await (const line of readRecord(join(world.dir, 'agent-state/record'))) {
@@ -265,7 +237,7 @@ describe('snapshot and restore', () => {
 
 describe('a tree that does not hold still', () => {
   it('captures a file that changes between reading and sending', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const path = join(root, 'var/lib/db/table');
     let opened = 0;
     const imager = {
@@ -284,7 +256,7 @@ describe('a tree that does not hold still', () => {
   });
 
   it('notices a file that changes while it is read', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const path = join(root, 'var/lib/db/table');
     const imager = {
       ...treeImager,
@@ -311,7 +283,7 @@ describe('a tree that does not hold still', () => {
   });
 
   it('leaves out a file that vanishes, and says so', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const imager = {
       ...treeImager,
       open: async (...args: Parameters<typeof treeImager.open>) => {
@@ -324,100 +296,16 @@ describe('a tree that does not hold still', () => {
   });
 });
 
-describe('hooks', () => {
-  async function hook(kind: 'pre' | 'post', name: string, script: string): Promise<void> {
-    const dir = join(world.dir, `hooks/${kind}-snapshot.d`);
-    await mkdir(dir, { recursive: true });
-    await writeFile(join(dir, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
-  }
-  const hooksDir = () => join(world.dir, 'hooks');
-
-  it('run around the scan; rescan and put get in', async () => {
-    const root = await smallTree();
-    await writeFile(join(world.dir, 'label'), 'START WAL LOCATION\n');
-    await hook('pre', '10-begin', `echo begun > ${root}/etc/state`);
-    await hook(
-      'post',
-      '10-end',
-      `echo ended > ${root}/etc/state\necho rescan /etc/state\necho put var/lib/db/backup_label ${world.dir}/label`,
-    );
-    const snapshot = await world.snapshot(root, { hooksDir: hooksDir() });
-    expect(snapshot.consistency).toBe('application');
-    const copy = await world.makeRoot('copy');
-    await world.restore(copy, snapshot.id);
-    expect(await readFile(join(copy, 'etc/state'), 'utf8')).toBe('ended\n');
-    expect(await readFile(join(copy, 'var/lib/db/backup_label'), 'utf8')).toBe('START WAL LOCATION\n');
-    await expect(stat(join(root, 'var/lib/db/backup_label'))).rejects.toThrow();
-  });
-
-  it('take out of the image what a rescan no longer finds', async () => {
-    const root = await smallTree();
-    await hook('pre', 'a', `echo x > ${root}/var/lib/db/temporary`);
-    await hook('post', 'a', `rm ${root}/var/lib/db/temporary\necho rescan var/lib/db`);
-    const snapshot = await world.snapshot(root, { hooksDir: hooksDir() });
-    const copy = await world.makeRoot('copy');
-    await world.restore(copy, snapshot.id);
-    await expect(stat(join(copy, 'var/lib/db/temporary'))).rejects.toThrow();
-    expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
-  });
-
-  it('take a deferred tree once, after the post hooks; no word of it is needed there', async () => {
-    const root = await smallTree();
-    await hook('pre', 'a', `echo before > ${root}/var/lib/db/log\necho defer /var/lib/db`);
-    await hook('post', 'a', `echo after > ${root}/var/lib/db/log`);
-    const read: string[] = [];
-    const imager = {
-      ...treeImager,
-      open: (at: string, path: string) => {
-        read.push(path);
-        return treeImager.open(at, path);
-      },
-    };
-    const snapshot = await world.snapshot(root, { hooksDir: hooksDir(), imager });
-    // Once to hash it, once to send it.
-    expect(read.filter((path) => path === 'var/lib/db/table')).toHaveLength(2);
-    const before = await contentsOf(root);
-    const copy = await world.makeRoot('copy');
-    await world.restore(copy, snapshot.id);
-    expect(await readFile(join(copy, 'var/lib/db/log'), 'utf8')).toBe('after\n');
-    expect(await contentsOf(copy)).toEqual(before);
-  });
-
-  it('may not defer what is outside of the root, or all of it', async () => {
-    const root = await smallTree();
-    await hook('pre', 'a', 'echo defer /');
-    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toThrow(/"defer \/", which is not/);
-    expect(world.policy.committed).toEqual([]);
-  });
-
-  it('that fail before the scan fail the snapshot, after the post hooks ran', async () => {
-    const root = await smallTree();
-    await hook('pre', 'a', 'echo no database >&2; exit 3');
-    await hook('post', 'a', `touch ${world.dir}/thawed`);
-    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toThrow(/no database/);
-    expect((await stat(join(world.dir, 'thawed'))).isFile()).toBe(true);
-    expect(world.policy.committed).toEqual([]);
-  });
-
-  it('that print nonsense fail the snapshot', async () => {
-    const root = await smallTree();
-    await hook('post', 'a', 'echo put ../../etc/passwd /etc/passwd');
-    await expect(world.snapshot(root, { hooksDir: hooksDir() })).rejects.toMatchObject({
-      code: 'INPUT_INVALID',
-    });
-  });
-});
-
 describe('large renamed and shrunken files', () => {
   it('survive a round trip', async () => {
-    const root = await smallTree();
+    const root = await world.smallTree();
     const first = await world.snapshot(root);
     await rename(join(root, 'var/lib/db/table'), join(root, 'var/lib/db/table.1'));
     await writeFile(join(root, 'var/lib/db/table'), randomBytes(100_000));
     const second = await world.snapshot(root);
-    const now = await contentsOf(root);
+    const now = await world.contentsOf(root);
     await world.restore(root, first.id);
     await world.restore(root, second.id);
-    expect(await contentsOf(root)).toEqual(now);
+    expect(await world.contentsOf(root)).toEqual(now);
   });
 });

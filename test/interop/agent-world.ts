@@ -1,7 +1,7 @@
 /** A gateway over the real repository on a loopback port, and agents on directories: what the agent's tests share. */
 
-import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { chmod, link, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
@@ -210,6 +210,33 @@ export class World {
     const root = join(this.dir, name);
     await mkdir(root, { recursive: true });
     return root;
+  }
+
+  /** A tree with a little of everything: 3 MB in one file, sixty small ones, links, a mode. */
+  async smallTree(): Promise<string> {
+    const root = await this.makeRoot('root');
+    await mkdir(join(root, 'etc/app'), { recursive: true });
+    await mkdir(join(root, 'var/lib/db'), { recursive: true });
+    await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
+    await writeFile(join(root, 'etc/empty'), '');
+    await writeFile(join(root, 'etc/app/run'), '#!/bin/sh\n');
+    await chmod(join(root, 'etc/app/run'), 0o4755);
+    await symlink('../hosts', join(root, 'etc/app/hosts'));
+    await link(join(root, 'etc/hosts'), join(root, 'etc/app/linked'));
+    await writeFile(join(root, 'var/lib/db/table'), randomBytes(3_000_000));
+    for (let n = 0; n < 60; n++) await writeFile(join(root, `etc/app/${n}.conf`), `value = ${n}\n`.repeat(n));
+    return root;
+  }
+
+  /** What a tree is, by the imager's own scan and the bytes of each file. */
+  async contentsOf(root: string): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    const options = { excludes: [], onSkip: () => undefined, signal: this.signal };
+    for await (const { entry } of treeImager.scan(root, options)) {
+      const bytes = entry.type === 'file' ? (await readFile(join(root, entry.path))).toString('base64') : '';
+      found.set(entry.path, `${JSON.stringify(entry)} ${bytes}`);
+    }
+    return found;
   }
 
   context(appliance: Appliance, root: string, over: Partial<SnapshotContext> = {}): SnapshotContext {
