@@ -59,7 +59,7 @@ async function startCli(programs) {
 
 /** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
 async function restart(node, more = {}) {
-  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=8'];
+  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=8', '--expose-gc'];
   const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const env = { ...FRUGAL, ...process.env, ...more, [STARTED]: String(process.pid) };
   if (typeof process.execve === 'function') {

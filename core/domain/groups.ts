@@ -41,6 +41,8 @@ export async function readGroup(head: GroupHead, pieces: Pieces): Promise<Travel
     if (piece.length > bytes - at) throw badFrame('a group is longer than it announced');
     stored.set(piece, at);
     at += piece.length;
+    // A long piece was put together in a buffer of its own; a short one may lie in that of its neighbours.
+    if (piece.length === piece.buffer.byteLength) release(piece);
   }
   if (at < bytes) throw badFrame('a group is shorter than it announced');
   return { encoding, stored, lengths };

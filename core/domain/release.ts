@@ -14,3 +14,11 @@ const LARGE_BYTES = 256 * 1024;
 export function release({ buffer }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE_BYTES) buffer.transfer(0);
 }
+
+/**
+ * Has the collector come by now, where the process was given leave (`--expose-gc`, as `overdub` starts it): many megabytes
+ * of buffers have just become garbage that V8 would let lie until as many more are made. Some 20 ms for a heap of 30 MiB.
+ */
+export function collectNow(): void {
+  globalThis.gc?.();
+}

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Digest } from '../domain/manifest.ts';
+import { collectNow } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { PendingChunks } from './chunk-reader.ts';
@@ -93,17 +94,23 @@ export class PackQueue implements PendingChunks {
 
   /** Resolves when everything appended so far is durable and known to others. */
   async flush(): Promise<void> {
-    const writer = this.#writer;
-    if (writer.chunks > 0) {
-      this.#writer = new PackWriter();
-      this.#leaving.add(writer);
-      this.#tail = this.#tail.then(() => this.#send(writer));
-      this.#tail.catch((error: unknown) => {
-        this.#failure ??= { error };
-      });
-    }
+    const sent = this.#sendOff();
     await this.#tail;
     this.assertSound();
+    if (sent >= EARLY_PACK_BYTES) collectNow();
+  }
+
+  /** Puts what was filled behind the packs on their way; says how many bytes it held. */
+  #sendOff(): number {
+    const writer = this.#writer;
+    if (writer.chunks === 0) return 0;
+    this.#writer = new PackWriter();
+    this.#leaving.add(writer);
+    this.#tail = this.#tail.then(() => this.#send(writer));
+    this.#tail.catch((error: unknown) => {
+      this.#failure ??= { error };
+    });
+    return writer.heldBytes;
   }
 
   /** Throws what made an earlier pack fail: its chunks are lost, and others may hang on them. */
