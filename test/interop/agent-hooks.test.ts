@@ -72,6 +72,15 @@ describe('hooks', () => {
     expect(await world.contentsOf(copy)).toEqual(before);
   });
 
+  it('take a deferred tree in which nothing changed as it is', async () => {
+    const root = await world.smallTree();
+    await hook('pre', 'a', 'echo defer /var/lib/db');
+    const first = await world.snapshot(root, { hooksDir: hooksDir() });
+    const second = await world.snapshot(root, { hooksDir: hooksDir() });
+    expect(second.manifest).toEqual(first.manifest);
+    expect(second.stats.bytesStored).toBe(0);
+  });
+
   it('may not defer what is outside of the root, or all of it', async () => {
     const root = await world.smallTree();
     await hook('pre', 'a', 'echo defer /');

@@ -23,9 +23,18 @@ export async function* inside(
 
 /** `lines`, with every content as if it were new. */
 export async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
-  for await (const line of lines) {
-    yield line.entry.content === undefined ? line : { ...line, changed: true };
-  }
+  for await (const line of lines) yield line.entry.content === undefined ? line : changedLine(line);
+}
+
+/** By name: a line that is not parsed yet (`HeldLine`) has nothing that could be spread. */
+function changedLine({ entry, stamp, before, copy }: RecordLine): RecordLine {
+  return {
+    entry,
+    changed: true,
+    ...(stamp === undefined ? {} : { stamp }),
+    ...(before === undefined ? {} : { before }),
+    ...(copy === undefined ? {} : { copy }),
+  };
 }
 
 /** No lines. */
