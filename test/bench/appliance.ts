@@ -107,12 +107,12 @@ export function readBytes(child: ChildProcess): number {
   return Number(/^rchar: (\d+)$/m.exec(io)?.[1] ?? Number.NaN);
 }
 
-/** Peak resident memory so far. */
 /** From now on {@link peakMiB} is of what comes (proc(5), `clear_refs`). */
 export function forgetPeak(child: ChildProcess): void {
   writeFileSync(`/proc/${child.pid}/clear_refs`, '5');
 }
 
+/** Peak resident memory so far. */
 export function peakMiB(child: ChildProcess): number {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN) / 1024;

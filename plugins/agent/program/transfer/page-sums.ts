@@ -7,9 +7,10 @@
 
 import { hash, randomUUID } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, isDigest, type StayedRange } from '@overdub/core/agent';
+import { keepNewest } from './bounded-directory.ts';
 
 /** What databases and filesystems write in one. */
 const SMALLEST_PAGE = 4096;
@@ -75,18 +76,7 @@ export class PageSums {
 
   /** Keeps the sums of these contents, newest files first, up to the bound; removes all others. */
   async prune(contents: ReadonlyMap<Digest, bigint>): Promise<void> {
-    const names = await readdir(this.#dir).catch(() => [] as string[]);
-    const timeOf = (name: string) => contents.get(digestIn(name) ?? '');
-    const newestFirst = names
-      .filter((name) => timeOf(name) !== undefined)
-      .sort((a, b) => Number((timeOf(b) as bigint) - (timeOf(a) as bigint)));
-    const kept = new Set<string>();
-    let total = 0;
-    for (const name of newestFirst) {
-      total += (await stat(join(this.#dir, name))).size;
-      if (total <= STORE_BYTES) kept.add(name);
-    }
-    for (const name of names) if (!kept.has(name)) await rm(join(this.#dir, name), { force: true });
+    await keepNewest(this.#dir, STORE_BYTES, (name) => contents.get(digestIn(name) ?? ''));
   }
 
   #pathOf(digest: Digest, pageBytes: number): string {

@@ -5,7 +5,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ContentRef,
@@ -16,6 +16,7 @@ import {
   type StayedRange,
   WIRE_BLOCK_BYTES,
 } from '@overdub/core/agent';
+import { keepNewest } from './bounded-directory.ts';
 import { type PageSummer, PageSums, pageBytesFor } from './page-sums.ts';
 
 /** Smaller files are sent whole: their chunk costs less than the signature. */
@@ -148,17 +149,7 @@ export class SignatureStore {
 
   /** Keeps the signatures of these contents, newest files first, up to the bound; removes all others. */
   async prune(contents: ReadonlyMap<Digest, bigint>): Promise<void> {
-    const names = await readdir(this.#dir).catch(() => [] as string[]);
-    const newestFirst = names
-      .filter((name) => isDigest(name) && contents.has(name))
-      .sort((a, b) => Number((contents.get(b) as bigint) - (contents.get(a) as bigint)));
-    const kept = new Set<string>();
-    let total = 0;
-    for (const name of newestFirst) {
-      total += (await stat(join(this.#dir, name))).size;
-      if (total <= STORE_BYTES) kept.add(name);
-    }
-    for (const name of names) if (!kept.has(name)) await rm(join(this.#dir, name), { force: true });
+    await keepNewest(this.#dir, STORE_BYTES, (name) => (isDigest(name) ? contents.get(name) : undefined));
     for (const other of await readdir(this.#all).catch(() => [] as string[])) {
       if (other !== this.#own) await rm(join(this.#all, other), { recursive: true, force: true });
     }
