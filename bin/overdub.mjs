@@ -20,7 +20,7 @@ const STARTED = 'OVERDUB_STARTED_BY';
 /** Set for the start from a program just kept: should that not be found, another one must not be made, and so on. */
 const KEPT = 'OVERDUB_PROGRAM_KEPT';
 /** An appliance runs for months: freed buffers go back to the system at once instead of staying in glibc's arenas. */
-const FRUGAL = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '131072' };
+const FRUGAL = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 // Set by ourselves only: inherited from another `overdub`, it names neither us nor our parent.
 if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
@@ -59,7 +59,7 @@ async function startCli(programs) {
 
 /** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
 async function restart(node, more = {}) {
-  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=8', '--expose-gc'];
+  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=4', '--expose-gc'];
   const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const env = { ...FRUGAL, ...process.env, ...more, [STARTED]: String(process.pid) };
   if (typeof process.execve === 'function') {

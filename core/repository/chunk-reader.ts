@@ -14,11 +14,10 @@ import type { PortableStore } from './portable-store.ts';
 import { decompress } from './zstd.ts';
 
 /**
- * Decoded frames and delta bases kept for the next chunks, bytes. An image is read in the order of its paths, which is the
- * order of its frames in each of the master, the first overlay and later ones: with room for less than a frame of each,
- * frames of 16 MiB are decoded over and over (docs/overlays.md).
+ * Decoded frames and delta bases kept for the next chunks, bytes. What is restored in whole frames goes out as it is stored:
+ * left for here are deltas and their bases, for which one frame of 16 MiB and some small ones do (docs/overlays.md).
  */
-const CACHE_BYTES = 48 * 1024 * 1024;
+const CACHE_BYTES = 24 * 1024 * 1024;
 /** What suffices where pages are read one behind another: the largest frame. */
 const FRUGAL_CACHE_BYTES = 16 * 1024 * 1024;
 
