@@ -21,6 +21,11 @@ const STARTED = 'OVERDUB_STARTED_BY';
 const KEPT = 'OVERDUB_PROGRAM_KEPT';
 /** An appliance runs for months: freed buffers go back to the system at once instead of staying in glibc's arenas. */
 const FRUGAL = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '131072' };
+/**
+ * V8 counts the bytes of buffers against what its own heap may still grow: with a heap of 30 MiB and its usual room of 10, one
+ * decompressed frame has all of it marked. A heap that may double first is marked a third as often (docs/overlays.md).
+ */
+const COLLECTOR = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--expose-gc'];
 
 // Set by ourselves only: inherited from another `overdub`, it names neither us nor our parent.
 if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
@@ -59,7 +64,7 @@ async function startCli(programs) {
 
 /** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
 async function restart(node, more = {}) {
-  const flags = [...(isCheckout ? [CONDITION] : []), '--max-semi-space-size=4', '--expose-gc'];
+  const flags = [...(isCheckout ? [CONDITION] : []), ...COLLECTOR];
   const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const env = { ...FRUGAL, ...process.env, ...more, [STARTED]: String(process.pid) };
   if (typeof process.execve === 'function') {

@@ -30,6 +30,8 @@ for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abor
 // WebAssembly by the optimizing compiler alone: on a busy machine the step up from the quick one was seen to stay out
 // for a whole snapshot, and its hashes to run at a fourteenth of their speed.
 setFlagsFromString('--no-liftoff');
+// Buffers of file contents count against what the heap may grow: with V8's usual room, it is marked for every 10 MiB of them.
+setFlagsFromString('--heap-growing-percent=100');
 
 say('loader started');
 try {
