@@ -272,6 +272,13 @@ describe('an answer', () => {
     }
   });
 
+  it('names ARM’s serial port to ARM machines, last, so that it is their console', async () => {
+    const { plan } = await world.netboot.answer({ ...bootRequest(MAC_1), arch: 'uefi-arm64' });
+    expect(plan).toMatchObject({
+      kernelArguments: ['console=tty0', 'console=ttyS0,115200', 'console=ttyAMA0,115200'],
+    });
+  });
+
   it('lists every reserved address', async () => {
     await world.control.createServer({ name: 'a', address: '10.0.0.5' }, 'test');
     await world.control.createServer({ name: 'b' }, 'test');

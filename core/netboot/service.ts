@@ -4,7 +4,7 @@ import type { Catalogue } from '../catalogue/catalogue.ts';
 import type { BootAnswer, BootPlan, BootRequest, NetbootService } from '../contracts/boot.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
-import { KERNEL_ARGUMENTS } from '../domain/boot.ts';
+import { kernelArguments } from '../domain/boot.ts';
 import { type DhcpFacts, type Machine, normalizeMac, normalizeUuid } from '../domain/machine.ts';
 import { assertEntryPath } from '../domain/path.ts';
 import type { HookCalls } from '../hooks/hooks.ts';
@@ -97,7 +97,8 @@ async function planFor(deps: NetbootDeps, request: BootRequest, machine: Machine
   // even when the appliance ends in this moment.
   const durability = request.stage === 'script' ? 'durable' : 'held';
   const nonce = await catalogue.nonces.mint(machine.id, clock.now(), durability);
-  return { kind, kernelArguments: KERNEL_ARGUMENTS, nonce };
+  const cpu = request.arch === 'uefi-arm64' ? 'arm64' : 'x86_64';
+  return { kind, kernelArguments: kernelArguments(cpu), nonce };
 }
 
 function silent(reason: string): BootPlan {

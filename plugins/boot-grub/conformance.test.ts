@@ -28,6 +28,7 @@ interface Tapped {
 function applied(options: GrubOptions, answer?: BootAnswer, served: readonly string[] = []) {
   const tapped: Tapped = {};
   const asked: BootRequest[] = [];
+  const warned: string[] = [];
   const ctx = {
     hooks: {
       boot: {
@@ -35,7 +36,7 @@ function applied(options: GrubOptions, answer?: BootAnswer, served: readonly str
         artifact: { tap: (artifact: ArtifactTap) => Object.assign(tapped, { artifact }) },
       },
     } as unknown as HookTaps,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
+    log: { debug() {}, info() {}, warn: (_: object, line: string) => warned.push(line), error() {} },
     http: { port: 7077 },
     netboot: {
       answer: async (request: BootRequest) => {
@@ -52,7 +53,7 @@ function applied(options: GrubOptions, answer?: BootAnswer, served: readonly str
     const artifact = await tapped.artifact?.({ name });
     return artifact && String(await collectBytes(artifact.read()));
   };
-  return { definition, ctx, tapped, asked, text };
+  return { definition, ctx, tapped, asked, warned, text };
 }
 
 test('the plugin is named like its folder, and asked before boot-ipxe', () => {
@@ -111,6 +112,16 @@ describe('the configuration of a machine', () => {
   test('a machine that no ramdisk runs on is told so', async () => {
     const { text } = applied({});
     expect(await text(NAME)).toMatch(/no ramdisk for uefi-x86_64 machines[\s\S]*\nexit\n$/);
+  });
+
+  test('an ARM machine loads ARM’s ramdisk; without one the log says how to build it', async () => {
+    const name = NAME.replace('x86_64', 'arm64');
+    const built = applied({ arm: tree }, undefined, ['ramdisk/arm64/vmlinuz']);
+    expect(await built.text(name)).toContain('(tftp,10.0.0.1)/ramdisk/arm64/initrd');
+    expect(built.warned).toEqual([]);
+    const without = applied({ arm: tree }, undefined, ['ramdisk/x86_64/vmlinuz']);
+    expect(await without.text(name)).toContain('no ramdisk for uefi-arm64 machines');
+    expect(without.warned).toEqual([expect.stringContaining('`overdub ramdisk build --arch arm64`')]);
   });
 
   test('the disk’s turn: GRUB gives way; a silent one has none', async () => {

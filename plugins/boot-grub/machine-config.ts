@@ -24,6 +24,8 @@ const NAME = /^grub\/machine\/([0-9.]{7,15})\/(x86_64|arm64)\/([0-9a-f:]{17})\.c
 /** GRUB's `$grub_cpu`. */
 const CPUS: Readonly<Record<string, BootArch>> = { x86_64: 'uefi-x86_64', arm64: 'uefi-arm64' };
 
+const BUILD: Partial<Record<BootArch, string>> = { 'uefi-arm64': 'overdub ramdisk build --arch arm64' };
+
 /** `undefined` for other names, and for machines that get nothing. */
 export async function machineConfig(name: string, deps: ConfigDeps): Promise<Artifact | undefined> {
   const request = requestOf(name, deps.httpPort());
@@ -53,5 +55,11 @@ async function textOf(
   if (plan.kind === 'local') return localConfig();
   if (plan.kind !== 'ramdisk' || rendered?.kind !== 'script') return undefined;
   const kernel = await deps.netboot().artifact(ramdiskFor(request.arch).kernel);
-  return kernel === undefined ? noRamdiskConfig(request.arch) : rendered.text;
+  if (kernel !== undefined) return rendered.text;
+  const { mac, arch } = request;
+  deps.log.warn(
+    { mac, arch },
+    `there is no ramdisk for it: run \`${BUILD[arch] ?? 'overdub ramdisk build'}\``,
+  );
+  return noRamdiskConfig(arch);
 }

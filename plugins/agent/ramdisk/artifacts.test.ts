@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -14,7 +14,7 @@ afterEach(() => rm(dir, { recursive: true, force: true }));
 const initrd = Buffer.from(Array.from({ length: 700_000 }, (_, index) => (index * 7) % 251));
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
-async function putRamdisk(): Promise<void> {
+async function putRamdisk(dir: string, arch = 'x86_64'): Promise<void> {
   const about = (bytes: Buffer) => ({ bytes: bytes.length, sha256: sha256(bytes) });
   const vmlinuz = Buffer.from('kernel');
   await writeFile(join(dir, 'vmlinuz'), vmlinuz);
@@ -22,7 +22,7 @@ async function putRamdisk(): Promise<void> {
   const files = { vmlinuz: about(vmlinuz), initrd: about(initrd) };
   await writeFile(
     join(dir, 'ramdisk.json'),
-    JSON.stringify({ digest: 'd', arch: 'x86_64', kernel: '6', files, packages: [] }),
+    JSON.stringify({ digest: 'd', arch, kernel: '6', files, packages: [] }),
   );
 }
 
@@ -36,7 +36,7 @@ const artifacts = () => createRamdiskArtifacts({ dir, url: () => 'http://10.0.0.
 
 describe('ramdisk artifacts', () => {
   test('kernel and initramfs come with their digest as validator', async () => {
-    await putRamdisk();
+    await putRamdisk(dir);
     const artifact = await artifacts()('ramdisk/x86_64/initrd');
     expect(artifact).toMatchObject({ bytes: initrd.length, etag: sha256(initrd) });
     expect((await bytes(artifact?.read())).equals(initrd)).toBe(true);
@@ -49,7 +49,7 @@ describe('ramdisk artifacts', () => {
     [700_000, 5],
     [9_000_000, 5],
   ])('the range from %i of %i bytes is cut at the end', async (offset, length) => {
-    await putRamdisk();
+    await putRamdisk(dir);
     const artifact = await artifacts()('ramdisk/x86_64/initrd');
     expect(
       (await bytes(artifact?.read({ offset, length }))).equals(initrd.subarray(offset, offset + length)),
@@ -71,18 +71,32 @@ describe('ramdisk artifacts', () => {
     'ipxe/ipxe.efi',
   ])('is silent about %s', async (name) => expect(await artifacts()(name)).toBeUndefined());
 
+  test('arm64’s lies beside x86-64’s, and is served under its own name', async () => {
+    await putRamdisk(dir);
+    await mkdir(join(dir, 'arm64'));
+    await putRamdisk(join(dir, 'arm64'), 'arm64');
+    await rm(join(dir, 'vmlinuz'));
+    expect(await bytes((await artifacts()('ramdisk/arm64/vmlinuz'))?.read())).toEqual(Buffer.from('kernel'));
+    await expect(artifacts()('ramdisk/x86_64/vmlinuz')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await rm(join(dir, 'arm64', 'initrd'));
+    await expect(artifacts()('ramdisk/arm64/initrd')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      remedy: 'Run `overdub ramdisk build --arch arm64`.',
+    });
+  });
+
   test('no ramdisk, or half of one, says what to do', async () => {
     await expect(artifacts()('ramdisk/x86_64/initrd')).rejects.toMatchObject({
       code: 'NOT_FOUND',
       remedy: 'Run `overdub ramdisk build`.',
     });
-    await putRamdisk();
+    await putRamdisk(dir);
     await writeFile(join(dir, 'initrd'), initrd.subarray(0, 1000));
     await expect(artifacts()('ramdisk/x86_64/initrd')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
   test('a rebuild in mid-read is refused, never mixed in', async () => {
-    await putRamdisk();
+    await putRamdisk(dir);
     const artifact = await artifacts()('ramdisk/x86_64/initrd');
     await writeFile(join(dir, 'new'), initrd.toReversed());
     await rename(join(dir, 'new'), join(dir, 'initrd'));

@@ -3,7 +3,8 @@ import type { Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Artifact, OverdubError } from '@overdub/core';
+import { type Arch, type Artifact, OverdubError } from '@overdub/core';
+import { ramdiskSubdirectory } from './architectures.ts';
 import { readRamdiskInfo } from './build.ts';
 import { sessionCpio } from './session.ts';
 
@@ -18,30 +19,41 @@ export interface RamdiskArtifactsOptions {
 }
 
 /**
- * Answers `boot.artifact` for `ramdisk/x86_64/vmlinuz`, `ramdisk/x86_64/initrd` and `session/<nonce>.cpio`;
- * undefined for every other name. Bytes of a ramdisk rebuilt meanwhile are never mixed into a read. Which nonces mean something is the appliance's business: any well-formed one gets its archive.
+ * Answers `boot.artifact` for `ramdisk/<arch>/vmlinuz`, `ramdisk/<arch>/initrd` and `session/<nonce>.cpio`;
+ * undefined for every other name, and for arm64 as long as nobody built its ramdisk. Bytes of a ramdisk rebuilt
+ * meanwhile are never mixed into a read. Which nonces mean something is the appliance's business: any well-formed one
+ * gets its archive.
  */
 export function createRamdiskArtifacts(
   options: RamdiskArtifactsOptions,
 ): (name: string) => Promise<Artifact | undefined> {
   return async (name) => {
-    const file = /^ramdisk\/x86_64\/(vmlinuz|initrd)$/.exec(name)?.[1];
-    if (file === 'vmlinuz' || file === 'initrd') return fileArtifact(options.dir, file);
+    const [, arch, file] = /^ramdisk\/(x86_64|arm64)\/(vmlinuz|initrd)$/.exec(name) ?? [];
+    if (arch !== undefined && file !== undefined) {
+      return fileArtifact(options.dir, arch as Arch, file as 'vmlinuz' | 'initrd');
+    }
     const nonce = /^session\/([A-Za-z0-9_-]{1,128})\.cpio$/.exec(name)?.[1];
     if (nonce !== undefined) return bytesArtifact(sessionCpio({ url: options.url(), nonce }));
     return undefined;
   };
 }
 
-async function fileArtifact(dir: string, name: 'vmlinuz' | 'initrd'): Promise<Artifact> {
+async function fileArtifact(
+  base: string,
+  arch: Arch,
+  name: 'vmlinuz' | 'initrd',
+): Promise<Artifact | undefined> {
+  const dir = join(base, ramdiskSubdirectory(arch));
   const info = await readRamdiskInfo(dir);
+  // Every appliance is meant to have x86-64's; whether there are ARM machines is for its owner to say.
+  if (info === undefined && arch !== 'x86_64') return undefined;
   const path = join(dir, name);
   const seen = await stat(path).catch(() => undefined);
   if (info === undefined || seen?.size !== info.files[name].bytes) {
     throw new OverdubError(
       'NOT_FOUND',
       `There is no complete ramdisk in ${dir}, so no machine can boot into it.`,
-      'Run `overdub ramdisk build`.',
+      arch === 'x86_64' ? 'Run `overdub ramdisk build`.' : `Run \`overdub ramdisk build --arch ${arch}\`.`,
     );
   }
   const { bytes, sha256 } = info.files[name];

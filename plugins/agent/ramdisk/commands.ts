@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type CommandContribution, type CommandIo, type Log, OverdubError } from '@overdub/core';
+import { type Arch, type CommandContribution, type CommandIo, type Log, OverdubError } from '@overdub/core';
+import { ramdiskSubdirectory } from './architectures.ts';
 import { buildRamdisk, type RamdiskInfo, readRamdiskInfo } from './build.ts';
 
 /** `$XDG_CACHE_HOME/overdub/ramdisk`, else `/var/cache/overdub/ramdisk` for root, `~/.cache/overdub/ramdisk` for others. */
@@ -21,7 +22,10 @@ function cacheHome(env: NodeJS.ProcessEnv, uid: number | undefined): string {
   return uid === 0 ? '/var/cache' : join(env.HOME ?? '.', '.cache');
 }
 
+const ARCHS: readonly Arch[] = ['x86_64', 'arm64'];
+
 const OPTIONS = {
+  arch: { type: 'string' },
   out: { type: 'string' },
   cache: { type: 'string' },
   suite: { type: 'string' },
@@ -33,18 +37,20 @@ export const ramdiskCommands: readonly CommandContribution[] = [
   {
     path: ['ramdisk', 'build'],
     summary: 'Build the ramdisk that machines netboot into, from verified Debian packages',
-    usage: 'overdub ramdisk build [--out DIR] [--cache DIR] [--suite RELEASE] [--refresh]',
+    usage:
+      'overdub ramdisk build [--arch x86_64|arm64] [--out DIR] [--cache DIR] [--suite RELEASE] [--refresh]',
     examples: [
       'overdub ramdisk build',
       'overdub ramdisk build --refresh   # newest kernel and tools of this release',
+      'overdub ramdisk build --arch arm64   # beside the x86-64 one, on any host',
       'overdub ramdisk build --out /srv/overdub/ramdisk --json',
     ],
     run: build,
   },
   {
     path: ['ramdisk', 'show'],
-    summary: 'Show what the built ramdisk holds',
-    usage: 'overdub ramdisk show [--out DIR]',
+    summary: 'Show what the built ramdisks hold; with --json one line each',
+    usage: 'overdub ramdisk show [--arch x86_64|arm64] [--out DIR]',
     examples: ['overdub ramdisk show', 'overdub ramdisk show --json'],
     run: show,
   },
@@ -52,12 +58,13 @@ export const ramdiskCommands: readonly CommandContribution[] = [
 
 async function build(args: readonly string[], io: CommandIo): Promise<number> {
   const options = parse(args, OPTIONS);
-  const outDir = options.out ?? defaultRamdiskDir();
+  const arch = archOf(options.arch) ?? 'x86_64';
+  const outDir = join(options.out ?? defaultRamdiskDir(), ramdiskSubdirectory(arch));
   const info = await buildRamdisk({
     outDir,
     cacheDir:
       options.cache ?? (options.out === undefined ? defaultRamdiskCacheDir() : `${options.out}-cache`),
-    arch: 'x86_64',
+    arch,
     log: spokenLog(io),
     signal: io.signal,
     ...(options.suite === undefined ? {} : { suite: options.suite }),
@@ -68,13 +75,35 @@ async function build(args: readonly string[], io: CommandIo): Promise<number> {
 }
 
 async function show(args: readonly string[], io: CommandIo): Promise<number> {
-  const dir = parse(args, { out: OPTIONS.out }).out ?? defaultRamdiskDir();
-  const info = await readRamdiskInfo(dir);
-  if (info === undefined) {
-    throw new OverdubError('NOT_FOUND', `There is no ramdisk in ${dir}.`, 'Run `overdub ramdisk build`.');
+  const options = parse(args, { arch: OPTIONS.arch, out: OPTIONS.out });
+  const base = options.out ?? defaultRamdiskDir();
+  const only = archOf(options.arch);
+  let shown = 0;
+  for (const arch of only === undefined ? ARCHS : [only]) {
+    const dir = join(base, ramdiskSubdirectory(arch));
+    const info = await readRamdiskInfo(dir);
+    if (info === undefined) continue;
+    if (shown++ > 0 && !io.json) io.print('');
+    present(info, dir, io);
   }
-  present(info, dir, io);
-  return 0;
+  if (shown > 0) return 0;
+  const wanted = only === undefined || only === 'x86_64' ? '' : ` --arch ${only}`;
+  throw new OverdubError(
+    'NOT_FOUND',
+    `There is no ramdisk in ${join(base, ramdiskSubdirectory(only ?? 'x86_64'))}.`,
+    `Run \`overdub ramdisk build${wanted}\`.`,
+  );
+}
+
+/** Undefined when none is named. */
+function archOf(name: string | undefined): Arch | undefined {
+  const arch = ARCHS.find((known) => known === name);
+  if (arch !== undefined || name === undefined) return arch;
+  throw new OverdubError(
+    'ARCH_UNKNOWN',
+    `There is no ramdisk for the processor architecture ${JSON.stringify(name)}.`,
+    `Name one of: ${ARCHS.join(', ')}.`,
+  );
 }
 
 function parse<T extends NonNullable<Parameters<typeof parseArgs>[0]>['options']>(
@@ -100,7 +129,7 @@ function present(info: RamdiskInfo, dir: string, io: CommandIo): void {
     return;
   }
   io.print(`ramdisk   ${dir}`);
-  io.print(`kernel    ${info.kernel}, ${megabytes(vmlinuz.bytes)}`);
+  io.print(`kernel    ${info.kernel} for ${info.arch}, ${megabytes(vmlinuz.bytes)}`);
   io.print(`initramfs ${megabytes(initrd.bytes)}, from ${info.packages.length} packages`);
   io.print(`digest    ${info.digest}`);
 }

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { zstdDecompress } from 'node:zlib';
+import { gunzip, zstdDecompress } from 'node:zlib';
 import { OverdubError } from '@overdub/core';
 import { run } from './command.ts';
 import type { CpioNode } from './cpio.ts';
@@ -11,6 +11,8 @@ import { MODULES } from './layout.ts';
 import type { UnpackedFiles } from './unpacked.ts';
 
 const unzstd = promisify(zstdDecompress);
+const ungzip = promisify(gunzip);
+const GZIP_MAGIC = 0x1f8b;
 
 export interface Kernel {
   readonly version: string;
@@ -19,8 +21,15 @@ export interface Kernel {
   readonly nodes: Map<string, CpioNode>;
 }
 
-/** Finds the one kernel among the files and takes the modules a ramdisk needs, uncompressed. */
-export async function kernel(unpacked: UnpackedFiles, signal: AbortSignal): Promise<Kernel> {
+/**
+ * Finds the one kernel among the files and takes the modules a ramdisk needs, uncompressed: those of every ramdisk and
+ * `alsoModules`. The image is what firmware and loaders start, as it was signed.
+ */
+export async function kernel(
+  unpacked: UnpackedFiles,
+  alsoModules: readonly string[],
+  signal: AbortSignal,
+): Promise<Kernel> {
   const [imagePath] = unpacked.under('boot').filter((path) => path.startsWith('boot/vmlinuz-'));
   const image = imagePath === undefined ? undefined : await unpacked.read(imagePath);
   if (imagePath === undefined || image === undefined) {
@@ -36,7 +45,8 @@ export async function kernel(unpacked: UnpackedFiles, signal: AbortSignal): Prom
     .under(`${base}/kernel`)
     .filter((path) => /\.ko(\.(xz|zst|gz))?$/.test(path))
     .map((path) => path.slice(base.length + 1));
-  const chosen = await moduleClosure(paths, MODULES, (path) =>
+  const selection = { ...MODULES, include: [...MODULES.include, ...alsoModules] };
+  const chosen = await moduleClosure(paths, selection, (path) =>
     readModule(unpacked, `${base}/${path}`, signal),
   );
 
@@ -50,7 +60,12 @@ export async function kernel(unpacked: UnpackedFiles, signal: AbortSignal): Prom
   nodes.set(`${base}/modules.alias`, { kind: 'file', mode: 0o644, content: Buffer.from(indexes.alias) });
   const builtin = await unpacked.read(`${base}/modules.builtin`);
   if (builtin) nodes.set(`${base}/modules.builtin`, { kind: 'file', mode: 0o644, content: builtin });
-  return { version, image, nodes };
+  return { version, image: await startable(image), nodes };
+}
+
+/** Ubuntu packs its arm64 kernels, already signed, with gzip around them, which firmware and older GRUBs do not undo. */
+async function startable(image: Buffer): Promise<Buffer> {
+  return image.readUInt16BE(0) === GZIP_MAGIC ? ungzip(image) : image;
 }
 
 async function readModule(unpacked: UnpackedFiles, path: string, signal: AbortSignal): Promise<Buffer> {

@@ -1,12 +1,10 @@
-/** What the ramdisk holds: data only. Changing it changes the build's digest, so ramdisks are rebuilt. */
+/** What every ramdisk holds, whatever the processor: data only. Changing it changes the build's digest, so ramdisks are rebuilt. */
 
+import type { Tree } from './architectures.ts';
 import type { ModuleSelection } from './kernel-modules.ts';
 
 /** Counts changes of how the builder puts things together that no other input shows. */
 export const LAYOUT_VERSION = 2;
-
-/** Kernel packages, first that the host's sources know: Debian's, then Ubuntu's. */
-export const KERNEL_PACKAGES = ['linux-image-amd64', 'linux-image-generic'] as const;
 
 /** Packages whose programs are named in {@link PROGRAMS} or files in {@link TREES}. */
 export const PACKAGES = [
@@ -17,8 +15,6 @@ export const PACKAGES = [
   'efibootmgr',
   'fdisk',
   'grub-common',
-  'grub-efi-amd64-bin',
-  'grub-pc-bin',
   'grub2-common',
   'libc6',
   'libgcc-s1',
@@ -92,18 +88,11 @@ export const LIBRARIES = [
 ] as const;
 
 /** Whole trees, and single files, below `/`. */
-export const TREES: readonly { readonly path: string; readonly not?: RegExp }[] = [
-  { path: 'etc/mke2fs.conf' },
-  // Ready-made EFI images and boot floppies: grub-install makes its own from the modules.
-  { path: 'usr/lib/grub/i386-pc', not: /\.image$|\.exec$|\/(gdb|grub-)/ },
-  { path: 'usr/lib/grub/x86_64-efi', not: /\/monolithic\/|\.image$|\.exec$|\/(gdb|grub-)/ },
-  { path: 'usr/share/grub/unicode.pf2' },
-];
+export const TREES: readonly Tree[] = [{ path: 'etc/mke2fs.conf' }, { path: 'usr/share/grub/unicode.pf2' }];
 
 /** Every wired NIC and every storage controller, the filesystems, and a keyboard. */
 export const MODULES: ModuleSelection = {
   include: [
-    'arch/x86/crypto/',
     'crypto/',
     'drivers/ata/',
     'drivers/block/',

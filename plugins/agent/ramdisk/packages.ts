@@ -22,6 +22,8 @@ export interface DebianPackage {
 }
 
 export interface PackageRequest {
+  /** dpkg's name of the architecture; need not be the host's own, nor one that dpkg was told of. */
+  readonly debian: 'amd64' | 'arm64';
   /** Private apt state, indexes and downloaded packages live here and are reused. */
   readonly cacheDir: string;
   /** Take versions of this release among the host's own sources, e.g. `bookworm-backports`. */
@@ -44,18 +46,18 @@ export async function resolvePackages(
 ): Promise<DebianPackage[]> {
   const apt = await privateApt(request);
   const own = { ...apt, lists: join(apt.root, 'lists') };
-  const refreshFirst = request.refresh || !(await hasIndexes(apt.lists));
+  const refreshFirst = request.refresh || !(await hasIndexes(apt.lists, request.debian));
   if (refreshFirst) await update(own, request);
   try {
     return await resolveNow(refreshFirst ? own : apt, names, alternatives, request);
   } catch (error) {
     if (request.signal.aborted || error instanceof OverdubError) throw error;
-    if (refreshFirst) throw unresolved(error);
+    if (refreshFirst) throw unresolved(error, request);
     request.log.info({ reason: message(error) }, 'package indexes are stale');
   }
   await update(own, request);
   return resolveNow(own, names, alternatives, request).catch((error) => {
-    throw unresolved(error);
+    throw unresolved(error, request);
   });
 }
 
@@ -63,22 +65,23 @@ interface PrivateApt {
   readonly root: string;
   readonly lists: string;
   readonly suite: string | undefined;
+  readonly debian: string;
 }
 
-async function privateApt({ cacheDir, suite }: PackageRequest): Promise<PrivateApt> {
-  const root = join(cacheDir, 'apt');
+async function privateApt({ cacheDir, suite, debian }: PackageRequest): Promise<PrivateApt> {
+  const root = join(cacheDir, debian === 'amd64' ? 'apt' : `apt-${debian}`);
   const own = join(root, 'lists');
   await mkdir(join(own, 'partial'), { recursive: true });
   await mkdir(join(root, 'archives'), { recursive: true });
   await mkdir(join(root, 'none', 'partial'), { recursive: true });
   await writeFile(join(root, 'status'), '');
-  const lists = (await hasIndexes(own)) || !(await hasIndexes(HOST_LISTS)) ? own : HOST_LISTS;
-  return { root, lists, suite };
+  const lists = (await hasIndexes(own, debian)) || !(await hasIndexes(HOST_LISTS, debian)) ? own : HOST_LISTS;
+  return { root, lists, suite, debian };
 }
 
-async function hasIndexes(lists: string): Promise<boolean> {
+async function hasIndexes(lists: string, debian: string): Promise<boolean> {
   const names = await readdir(lists).catch(() => []);
-  return names.some((name) => /_Packages(\.|$)/.test(name));
+  return names.some((name) => /_Packages(\.|$)/.test(name) && name.includes(`binary-${debian}_`));
 }
 
 function aptArguments(apt: PrivateApt): string[] {
@@ -92,7 +95,9 @@ function aptArguments(apt: PrivateApt): string[] {
     'Dir::Cache::pkgcache': '',
     'Dir::Cache::srcpkgcache': '',
     'APT::Install-Recommends': 'false',
-    'APT::Architecture': 'amd64',
+    'APT::Architecture': apt.debian,
+    // Without it apt also asks dpkg, for architectures that no package is wanted of.
+    'APT::Architectures': apt.debian,
     'APT::Sandbox::User': 'root',
     'Acquire::ForceHash': 'SHA256',
     'Acquire::Languages': 'none',
@@ -226,12 +231,13 @@ export async function unpackPackage(deb: string, directory: string, signal: Abor
   await run(DPKG_DEB, ['--extract', deb, directory], { signal });
 }
 
-function unresolved(cause: unknown): OverdubError {
+function unresolved(cause: unknown, { debian }: PackageRequest): OverdubError {
   if (cause instanceof OverdubError) return cause;
   return new OverdubError(
     'PREREQUISITE_MISSING',
-    `The packages of the ramdisk cannot be resolved from this host’s apt sources: ${message(cause)}`,
-    'On Debian the sources need `main`, on Ubuntu `main universe`; then run `overdub ramdisk build --refresh`.',
+    `The ${debian} packages of the ramdisk cannot be resolved from this host’s apt sources: ${message(cause)}`,
+    'On Debian the sources need `main`, on Ubuntu `main universe`; a source with `[arch=…]` (Architectures:) counts for ' +
+      'those only, and Ubuntu’s arm64 has a mirror of its own (ports.ubuntu.com). Then build again with --refresh.',
     { cause },
   );
 }

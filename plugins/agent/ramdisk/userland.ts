@@ -2,17 +2,18 @@
 
 import { posix } from 'node:path';
 import { OverdubError } from '@overdub/core';
+import type { RamdiskArchitecture, Tree } from './architectures.ts';
 import type { CpioNode } from './cpio.ts';
 import { interpreter, neededLibraries, withoutSections } from './elf.ts';
 import { LIBRARIES, LINKS, PROGRAMS, TREES } from './layout.ts';
 import type { UnpackedFiles } from './unpacked.ts';
 
-const LIBRARY_DIRECTORIES = ['usr/lib/x86_64-linux-gnu', 'usr/lib64', 'usr/lib'] as const;
 const EXECUTABLE = 0o755;
 
-/** Everything of {@link PROGRAMS}, {@link LIBRARIES}, {@link TREES} and what `alsoNeededBy` links against. */
+/** Everything of {@link PROGRAMS}, {@link LIBRARIES}, {@link TREES}, the architecture's own trees and what `alsoNeededBy` links against. */
 export async function userland(
   unpacked: UnpackedFiles,
+  { multiarch, trees }: Pick<RamdiskArchitecture, 'multiarch' | 'trees'>,
   alsoNeededBy: readonly Buffer[],
 ): Promise<Map<string, CpioNode>> {
   const nodes = new Map<string, CpioNode>(skeleton());
@@ -25,8 +26,8 @@ export async function userland(
   }
   for (const [name, target] of Object.entries(LINKS))
     nodes.set(`usr/bin/${name}`, { kind: 'symlink', target });
-  for (const tree of TREES) await addTree(nodes, unpacked, tree);
-  await addLibraries(nodes, unpacked, binaries);
+  for (const tree of [...TREES, ...trees]) await addTree(nodes, unpacked, tree);
+  await addLibraries(nodes, { unpacked, directories: libraryDirectories(multiarch) }, binaries);
   return nodes;
 }
 
@@ -72,7 +73,7 @@ function textFile(text: string): CpioNode {
 async function addTree(
   nodes: Map<string, CpioNode>,
   unpacked: UnpackedFiles,
-  { path, not }: (typeof TREES)[number],
+  { path, not }: Tree,
 ): Promise<void> {
   const names = unpacked.under(path).filter((name) => !not?.test(name));
   if (names.length === 0) throw missingFile(path, 'no package brings it');
@@ -83,9 +84,18 @@ async function addTree(
   }
 }
 
+interface LibrarySource {
+  readonly unpacked: UnpackedFiles;
+  readonly directories: readonly string[];
+}
+
+function libraryDirectories(multiarch: string): string[] {
+  return [`usr/lib/${multiarch}`, 'usr/lib64', 'usr/lib'];
+}
+
 async function addLibraries(
   nodes: Map<string, CpioNode>,
-  unpacked: UnpackedFiles,
+  from: LibrarySource,
   binaries: readonly Buffer[],
 ): Promise<void> {
   const wanted: string[] = [...LIBRARIES, ...binaries.flatMap(neededLibraries)];
@@ -94,8 +104,8 @@ async function addLibraries(
   for (const soname of wanted) {
     if (done.has(soname)) continue;
     done.add(soname);
-    const path = await findLibrary(unpacked, soname);
-    const content = path === undefined ? undefined : await unpacked.read(path);
+    const path = await findLibrary(from, soname);
+    const content = path === undefined ? undefined : await from.unpacked.read(path);
     if (path === undefined || content === undefined)
       throw missingFile(soname, 'a program of the ramdisk needs it');
     nodes.set(path, { kind: 'file', mode: EXECUTABLE, content: withoutSections(content) });
@@ -103,14 +113,17 @@ async function addLibraries(
   }
   for (const loader of loaders.map((path) => path.replace(/^\//, 'usr/'))) {
     const name = posix.basename(loader);
-    const real = await findLibrary(unpacked, name);
+    const real = await findLibrary(from, name);
     if (real === undefined) throw missingFile(loader, 'it is the dynamic loader of the ramdisk’s programs');
     if (real !== loader) nodes.set(loader, { kind: 'symlink', target: `/${real}` });
   }
 }
 
-async function findLibrary(unpacked: UnpackedFiles, soname: string): Promise<string | undefined> {
-  for (const directory of LIBRARY_DIRECTORIES) {
+async function findLibrary(
+  { unpacked, directories }: LibrarySource,
+  soname: string,
+): Promise<string | undefined> {
+  for (const directory of directories) {
     const path = `${directory}/${soname}`;
     if (await unpacked.resolve(path)) return path;
   }

@@ -1,6 +1,5 @@
 import { open } from 'node:fs/promises';
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
-import koffi from 'koffi';
 
 /** Number of kexec_file_load(2) by Node's name of the architecture. */
 const NUMBERS: Readonly<Record<string, number>> = { x64: 320, arm64: 294 };
@@ -19,6 +18,8 @@ export interface KexecImage {
 export async function kexecFileLoad({ kernel, initrd, commandLine }: KexecImage): Promise<void> {
   const number = NUMBERS[process.arch];
   if (number === undefined) throw new Error(`no kexec on ${process.arch}`);
+  // Only here: an agent without it does all else.
+  const { default: koffi } = await import('koffi');
   const syscall = koffi
     .load('libc.so.6')
     .func(
