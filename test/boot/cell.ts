@@ -9,8 +9,8 @@ import { OverdubCommand } from '../../examples/demo/overdub.ts';
 import { createLab, type Lab, type LabMachine } from '../lab/index.ts';
 import { FIRMWARE, type Firmware } from './firmware.ts';
 
-/** Power-on to a held machine takes 30 to 90 s on two idle cores in software emulation. */
-const BOOT_SECONDS = 600;
+/** Power-on to a held machine takes 30 to 90 s on two idle cores in software emulation, several times that on busy ones. */
+const BOOT_SECONDS = 1200;
 const DHCP_SERVER = '10.77.0.2';
 
 /** Where the machine stands, and who hands out addresses there. */
@@ -28,9 +28,9 @@ function throughGrub(firmware: Firmware): boolean {
   return firmware === 'Secure Boot' || firmware === 'UEFI arm64';
 }
 
-/** Builds the ramdisk once a run. */
-export function buildRamdisk(): void {
-  const built = spawnSync(OVERDUB, ['ramdisk', 'build']);
+/** Builds the ramdisk of an architecture; at once where it is there. */
+export function buildRamdisk(arch: 'x86_64' | 'arm64' = 'x86_64'): void {
+  const built = spawnSync(OVERDUB, ['ramdisk', 'build', '--arch', arch]);
   if (built.status !== 0) throw new Error(built.stderr.toString());
 }
 

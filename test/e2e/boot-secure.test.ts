@@ -4,7 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { buildRamdisk, Cell } from '../boot/cell.ts';
 import { FIRMWARE } from '../boot/firmware.ts';
 
-beforeAll(buildRamdisk);
+beforeAll(() => buildRamdisk());
 
 test('with Secure Boot enforced, shim, GRUB and kernel are accepted, and the machine is held', async () => {
   await using cell = await Cell.open('boot-secure', 'server', 'Secure Boot');
