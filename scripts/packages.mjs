@@ -51,6 +51,7 @@ const REFEREES = [
   ['git', '/usr/bin/git'],
   ['lldpd', '/usr/sbin/lldpd'],
   ['isc-dhcp-client', '/usr/sbin/dhclient'],
+  ['tcpdump', '/usr/bin/tcpdump'],
 ];
 
 /** Of the boot matrix alone. */

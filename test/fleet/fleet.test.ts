@@ -12,6 +12,7 @@ test.skipIf(process.getuid?.() !== 0)(
     expect(report.failures).toEqual([]);
     // DISCOVER and REQUEST of firmware, iPXE and ramdisk: each was answered.
     expect(report.dhcp.answers).toBe(MACHINES * 6);
+    expect(report.wire).toMatchObject({ answers: MACHINES * 6, unanswered: 0, lost: 0 });
     expect(report.complaints).toEqual([]);
     expect(report.peakMiB).toBeLessThan(400);
   },

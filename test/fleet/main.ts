@@ -8,6 +8,7 @@ import path from 'node:path';
 import type { DhcpQuestion } from './dhcp.ts';
 import { hardwareOf } from './hardware.ts';
 import { boot, STAGES, type Stage, type World } from './machine.ts';
+import { type AnswerTimes, quantiles } from './quantiles.ts';
 import { Relay, type RelayOrder } from './relay.ts';
 
 export interface FleetOrder {
@@ -20,14 +21,6 @@ export interface FleetOrder {
   readonly relay: RelayOrder;
   readonly ramdiskDir: string;
   readonly ipxeDir: string;
-}
-
-/** Milliseconds. */
-export interface AnswerTimes {
-  readonly answers: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
 }
 
 export interface FleetReport {
@@ -86,13 +79,6 @@ async function run(order: FleetOrder): Promise<FleetReport> {
     },
     tftpRepeated: world.tftp.repeated,
   };
-}
-
-function quantiles(milliseconds: readonly number[]): AnswerTimes {
-  const times = milliseconds.toSorted((a, b) => a - b);
-  const at = (share: number): number =>
-    Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0);
-  return { answers: times.length, p50: at(0.5), p99: at(0.99), max: at(1) };
 }
 
 async function expectedFiles({ ramdiskDir, ipxeDir }: FleetOrder): Promise<World['expected']> {

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { stopped, TestNetwork } from '../interop/netboot-namespaces.ts';
 import type { FleetOrder, FleetReport } from './main.ts';
 import { ramdiskIn } from './ramdisk.ts';
+import { type WireReport, WireWatch } from './wire.ts';
 
 const APPLIANCE = '10.77.0.1';
 const ROUTER = '10.77.0.2';
@@ -18,10 +19,14 @@ const PROGRAM = fileURLToPath(new URL('../../bin/overdub.mjs', import.meta.url))
 const IPXE = '/usr/lib/ipxe';
 
 export interface StormReport extends FleetReport {
+  /** DHCP by the kernel's clock, at the appliance's interface. */
+  readonly wire: WireReport;
   /** Peak resident memory of the appliance, MiB. */
   readonly peakMiB: number;
   /** User and system time of the appliance, seconds. */
   readonly cpuSeconds: number;
+  /** How long its main thread could have run and found no processor free, seconds: the load of others and the fleet. */
+  readonly queuedSeconds: number;
   /** Warnings and errors in its log, each kind once. */
   readonly complaints: readonly string[];
 }
@@ -29,6 +34,11 @@ export interface StormReport extends FleetReport {
 export type StormOrder = Pick<FleetOrder, 'machines' | 'whole' | 'initrdBytes' | 'spreadMs'> & {
   /** Flags for the appliance's Node, for profiles. */
   readonly nodeOptions?: string;
+  /**
+   * The appliance runs before everybody else on this host (SCHED_RR): a real fleet computes on machines of its own, and
+   * other people's work here is no property of the appliance.
+   */
+  readonly first?: boolean;
 };
 
 /** Needs root. Whatever it makes is gone when it has settled. */
@@ -40,7 +50,7 @@ export async function storm(order: StormOrder): Promise<StormReport> {
   stack.defer(() => network.close());
   await connect(network);
   const ramdiskDir = await ramdiskIn(directory);
-  const appliance = await up(network, directory, ramdiskDir, order.nodeOptions);
+  const appliance = await up(network, directory, ramdiskDir, order);
   stack.defer(() => stopped(appliance.child));
   const fleet: FleetOrder = {
     ...order,
@@ -48,8 +58,11 @@ export async function storm(order: StormOrder): Promise<StormReport> {
     ramdiskDir,
     ipxeDir: IPXE,
   };
+  const watch = await WireWatch.open(network.prefix('app'), 'eth0');
+  stack.defer(() => watch.close());
   const report = await run(network, fleet);
-  return { ...report, ...costOf(appliance.child), complaints: appliance.complaints() };
+  const wire = await watch.report();
+  return { ...report, wire, ...costOf(appliance.child), complaints: appliance.complaints() };
 }
 
 /**
@@ -75,12 +88,13 @@ async function up(
   network: TestNetwork,
   directory: string,
   ramdiskDir: string,
-  nodeOptions = '',
+  { nodeOptions = '', first = false }: StormOrder,
 ): Promise<Running> {
   const config = path.join(directory, 'overdub.config.json');
   await writeFile(config, JSON.stringify({ plugins: plugins(ramdiskDir) }));
   const args = [PROGRAM, 'up', '--config', config, '--state', path.join(directory, 'state'), '--json'];
-  const [program = '', ...rest] = [...network.prefix('app'), process.execPath, ...args];
+  const precedence = first ? ['chrt', '--rr', '1'] : [];
+  const [program = '', ...rest] = [...precedence, ...network.prefix('app'), process.execPath, ...args];
   const env = { ...process.env, NODE_OPTIONS: nodeOptions };
   const child = spawn(program, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const complaints = new Set<string>();
@@ -145,13 +159,15 @@ async function run(network: TestNetwork, order: FleetOrder): Promise<FleetReport
   return JSON.parse(out) as FleetReport;
 }
 
-/** proc_pid_status(5), proc_pid_stat(5): the process alone, so far. */
-function costOf({ pid }: ChildProcess): Pick<StormReport, 'peakMiB' | 'cpuSeconds'> {
+/** proc_pid_status(5), proc_pid_stat(5), and the kernel's sched-stats: the process alone, so far. */
+function costOf({ pid }: ChildProcess): Pick<StormReport, 'peakMiB' | 'cpuSeconds' | 'queuedSeconds'> {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const queued = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1];
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return {
     peakMiB: Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024,
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100,
+    queuedSeconds: Number(queued) / 1e9,
   };
 }
