@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -86,12 +86,54 @@ test('a log that has grown becomes one file again', async () => {
   expect((await reloaded()).every(({ expiresAt }) => expiresAt === 59)).toBe(true);
 });
 
-test('a line that a power cut left half written was promised to nobody', async () => {
+/** Puts text into the journal, at its end or somewhat behind it. */
+async function scribble(text: string, behind = 0): Promise<void> {
+  const file = path.join(directory, 'leases.log');
+  const end = (await readFile(file)).indexOf(0);
+  const log = await open(file, 'r+');
+  await log.write(text, end + behind);
+  await log.close();
+}
+
+test.each([
+  ['a line that a power cut left half written', '{"address":"10.0.0.4","lea', 0],
+  ['the last block of a write whose first never came', 'ff:ff"}}\n{"address":"10.0.0.4"}\n', 4096],
+])('%s was promised to nobody', async (_, text, behind) => {
   const file = new LeaseFile(directory);
   await file.save(bookOf(leaseOf(2)));
   await file.close();
-  await appendFile(path.join(directory, 'leases.log'), '{"address":"10.0.0.4","lea');
+  await scribble(text, behind);
   expect(await reloaded()).toEqual([leaseOf(2)]);
+});
+
+test('the journal of an older version, without room, is read', async () => {
+  const change = { address: leaseOf(2).address, lease: leaseOf(2) };
+  await writeFile(path.join(directory, 'leases.log'), `${JSON.stringify(change)}\n{"addr`);
+  expect(await reloaded()).toEqual([leaseOf(2)]);
+});
+
+test('a write changes the size of the journal only where its room ends, and none is lost there', async () => {
+  const file = new LeaseFile(directory);
+  await file.prepare();
+  const size = async (): Promise<number> => (await stat(path.join(directory, 'leases.log'))).size;
+  const room = await size();
+  const book = new LeaseBook();
+  const names = Array.from({ length: 20 }, (_, n) => `${n}-`.padEnd(20_000, 'x'));
+  for (const [n, hostname] of names.entries()) {
+    book.bind({ ...leaseOf(n), hostname });
+    await file.save(book);
+    expect((await size()) % room).toBe(0);
+  }
+  expect(await size()).toBe(2 * room);
+  await file.close();
+  expect((await reloaded()).map(({ hostname }) => hostname)).toEqual(names);
+});
+
+test('a journal that cannot be made says so, and what to do', async () => {
+  await expect(new LeaseFile(path.join(directory, 'later')).prepare()).rejects.toMatchObject({
+    code: 'STATE_UNWRITABLE',
+    message: expect.stringMatching(/journal of leases .* ENOENT/),
+  });
 });
 
 test('a damaged line is refused, and stays', async () => {

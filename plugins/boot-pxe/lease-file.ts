@@ -1,14 +1,15 @@
 /**
- * Leases on disk: `leases.json` holds those of one moment, `leases.log` a line for each change since. A change costs
- * one write, durable before a client is told; the two become one file again at start and when the log has grown.
+ * Leases on disk: `leases.json` holds those of one moment, `leases.log` a line for each change since (and room for more,
+ * zeros). A change costs one write, durable before a client is told (RFC 2131 §4.3.1: committed to persistent storage);
+ * the two become one file again at start and when the log has grown.
  */
 
-import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { normalizeMac, OverdubError } from '@overdub/core/agent';
 import { parseIpv4 } from '@overdub/lib-netboot';
 import type { Lease, LeaseChange } from './lease-book.ts';
+import { LeaseLog, linesOf, syncDirectory } from './lease-log.ts';
 
 const FORMAT = 1;
 /** A log longer than this, and than the leases themselves, is merged. */
@@ -24,7 +25,7 @@ export interface LeaseSource {
 export class LeaseFile {
   readonly #path: string;
   readonly #logPath: string;
-  #log: FileHandle | undefined;
+  readonly #log: LeaseLog;
   #lines = 0;
   #writing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -32,6 +33,7 @@ export class LeaseFile {
   constructor(directory: string) {
     this.#path = path.join(directory, 'leases.json');
     this.#logPath = path.join(directory, 'leases.log');
+    this.#log = new LeaseLog(this.#logPath);
   }
 
   /**
@@ -43,8 +45,7 @@ export class LeaseFile {
     const [text, log] = [await readIfThere(this.#path), await readIfThere(this.#logPath)];
     const leases = text === undefined ? [] : (parseLeases(text) ?? damaged(this.#path));
     const byAddress = new Map(leases.map((lease) => [lease.address, lease]));
-    const lines = (log ?? '').split('\n').slice(0, -1);
-    for (const line of lines) {
+    for (const line of linesOf(log ?? '')) {
       const { address, lease } = parseChange(line) ?? damaged(this.#logPath);
       byAddress.delete(address);
       if (lease !== undefined) byAddress.set(address, lease);
@@ -52,6 +53,20 @@ export class LeaseFile {
     const present = [...byAddress.values()];
     if (log !== undefined && log !== '') await this.#merge(present);
     return present;
+  }
+
+  /** Makes the log, so that the first lease does not wait for that. STATE_UNWRITABLE. */
+  async prepare(): Promise<void> {
+    try {
+      await this.#log.open();
+    } catch (error) {
+      throw new OverdubError(
+        'STATE_UNWRITABLE',
+        `boot-pxe: the journal of leases ${this.#logPath} cannot be made: ${reasonOf(error)}`,
+        'Make room on that disk, or name a state directory that can be written.',
+        { plugin: 'boot-pxe', cause: error },
+      );
+    }
   }
 
   /**
@@ -67,8 +82,7 @@ export class LeaseFile {
 
   async close(): Promise<void> {
     await this.#writing?.catch(() => undefined);
-    await this.#log?.close();
-    this.#log = undefined;
+    await this.#log.close();
   }
 
   async #write(source: LeaseSource): Promise<void> {
@@ -81,11 +95,7 @@ export class LeaseFile {
         await this.#merge(source.all());
         return;
       }
-      this.#log ??= await openLog(this.#logPath);
-      const lines = changes.map((change) => `${JSON.stringify(change)}\n`).join('');
-      // Durable when it returns: one visit to the disk, and one turn of the event loop.
-      const { bytesWritten } = await this.#log.write(Buffer.from(lines));
-      if (bytesWritten !== Buffer.byteLength(lines)) throw new Error(`${this.#logPath}: no space left`);
+      await this.#log.append(changes.map((change) => `${JSON.stringify(change)}\n`).join(''));
       this.#lines += changes.length;
     } catch (error) {
       source.unwritten(changes);
@@ -107,26 +117,8 @@ export class LeaseFile {
     }
     await rename(temporary, this.#path);
     await syncDirectory(path.dirname(this.#path));
-    await this.#log?.close();
-    this.#log = undefined;
-    await rm(this.#logPath, { force: true });
+    await this.#log.remove();
     this.#lines = 0;
-  }
-}
-
-async function openLog(file: string): Promise<FileHandle> {
-  const { O_WRONLY, O_CREAT, O_APPEND, O_DSYNC } = constants;
-  const log = await open(file, O_WRONLY | O_CREAT | O_APPEND | O_DSYNC, 0o600);
-  await syncDirectory(path.dirname(file));
-  return log;
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
@@ -137,6 +129,10 @@ async function readIfThere(file: string): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function damaged(file: string): never {

@@ -119,6 +119,7 @@ async function leasesOf(
   const file = new LeaseFile(await ctx.ensureStateDir());
   opened.push(() => file.close());
   const book = new LeaseBook(await file.load());
+  await file.prepare();
   const ours = new Set(sites.map(({ address }) => address));
   return { subnets, ours, book, save: () => file.save(book) };
 }

@@ -160,7 +160,7 @@ describe.skipIf(needsRoot)(
         file: 'ipxe/ipxe.efi',
       });
       const log = await readFile(path.join(room.directory, 'state', 'leases.log'), 'utf8');
-      expect(log.trim().split('\n')).toHaveLength(2);
+      expect(log.split('\n').filter((line) => line.startsWith('{'))).toHaveLength(2);
     });
 
     test('the quirk `unicast`: only the machine itself hears the answer, whatever its broadcast flag', async () => {
