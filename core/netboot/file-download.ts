@@ -2,6 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import { Turns } from './turns.ts';
 
 /** What the buffers of all downloads together may take, as far as their smallest size allows. */
 const BUFFER_BYTES = 64 * 1024 * 1024;
@@ -14,7 +15,14 @@ export function bufferBytes(downloads: number): number {
   return Math.max(SMALLEST, Math.min(LARGEST, share));
 }
 
+/**
+ * Node has four threads for everything that waits for a disk. Two are enough to read ahead of any network; the others are
+ * left to what somebody waits for: a lease on its way to the disk stands behind no thousand downloads.
+ */
+const READS_AT_A_TIME = 2;
+
 let downloads = 0;
+const reads = new Turns(READS_AT_A_TIME);
 
 /**
  * Sends `length` bytes from `offset` on as the body of a response whose head is set, ends it, and closes the file.
@@ -59,7 +67,9 @@ export async function sendFile(
 
 async function readWhole(file: FileHandle, buffer: Buffer, position: number, bytes: number): Promise<Buffer> {
   for (let filled = 0; filled < bytes; ) {
-    const { bytesRead } = await file.read(buffer, filled, bytes - filled, position + filled);
+    const { bytesRead } = await reads.take(() =>
+      file.read(buffer, filled, bytes - filled, position + filled),
+    );
     if (bytesRead === 0) throw new Error(`the file ended at byte ${position + filled}`);
     filled += bytesRead;
   }
