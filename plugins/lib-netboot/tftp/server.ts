@@ -5,6 +5,7 @@ import { openUdp, type UdpEndpoint } from '../udp/open-udp.ts';
 import type { TftpFile } from './block-reader.ts';
 import { cleanBootName, decodeTftp, encodeError, TFTP_ERROR, type TftpRequest } from './codec.ts';
 import { negotiate, type TransferLimits } from './negotiate.ts';
+import { ShortTurns } from './short-turns.ts';
 import { Transfer, type TransferOutcome } from './transfer.ts';
 
 /** Who asks: IPv4 or IPv6 address and UDP port. */
@@ -70,6 +71,7 @@ class Server implements TftpServer {
   readonly #options: TftpServerOptions;
   readonly #limits: TransferLimits;
   readonly #sessions = new Map<string, Session>();
+  readonly #turns = new ShortTurns();
   #closed = false;
 
   constructor(listener: dgram.Socket, options: TftpServerOptions) {
@@ -93,6 +95,7 @@ class Server implements TftpServer {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#turns.close();
     for (const session of [...this.#sessions.values()]) this.#drop(session, 'the server closes');
     await new Promise<void>((resolve) => this.#listener.close(() => resolve()));
   }
@@ -174,7 +177,7 @@ class Server implements TftpServer {
       },
     });
     session.transfer = transfer;
-    socket.on('message', (bytes) => transfer.receive(decodeTftp(bytes)));
+    socket.on('message', (bytes) => this.#turns.run(() => transfer.receive(decodeTftp(bytes))));
     socket.on('error', (error) => transfer.abandon(error.message));
     transfer.start();
   }
