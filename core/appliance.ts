@@ -4,7 +4,6 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import { pino } from 'pino';
 import { buildRooms, openStore, type Rooms } from './appliance-rooms.ts';
 import { openCatalogue } from './catalogue/catalogue.ts';
 import { openStateDirectory } from './catalogue/state-directory.ts';
@@ -26,6 +25,7 @@ import { createHost, type PluginHost } from './plugin-host/host.ts';
 import { openRepository } from './repository/index.ts';
 import { systemClock } from './scheduler/clock.ts';
 import { startWatcher } from './scheduler/watcher.ts';
+import { standardLog } from './standard-log.ts';
 
 export interface ApplianceOptions {
   /** Where the appliance keeps everything of its own; made when missing. Overrules `config.state`. */
@@ -79,7 +79,7 @@ export async function createAppliance(
   }
   const stateDir = resolve(state);
   const clock = options.clock ?? systemClock;
-  const log = options.log ?? pino({ level: 'info' }, pino.destination({ dest: 2, sync: true }));
+  const log = options.log ?? standardLog();
   const faces: Faces = {
     control: lateBound<ApplianceControl>('the control face'),
     netboot: lateBound<NetbootService>('the netboot service'),
