@@ -102,7 +102,8 @@ async function up(
   createInterface({ input: child.stderr }).on('line', (line) => {
     last = line;
     const said = parsed(line);
-    if (said === undefined || Number(said.level) >= 40) complaints.add(String(said?.msg ?? line));
+    if (said === undefined) complaints.add(line);
+    else if (Number(said.level) >= 40) complaints.add([said.msg, said.reason].filter(Boolean).join(': '));
   });
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.startsWith('{')) return { child, complaints: () => [...complaints] };
@@ -110,7 +111,7 @@ async function up(
   throw new Error(`the appliance did not start: ${last}`);
 }
 
-function parsed(line: string): { level?: unknown; msg?: unknown } | undefined {
+function parsed(line: string): { level?: unknown; msg?: unknown; reason?: unknown } | undefined {
   try {
     return JSON.parse(line) as object;
   } catch {

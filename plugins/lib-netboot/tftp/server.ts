@@ -178,7 +178,8 @@ class Server implements TftpServer {
     });
     session.transfer = transfer;
     socket.on('message', (bytes) => this.#turns.run(() => transfer.receive(decodeTftp(bytes))));
-    socket.on('error', (error) => transfer.abandon(error.message));
+    // In the order they came: a client's last packet goes before the news that its port is closed.
+    socket.on('error', (error) => this.#turns.run(() => transfer.abandon(error.message)));
     transfer.start();
   }
 
