@@ -4,15 +4,21 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { Turns } from './turns.ts';
 
-/** What the buffers of all downloads together may take, as far as their smallest size allows. */
-const BUFFER_BYTES = 64 * 1024 * 1024;
+/** What the buffers of all downloads together may take, save that each may have two of the smallest. */
+const BUFFER_BYTES = 32 * 1024 * 1024;
 const LARGEST = 512 * 1024;
 const SMALLEST = 32 * 1024;
+/** The part of what is left that one download may take. */
+const PART = 16;
 
-/** Large buffers cost least for a few machines, small ones keep a thousand within bounds. */
-export function bufferBytes(downloads: number): number {
-  const share = Math.floor(BUFFER_BYTES / 2 / Math.max(1, downloads));
-  return Math.max(SMALLEST, Math.min(LARGEST, share));
+/**
+ * The size of the two buffers of a download that begins while the others hold so many bytes: large ones cost least for a
+ * few machines, small ones keep a thousand within bounds. They keep their size to the end, so each takes a part of what
+ * is left, not a share by number: those shares of a thousand that come one by one add up to four times the whole.
+ */
+export function bufferBytes(held: number): number {
+  const size = Math.floor((BUFFER_BYTES - held) / PART / 2);
+  return Math.max(SMALLEST, Math.min(LARGEST, size));
 }
 
 /**
@@ -21,7 +27,8 @@ export function bufferBytes(downloads: number): number {
  */
 const READS_AT_A_TIME = 2;
 
-let downloads = 0;
+/** Bytes in the buffers of all downloads under way. */
+let held = 0;
 const reads = new Turns(READS_AT_A_TIME);
 
 /**
@@ -34,9 +41,9 @@ export async function sendFile(
   file: FileHandle,
   { offset, length }: { readonly offset: number; readonly length: number },
 ): Promise<void> {
-  downloads += 1;
+  const size = Math.min(bufferBytes(held), Math.max(1, length));
+  held += 2 * size;
   try {
-    const size = Math.min(bufferBytes(downloads), Math.max(1, length));
     const buffers = [Buffer.allocUnsafeSlow(size), Buffer.allocUnsafeSlow(size)] as const;
     const read = (at: number): Promise<Buffer> =>
       readWhole(
@@ -60,7 +67,7 @@ export async function sendFile(
     response.destroy();
     throw error;
   } finally {
-    downloads -= 1;
+    held -= 2 * size;
     await file.close();
   }
 }
