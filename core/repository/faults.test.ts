@@ -290,7 +290,7 @@ describe('a full store', () => {
     const ingest = async () => {
       for (let at = 0; at < 60; at++) {
         await session.addStream([noise(1_000_000, `${at}`)] as never);
-        if (at === 30) await meanwhile?.(repository);
+        if (at === 10) await meanwhile?.(repository);
       }
     };
     await expect(ingest()).rejects.toMatchObject({ code: 'REPOSITORY_FULL' });

@@ -15,7 +15,7 @@ import type { PortableStore } from './portable-store.ts';
 import { PACK_PREFIX } from './reconcile.ts';
 
 /** A pack is closed at about this length: large enough for any store, small enough to hold in memory. */
-export const PACK_BYTES = 16 * 1024 * 1024;
+export const PACK_BYTES = 8 * 1024 * 1024;
 /**
  * And at about so many chunks, however small: its index is held whole by whoever copies or checks it, some 300 bytes a
  * chunk, and entered into the chunk index in one go, during which nothing else runs.
