@@ -59,6 +59,8 @@ export interface FirmwareSpec {
   readonly secureBoot?: boolean;
   /** UEFI: boots by HTTP and never asks for PXE. */
   readonly httpBoot?: boolean;
+  /** UEFI: boots by PXE over IPv6 and never asks for PXE over IPv4. */
+  readonly ipv6Boot?: boolean;
   /** Default `x86_64`. `arm64` is UEFI, always emulated. */
   readonly arch?: 'x86_64' | 'arm64';
 }
@@ -106,7 +108,8 @@ export function firmwareArguments(spec: FirmwareSpec, varsFile: string): string[
     ...board(spec),
     ...['-drive', `if=pflash,format=raw,readonly=on,file=${files.code}`],
     ...['-drive', `if=pflash,format=raw,file=${varsFile}`],
-    ...(spec.httpBoot === true ? WITHOUT_PXE : []),
+    ...(spec.httpBoot === true ? ['IPv4', 'IPv6'].flatMap(withoutPxe) : []),
+    ...(spec.ipv6Boot === true ? withoutPxe('IPv4') : []),
   ];
 }
 
@@ -118,7 +121,6 @@ function board({ arch, secureBoot }: FirmwareSpec): readonly string[] {
 }
 
 /** OVMF's own switches, which know one letter; HTTP Boot comes last in its order, after minutes of PXE. */
-const WITHOUT_PXE = ['IPv4', 'IPv6'].flatMap((family) => [
-  '-fw_cfg',
-  `name=opt/org.tianocore/${family}PXESupport,string=n`,
-]);
+function withoutPxe(family: string): readonly string[] {
+  return ['-fw_cfg', `name=opt/org.tianocore/${family}PXESupport,string=n`];
+}

@@ -9,6 +9,7 @@ import { LabMachine, type MachineSpec } from './machine.ts';
 import {
   addFarBridge,
   addHost,
+  addIpv6,
   addLeg,
   addTap,
   BRIDGE,
@@ -38,6 +39,8 @@ export interface LabOptions {
   readonly name: string;
   /** Address and prefix length of the appliance on the machines' network. Default `10.77.0.1/24`. */
   readonly address?: string;
+  /** The room has IPv6: its prefix, as in `fd77::/64`. The appliance is `1` in it. Default none. */
+  readonly ipv6Prefix?: string;
 }
 
 /** A running lab. Dispose it: every process is ended by its pid, the network and the directory are removed. */
@@ -85,7 +88,8 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const lab = new RunningLab(options.name, dir, network);
   try {
     await buildNetwork(network);
-    await lab.addRouter();
+    if (options.ipv6Prefix !== undefined) await addIpv6(network.namespace, options.ipv6Prefix);
+    await lab.addRouter(options.ipv6Prefix);
   } catch (error) {
     await lab[Symbol.asyncDispose]();
     throw error;
@@ -193,9 +197,9 @@ class RunningLab implements Lab {
   }
 
   /** Every room has one. */
-  async addRouter(): Promise<void> {
+  async addRouter(prefix?: string): Promise<void> {
     const { host } = await this.#addHost('10.77.255.254/32');
-    const router = await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid')));
+    const router = await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid'), prefix));
     while (router.running && !router.output().includes('started')) await sleep(50);
     if (!router.running) throw new Error(`radvd did not start: ${router.output().trim()}`);
   }

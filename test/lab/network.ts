@@ -63,6 +63,13 @@ export async function buildNetwork(network: LabNetwork): Promise<void> {
   await ip('-n', namespace, 'link', 'set', 'host0', 'up');
 }
 
+/** Address `1` of a prefix, for the appliance on its wire. */
+export async function addIpv6(namespace: string, prefix: string): Promise<void> {
+  await exec([...inside(namespace), 'sysctl', '-q', '-w', `net.ipv6.conf.${BRIDGE}.disable_ipv6=0`]);
+  const address = prefix.replace('::/', '::1/');
+  await exec(['ip', '-n', namespace, '-6', 'address', 'add', address, 'dev', BRIDGE, 'nodad']);
+}
+
 /** A bridge without an address of ours: what hangs on it reaches us through a router only. */
 export async function addFarBridge(namespace: string): Promise<void> {
   await exec(['ip', '-n', namespace, 'link', 'add', FAR_BRIDGE, 'type', 'bridge']);

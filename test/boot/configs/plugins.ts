@@ -15,7 +15,7 @@ import local from '@overdub/storage-local';
 import { SECURE_MAC } from '../firmware.ts';
 
 /** `OVERDUB_ARM_PACKAGES` names the tree of the arm64 packages, where the test made one. */
-export function bootConfig(options: Parameters<typeof pxe>[0]) {
+export function bootConfig(options: Parameters<typeof pxe>[0], host = '0.0.0.0') {
   const { OVERDUB_ARM_PACKAGES: arm } = process.env;
   const labels = { loader: 'grub' };
   const secure = { name: 'secure', macs: [SECURE_MAC], labels, admission: 'hold' as const };
@@ -33,6 +33,6 @@ export function bootConfig(options: Parameters<typeof pxe>[0]) {
       agent(),
       api(),
     ],
-    http: { host: '0.0.0.0', port: 7077 },
+    http: { host, port: 7077 },
   });
 }
