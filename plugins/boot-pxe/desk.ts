@@ -57,6 +57,12 @@ export async function decideBoot(caller: Caller, desk: Desk): Promise<BootDecisi
   return { kind: 'none' };
 }
 
+/** What a machine is told to load, once a minute. */
+export function logOffer(caller: Caller, file: string, { log, firstTime }: Desk): void {
+  if (!firstTime(`offer ${caller.mac} ${file}`)) return;
+  log.info({ mac: caller.mac, client: caller.client, arch: caller.arch, file }, 'offering a boot file');
+}
+
 /** HTTP Boot fetches URLs only. */
 function fetchable(name: string, { client }: Caller): boolean {
   return client !== 'http' || /^https?:\/\//.test(name);

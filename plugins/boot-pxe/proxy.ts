@@ -8,8 +8,8 @@ import {
   messageType,
   OPTION,
 } from '@overdub/lib-netboot';
-import { type Caller, callerOf } from './caller.ts';
-import { type Desk, decideBoot } from './desk.ts';
+import { callerOf } from './caller.ts';
+import { type Desk, decideBoot, logOffer } from './desk.ts';
 import { bootOptions, type Destination, destinationOf, makeReply, type Reply } from './reply.ts';
 
 /** A request on port 67. Only DISCOVER, and REQUESTs that name us as their server, concern a proxy. */
@@ -54,9 +54,4 @@ async function bootReply(
     bootFile: decision.name,
     bootFileIn: quirks.bootFile,
   });
-}
-
-function logOffer(caller: Caller, file: string, desk: Desk): void {
-  if (!desk.firstTime(`offer ${caller.mac} ${file}`)) return;
-  desk.log.info({ mac: caller.mac, client: caller.client, arch: caller.arch, file }, 'offering a boot file');
 }

@@ -198,3 +198,12 @@ test('firmware that loads by TFTP hears a URL for it from who gives it an addres
   expect(urlOf(reply)).toBe('tftp://[fd00::1]/ipxe/ipxe.efi');
   expect(addressOf(reply)).toHaveLength(1);
 });
+
+test('what a machine is told to load is in the log, once a minute', async () => {
+  for (const type of [MESSAGE6.solicit, MESSAGE6.solicit]) await ask(server, type, IA, HTTP);
+  expect(base.log.said('info')).toEqual(['offering a boot file']);
+  base.clock.time += 60_000;
+  await ask(server, MESSAGE6.solicit, IA, HTTP);
+  await ask(server, MESSAGE6.solicit, IA);
+  expect(base.log.said('info')).toHaveLength(2);
+});

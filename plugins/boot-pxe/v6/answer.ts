@@ -16,7 +16,7 @@ import {
   parseIpv6,
   type RelayMessage6,
 } from '@overdub/lib-netboot';
-import { type Desk, decideBoot } from '../desk.ts';
+import { type Desk, decideBoot, logOffer } from '../desk.ts';
 import type { AddressPool6 } from './addresses.ts';
 import { callerOf6 } from './caller.ts';
 
@@ -78,6 +78,7 @@ async function answerClient(
   const url = decision.kind === 'file' ? urlOf(decision.name, desk) : undefined;
   // Firmware takes a file by TFTP from the server alone that gave it its address.
   if (desk.pool === undefined && url === undefined) return undefined;
+  if (caller !== undefined && url !== undefined) logOffer(caller, url, desk.desk);
   const addresses = desk.pool === undefined ? [] : addressOptions(message, clientId, desk, desk.pool);
   const rapid =
     type === MESSAGE6.solicit &&
