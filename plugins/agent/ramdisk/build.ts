@@ -137,6 +137,7 @@ async function ownInputs(request: BuildRamdisk): Promise<OwnInputs> {
     files: new Map([
       ['init', await read(join(HERE, 'files', 'init.sh'))],
       ['etc/udhcpc.sh', await read(join(HERE, 'files', 'udhcpc.sh'))],
+      ['overdub/dhcp6.mjs', await read(join(HERE, 'files', 'dhcp6.mjs'))],
       ['overdub/loader.mjs', loader],
       ...(await nativeFiles(native, request)),
     ]),

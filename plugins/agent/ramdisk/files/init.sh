@@ -62,8 +62,17 @@ ask_for_addresses() {
     done
 }
 
+# An address a line, as in `10.0.0.5 on eth0`. Those of IPv6 count where the appliance is reached by it.
+addresses() {
+    cat /run/lease/* 2>/dev/null
+    [ -n "$by_ipv6" ] || return 0
+    ip -o -6 addr show scope global |
+        sed -n '/tentative/d; s/^[0-9]*: *\([^ ]*\) *inet6 \([^ /]*\).*/\2 on \1/p'
+}
+
 session() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" /overdub/session.json 2>/dev/null; }
 url=$(session url)
+case $url in *://\[*) by_ipv6=yes ;; *) by_ipv6= ;; esac
 # Any HTTP answer will do; its Date sets a clock that is far off.
 appliance_answers() {
     answer=$(timeout 5 wget -S --spider "$url/" 2>&1)
@@ -80,31 +89,37 @@ if [ -z "$url" ]; then
     while :; do sleep 3600; done
 fi
 
+# Beside what the router's advertisements give, which the kernel sees to.
+if [ -n "$by_ipv6" ]; then
+    { until /usr/bin/node /overdub/dhcp6.mjs 2>&1; do sleep 5; done; } | to_consoles &
+fi
+
 next_word=0
 while :; do
     ask_for_addresses
     now=$(cut -d. -f1 /proc/uptime)
-    if [ -n "$(ls /run/lease)" ] && appliance_answers; then break; fi
+    have=$(addresses)
+    if [ -n "$have" ] && appliance_answers; then break; fi
     if [ "$now" -ge "$next_word" ]; then
         next_word=$((now + 15))
         if [ -z "$(nics)" ]; then
             say "no network interface found (no driver for it?); still looking"
             coldplug 1
-        elif [ -z "$(ls /run/lease)" ]; then
+        elif [ -z "$have" ]; then
             say "no address yet; asking on: $(for n in $(nics); do echo "$n(link $(cat /sys/class/net/$n/carrier 2>/dev/null))"; done | tr '\n' ' ')"
         else
-            say "have $(cat /run/lease/* | tr '\n' ' ')but $url does not answer; still trying"
+            say "have $(echo "$have" | tr '\n' ' ')but $url does not answer; still trying"
         fi
     fi
     usleep 200000
 done
 
-first=$(ls /run/lease | head -n 1)
+first=$(echo "$have" | sed -n '1s/.* on //p')
 name=$(cat "/run/hostname" 2>/dev/null)
 [ -n "$name" ] || name="machine-$(sed 's/://g; s/^......//' "/sys/class/net/$first/address")"
 hostname "$name"
 echo "127.0.0.1 localhost $name" >/etc/hosts
-say "$name has $(cat /run/lease/* | tr '\n' ' ')and reaches $url"
+say "$name has $(echo "$have" | tr '\n' ' ')and reaches $url"
 
 wait_s=1
 while :; do

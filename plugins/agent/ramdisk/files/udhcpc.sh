@@ -7,7 +7,8 @@ metric=$((100 + $(cat "/sys/class/net/$interface/ifindex")))
 case $1 in
 deconfig)
     rm -f "/run/lease/$interface"
-    ip addr flush dev "$interface"
+    # IPv6 is not its business, and without a link-local address there is none.
+    ip -4 addr flush dev "$interface"
     ip link set "$interface" up
     ;;
 bound | renew)
