@@ -96,6 +96,16 @@ describe('beside another server', () => {
     base.netboot.plan = { kind: 'silent', reason: 'rejected' };
     expect(await ask(guest, MESSAGE6.solicit, IA, HTTP)).toBeUndefined();
   });
+
+  test('iPXE on a BIOS machine, where the router gives out addresses', async () => {
+    const ipxe = Buffer.concat([Uint8Array.of(0, 4), Buffer.from('iPXE')]);
+    const options: Options6 = [
+      [OPTION6.clientArchitecture, Uint8Array.of(0, 0)],
+      [OPTION6.userClass, ipxe],
+    ];
+    expect(urlOf(await ask(guest, MESSAGE6.informationRequest, ...options))).toBe(URL6);
+    expect(base.netboot.asked[0]).toMatchObject({ client: 'ipxe', arch: 'bios-x86' });
+  });
 });
 
 describe('with a pool', () => {

@@ -4,8 +4,9 @@ import type { BootArch, BootClient } from '@overdub/core/agent';
 import { architectures6, macOf6, type Options6, userClasses6, vendorClass6 } from '@overdub/lib-netboot';
 import type { Caller } from '../caller.ts';
 
-/** IANA's processor architecture types: by TFTP, then by HTTP. */
+/** IANA's processor architecture types: by TFTP, then by HTTP. BIOS is iPXE's word: such firmware knows no IPv6 itself. */
 const ARCHITECTURES: ReadonlyMap<number, readonly [BootArch, BootClient]> = new Map([
+  [0, ['bios-x86', 'pxe']],
   [7, ['uefi-x86_64', 'pxe']],
   [9, ['uefi-x86_64', 'pxe']],
   [11, ['uefi-arm64', 'pxe']],
