@@ -202,10 +202,11 @@ test('behind relays the answer goes back in their wraps, and the relay’s word 
   expect(base.netboot.asked[0]?.mac).toBe('02:00:00:00:00:09');
 });
 
-test('firmware that loads by TFTP hears a URL for it from who gives it an address', async () => {
+test('firmware that loads by TFTP hears a URL for it, and no class, from who gives it an address', async () => {
   base.netboot.rendered = { kind: 'file', name: 'ipxe/ipxe.efi' };
   const reply = await ask(server, MESSAGE6.solicit, IA, PXE);
   expect(urlOf(reply)).toBe('tftp://[fd00::1]/ipxe/ipxe.efi');
+  expect(vendorClass6(reply?.options ?? [])).toBeUndefined();
   expect(addressOf(reply)).toHaveLength(1);
 });
 

@@ -124,7 +124,10 @@ function isSound({ type, options }: Message6, clientId: Uint8Array | undefined, 
   }
 }
 
-/** The URL, and for HTTP Boot the vendor class without which firmware takes no offer (UEFI 2.10 §24.7.3). */
+/**
+ * The URL, and for HTTP Boot the vendor class without which firmware takes no offer (UEFI 2.10 §24.7.3). PXE gets none:
+ * told `PXEClient`, OVMF looks for a boot server and takes nothing (PXE-E16).
+ */
 function bootOptions6(url: string, http: boolean): readonly Option[] {
   const name: Option = [OPTION6.bootFileUrl, Buffer.from(url, 'latin1')];
   if (!http) return [name];
