@@ -76,7 +76,8 @@ describe('the tarballs', () => {
   });
 
   test('hold what modules read beside themselves, and the licence', () => {
-    const assets = ['dist/loader/loader.mjs', 'dist/ramdisk/files/init.sh', 'dist/ramdisk/files/udhcpc.sh'];
+    const files = ['dhcp6.mjs', 'init.sh', 'udhcpc.sh'].map((name) => `dist/ramdisk/files/${name}`);
+    const assets = ['dist/loader/loader.mjs', ...files];
     expect(site.files('@overdub/agent')).toEqual(expect.arrayContaining([...assets, 'dist/LICENSE']));
   });
 

@@ -208,16 +208,8 @@ function exchange({ nic, socket, duid }, type, options, { first, most, all }, ac
     const send = () => {
       const elapsed = Date.now() - began;
       if (elapsed >= all) return end(undefined);
-      const hundredths = Buffer.from(
-        Uint16Array.of(Math.min(Math.floor(elapsed / 10), 0xffff)).buffer,
-      ).swap16();
-      const head = [OPTION.clientId, duid];
-      const message = [
-        Uint8Array.of(type),
-        transaction,
-        encode([head, ...options, [OPTION.elapsed, hundredths]]),
-      ];
-      socket.send(Buffer.concat(message), PORT.server, `${SERVERS}%${nic}`, (error) => {
+      const message = encodeMessage(type, transaction, [[OPTION.clientId, duid], ...options], elapsed);
+      socket.send(message, PORT.server, `${SERVERS}%${nic}`, (error) => {
         if (error) say(`DHCPv6 on ${nic} cannot be asked for: ${error.message}; trying again`);
       });
       timer = setTimeout(send, Math.min(wait * (0.9 + Math.random() * 0.2), all - elapsed));
@@ -226,6 +218,14 @@ function exchange({ nic, socket, duid }, type, options, { first, most, all }, ac
     socket.on('message', hear);
     send();
   });
+}
+
+/** The time since the first of its kind, milliseconds, goes with it in hundredths of a second (§21.9). */
+function encodeMessage(type, transaction, options, elapsed) {
+  const hundredths = Buffer.alloc(2);
+  hundredths.writeUInt16BE(Math.min(Math.floor(elapsed / 10), 0xffff));
+  const all = encode([...options, [OPTION.elapsed, hundredths]]);
+  return Buffer.concat([Uint8Array.of(type), transaction, all]);
 }
 
 /** The lease of a reply. */
@@ -249,8 +249,8 @@ function leaseOf(options) {
     text: textOf(bytes),
     preferred: Math.min(preferred, valid),
     valid,
-    renew: ia.readUInt32BE(4) || Math.floor(valid * 0.5),
-    rebind: ia.readUInt32BE(8) || Math.floor(valid * 0.8),
+    renew: Math.min(ia.readUInt32BE(4) || Math.floor(valid * 0.5), valid),
+    rebind: Math.min(ia.readUInt32BE(8) || Math.floor(valid * 0.8), valid),
   };
 }
 
