@@ -120,7 +120,7 @@ export const PxeOptions = Type.Object(
         {
           additionalProperties: false,
           description:
-            'Boot URLs by DHCPv6 as well, for UEFI HTTP Boot and iPXE over IPv6: `address` (ours, default the first of the interface that is not link-local), `pool` of addresses to lease where no other DHCPv6 server does, `leaseSeconds`, `dns`. Default: no DHCPv6.',
+            'Boot URLs by DHCPv6 as well, for UEFI HTTP Boot, iPXE and, with a pool, PXE over IPv6: `address` (ours, default the first of the interface that is not link-local), `pool` of addresses to lease where no other DHCPv6 server does, `leaseSeconds`, `dns`. Default: no DHCPv6.',
         },
       ),
     ),

@@ -2,15 +2,12 @@
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Machine } from '@overdub/core';
 import { DemoAppliance, OVERDUB } from '../../examples/demo/appliance.ts';
-import { OverdubCommand } from '../../examples/demo/overdub.ts';
 import { createLab, type Lab, type LabMachine } from '../lab/index.ts';
 import { FIRMWARE, type Firmware } from './firmware.ts';
+import { heldRecord, recordOf } from './records.ts';
 
-/** Power-on to a held machine takes 30 to 90 s on two idle cores in software emulation, several times that on busy ones. */
-const BOOT_SECONDS = 1200;
 const DHCP_SERVER = '10.77.0.2';
 
 /** Where the machine stands, and who hands out addresses there. */
@@ -83,23 +80,12 @@ export class Cell implements AsyncDisposable {
     return machine;
   }
 
-  /** The machine's record once its agent has reported. */
-  async held(machine: LabMachine): Promise<Machine> {
-    await machine.waitForConsole(/overdub: .*held: waiting for an administrator/, {
-      signal: AbortSignal.timeout(BOOT_SECONDS * 1000),
-    });
-    for (const signal = AbortSignal.timeout(60_000); ; await sleep(1000)) {
-      const seen = await this.record(machine);
-      if (seen?.facts !== undefined) return seen;
-      if (signal.aborted) throw new Error(`no facts came; on its console:\n${machine.console.tail()}`);
-    }
+  held(machine: LabMachine): Promise<Machine> {
+    return heldRecord(this, machine);
   }
 
-  async record(machine: LabMachine): Promise<Machine | undefined> {
-    const { url, token } = this.appliance;
-    const overdub = new OverdubCommand((line, options) => this.lab.exec(line, options), OVERDUB, url, token);
-    const machines = await overdub.quiet<Machine[]>('machine', 'list');
-    return machines.find(({ macs }) => macs.includes(machine.mac));
+  record(machine: LabMachine): Promise<Machine | undefined> {
+    return recordOf(this, machine);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

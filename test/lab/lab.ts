@@ -32,15 +32,15 @@ import {
 } from './processes.ts';
 import { type ExecOptions, exec } from './programs.ts';
 import { RELAY, RELAY_READY, type RelayKind, relayCommand } from './relay.ts';
-import { routerCommand } from './router.ts';
+import { type Ipv6Room, routerCommand } from './router.ts';
 
 export interface LabOptions {
   /** Lower-case letters, digits and dashes, at most 20. One lab of a name at a time; leftovers are removed. */
   readonly name: string;
   /** Address and prefix length of the appliance on the machines' network. Default `10.77.0.1/24`. */
   readonly address?: string;
-  /** The room has IPv6: its prefix, as in `fd77::/64`. The appliance is `1` in it. Default none. */
-  readonly ipv6Prefix?: string;
+  /** The room has IPv6. Default: it has none. */
+  readonly ipv6?: Ipv6Room;
 }
 
 /** A running lab. Dispose it: every process is ended by its pid, the network and the directory are removed. */
@@ -88,8 +88,8 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const lab = new RunningLab(options.name, dir, network);
   try {
     await buildNetwork(network);
-    if (options.ipv6Prefix !== undefined) await addIpv6(network.namespace, options.ipv6Prefix);
-    await lab.addRouter(options.ipv6Prefix);
+    if (options.ipv6 !== undefined) await addIpv6(network.namespace, options.ipv6.prefix);
+    await lab.addRouter(options.ipv6);
   } catch (error) {
     await lab[Symbol.asyncDispose]();
     throw error;
@@ -197,9 +197,9 @@ class RunningLab implements Lab {
   }
 
   /** Every room has one. */
-  async addRouter(prefix?: string): Promise<void> {
+  async addRouter(ipv6?: Ipv6Room): Promise<void> {
     const { host } = await this.#addHost('10.77.255.254/32');
-    const router = await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid'), prefix));
+    const router = await this.#start(host, 'router', routerCommand(join(this.dir, 'router.pid'), ipv6));
     while (router.running && !router.output().includes('started')) await sleep(50);
     if (!router.running) throw new Error(`radvd did not start: ${router.output().trim()}`);
   }
@@ -215,6 +215,8 @@ class RunningLab implements Lab {
   async dnsmasq(spec: DnsmasqSpec): Promise<LabProcess> {
     const { host, number } = await this.#addHost(spec.address);
     this.#routed.push(host);
+    if (spec.ipv6 !== undefined)
+      await exec(['ip', '-n', host, '-6', 'address', 'add', spec.ipv6.address, 'dev', 'eth0', 'nodad']);
     const name = `dnsmasq-${number}`;
     const leases = join(this.dir, `${name}.leases`);
     const server = await this.#start(host, name, dnsmasqArguments(spec, leases));
