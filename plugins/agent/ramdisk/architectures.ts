@@ -89,3 +89,8 @@ export const ARCHITECTURES: Readonly<Record<Arch, RamdiskArchitecture>> = {
 export function ramdiskSubdirectory(arch: Arch): string {
   return arch === 'x86_64' ? '.' : arch;
 }
+
+/** The command that builds it. */
+export function buildCommand(arch: Arch): string {
+  return arch === 'x86_64' ? 'overdub ramdisk build' : `overdub ramdisk build --arch ${arch}`;
+}

@@ -4,7 +4,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Arch, type Artifact, OverdubError } from '@overdub/core';
-import { ramdiskSubdirectory } from './architectures.ts';
+import { buildCommand, ramdiskSubdirectory } from './architectures.ts';
 import { readRamdiskInfo } from './build.ts';
 import { sessionCpio } from './session.ts';
 
@@ -53,7 +53,7 @@ async function fileArtifact(
     throw new OverdubError(
       'NOT_FOUND',
       `There is no complete ramdisk in ${dir}, so no machine can boot into it.`,
-      arch === 'x86_64' ? 'Run `overdub ramdisk build`.' : `Run \`overdub ramdisk build --arch ${arch}\`.`,
+      `Run \`${buildCommand(arch)}\`.`,
     );
   }
   const { bytes, sha256 } = info.files[name];

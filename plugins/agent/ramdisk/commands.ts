@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Arch, type CommandContribution, type CommandIo, type Log, OverdubError } from '@overdub/core';
-import { ramdiskSubdirectory } from './architectures.ts';
+import { ARCHITECTURES, buildCommand, ramdiskSubdirectory } from './architectures.ts';
 import { buildRamdisk, type RamdiskInfo, readRamdiskInfo } from './build.ts';
 
 /** `$XDG_CACHE_HOME/overdub/ramdisk`, else `/var/cache/overdub/ramdisk` for root, `~/.cache/overdub/ramdisk` for others. */
@@ -22,7 +22,7 @@ function cacheHome(env: NodeJS.ProcessEnv, uid: number | undefined): string {
   return uid === 0 ? '/var/cache' : join(env.HOME ?? '.', '.cache');
 }
 
-const ARCHS: readonly Arch[] = ['x86_64', 'arm64'];
+const ARCHS = Object.keys(ARCHITECTURES) as readonly Arch[];
 
 const OPTIONS = {
   arch: { type: 'string' },
@@ -87,11 +87,11 @@ async function show(args: readonly string[], io: CommandIo): Promise<number> {
     present(info, dir, io);
   }
   if (shown > 0) return 0;
-  const wanted = only === undefined || only === 'x86_64' ? '' : ` --arch ${only}`;
+  const missing = only ?? 'x86_64';
   throw new OverdubError(
     'NOT_FOUND',
-    `There is no ramdisk in ${join(base, ramdiskSubdirectory(only ?? 'x86_64'))}.`,
-    `Run \`overdub ramdisk build${wanted}\`.`,
+    `There is no ramdisk in ${join(base, ramdiskSubdirectory(missing))}.`,
+    `Run \`${buildCommand(missing)}\`.`,
   );
 }
 
