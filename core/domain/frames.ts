@@ -49,6 +49,8 @@ const HEADER_BYTES = 5;
 /** Output of one decompression step. */
 const PIECE_BYTES = 256 * 1024;
 const GATHER_BYTES = 128 * 1024;
+/** What is copied nowhere on its way to the compressor. */
+const LONG_BYTES = 1024 * 1024;
 
 export interface Frame {
   readonly type: number;
@@ -130,17 +132,25 @@ export function compressFrames(frames: AsyncIterable<Uint8Array>, effort: BodyEf
   return pipeline(gathered(frames), compress, () => undefined) as unknown as Readable;
 }
 
-/** Small pieces joined up to {@link GATHER_BYTES}: each write to the compressor is a trip to another thread. */
+/**
+ * Small pieces joined up to {@link GATHER_BYTES}: each write to the compressor is a trip to another thread. A long piece
+ * goes as it is: copies of all large chunks would take more memory than anything else that an answer needs.
+ */
 async function* gathered(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const piece of frames) {
-    parts.push(piece);
-    bytes += piece.length;
-    if (bytes < GATHER_BYTES) continue;
-    yield parts.length === 1 ? piece : Buffer.concat(parts);
-    parts = [];
-    bytes = 0;
+    const isLong = piece.length >= LONG_BYTES;
+    if (!isLong) {
+      parts.push(piece);
+      bytes += piece.length;
+    }
+    if (bytes > 0 && (isLong || bytes >= GATHER_BYTES)) {
+      yield Buffer.concat(parts);
+      parts = [];
+      bytes = 0;
+    }
+    if (isLong) yield piece;
   }
   if (bytes > 0) yield Buffer.concat(parts);
 }

@@ -7,6 +7,7 @@ import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts'
 import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
+import { collectYoung } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
@@ -19,6 +20,8 @@ import { wireDelta } from './wire-delta.ts';
 const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
+/** So many bytes of chunks go out one by one before the memory of making them is collected: a large one at most. */
+const COLLECT_BYTES = 4 * 1024 * 1024;
 
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
@@ -135,10 +138,20 @@ export class Reads {
   }
 
   async *#raw(digests: readonly Digest[], groups?: GroupPlan): AsyncGenerator<Uint8Array> {
+    let passed = 0;
     for (const digest of digests) {
       const way = (await groups?.next()) ?? 'chunk';
-      if (way === 'chunk') yield* encodeFrame(FRAME.chunk, await this.#options.repository.readChunk(digest));
-      else if (way !== 'given') yield* way;
+      if (way === 'given') continue;
+      if (way !== 'chunk') {
+        yield* way;
+        continue;
+      }
+      const bytes = await this.#options.repository.readChunk(digest);
+      yield* encodeFrame(FRAME.chunk, bytes);
+      passed += bytes.length;
+      if (passed < COLLECT_BYTES) continue;
+      collectYoung();
+      passed = 0;
     }
   }
 
