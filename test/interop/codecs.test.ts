@@ -27,6 +27,16 @@ const PAIRS: readonly { title: string; base: Uint8Array; target: Uint8Array }[] 
   { title: 'an insertion', base: pages, target: Buffer.concat([noise(3333, 2), edited]) },
   { title: 'nothing in common', base: noise(100_000, 3), target: noise(120_000, 4) },
   {
+    title: 'holes and pages that repeat',
+    base: Buffer.concat([
+      Buffer.alloc(300_000),
+      pages.subarray(0, 70_001),
+      Buffer.alloc(200_000, 'same '),
+      edited,
+    ]),
+    target: Buffer.concat([pages.subarray(0, 70_001), Buffer.alloc(400_000), edited]),
+  },
+  {
     title: 'several windows',
     base: databasePages(20 * MiB, 5),
     target: editPages(databasePages(20 * MiB, 5), 30, 6),
