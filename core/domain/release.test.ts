@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { release } from './release.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { PassedBytes, release } from './release.ts';
 
 const LARGE = 1 << 20;
 
@@ -37,5 +37,25 @@ describe('release', () => {
     const before = process.memoryUsage().arrayBuffers;
     for (let at = 0; at < 4; at++) release(Buffer.allocUnsafeSlow(16 * LARGE));
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * LARGE);
+  });
+});
+
+describe('passed bytes', () => {
+  it('have the collector come by each time that the limit is reached', () => {
+    const gc = vi.fn();
+    vi.stubGlobal('gc', gc);
+    const passed = new PassedBytes(1000);
+    for (const bytes of [400, 599, 1, 999, 5000]) passed.add(bytes);
+    expect(gc.mock.calls).toEqual([
+      [{ type: 'minor', execution: 'sync' }],
+      [{ type: 'minor', execution: 'sync' }],
+    ]);
+    vi.unstubAllGlobals();
+  });
+
+  it('are only counted where the process has no leave to collect', () => {
+    vi.stubGlobal('gc', undefined);
+    expect(() => new PassedBytes(1).add(10)).not.toThrow();
+    vi.unstubAllGlobals();
   });
 });

@@ -24,9 +24,22 @@ export function collectNow(): void {
 }
 
 /**
- * The same for what was made since it last came by, in a millisecond: for streams of large chunks, where a few objects hold
- * many megabytes and V8 sees no reason to look at so few.
+ * Has the collector look at what was made since it last came by, each time so many bytes have passed: a millisecond, where a
+ * few large buffers are behind few objects, and V8 sees no reason to look. Without leave (see {@link collectNow}) it counts only.
  */
-export function collectYoung(): void {
-  globalThis.gc?.({ type: 'minor', execution: 'sync' });
+export class PassedBytes {
+  readonly #limit: number;
+  #bytes = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** So many bytes were made, used, and let go of. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes < this.#limit) return;
+    this.#bytes = 0;
+    globalThis.gc?.({ type: 'minor', execution: 'sync' });
+  }
 }

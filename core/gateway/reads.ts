@@ -7,7 +7,7 @@ import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts'
 import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
-import { collectYoung } from '../domain/release.ts';
+import { PassedBytes } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
@@ -21,7 +21,7 @@ const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
 /** So many bytes of chunks go out one by one before the memory of making them is collected: a large one at most. */
-const COLLECT_BYTES = 4 * 1024 * 1024;
+const PASSED_BYTES = 4 * 1024 * 1024;
 
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
@@ -38,6 +38,7 @@ interface Grant {
 
 export class Reads {
   readonly #options: ReadsOptions;
+  readonly #passed = new PassedBytes(PASSED_BYTES);
 
   constructor(options: ReadsOptions) {
     this.#options = options;
@@ -138,20 +139,13 @@ export class Reads {
   }
 
   async *#raw(digests: readonly Digest[], groups?: GroupPlan): AsyncGenerator<Uint8Array> {
-    let passed = 0;
     for (const digest of digests) {
       const way = (await groups?.next()) ?? 'chunk';
-      if (way === 'given') continue;
-      if (way !== 'chunk') {
-        yield* way;
-        continue;
-      }
-      const bytes = await this.#options.repository.readChunk(digest);
-      yield* encodeFrame(FRAME.chunk, bytes);
-      passed += bytes.length;
-      if (passed < COLLECT_BYTES) continue;
-      collectYoung();
-      passed = 0;
+      if (way === 'chunk') {
+        const bytes = await this.#options.repository.readChunk(digest);
+        yield* encodeFrame(FRAME.chunk, bytes);
+        this.#passed.add(bytes.length);
+      } else if (way !== 'given') yield* way;
     }
   }
 
@@ -181,8 +175,9 @@ export class Reads {
       return;
     }
     const codecs = (await this.#options.codecs()).filter((codec) => grant.head.codecs?.includes(codec.name));
-    const targetBytes = await this.#join(target);
-    const best = await wireDelta(codecs, await this.#join(base), targetBytes);
+    const [targetBytes, baseBytes] = [await this.#join(target), await this.#join(base)];
+    const best = await wireDelta(codecs, baseBytes, targetBytes);
+    this.#passed.add(targetBytes.length + baseBytes.length);
     if (best === undefined) {
       yield* this.#raw(target);
       return;
