@@ -11,6 +11,7 @@ export type * from './contracts/image-source.ts';
 export type * from './contracts/notifier.ts';
 export type * from './contracts/plugin.ts';
 export type * from './contracts/repository.ts';
+export * from './domain/event-filter.ts';
 export * from './hooks/hooks.ts';
 export * from './plugin-host/inspect.ts';
 export * from './plugin-host/load.ts';

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Event } from '../domain/event.ts';
 import { OverdubError } from '../errors.ts';
@@ -23,6 +24,26 @@ function fresh() {
 type LooseTap = { tap(handler: unknown, options?: unknown): void };
 const loose = (taps: HookTaps, group: string, verb: string) =>
   (taps as unknown as Record<string, Record<string, LooseTap>>)[group]?.[verb] as LooseTap;
+
+describe('names', () => {
+  test.each([
+    ['bot', 'plan', /asks for bot, which is no hook group\..*/],
+    ['boot', 'plann', /asks for boot\.plann, which is no hook\./],
+  ])('%s.%s, misspelt, is told with the names that there are', (group, verb, message) => {
+    const taps = fresh().hooks.tapsFor('site');
+    const tap = () => loose(taps, group, verb).tap(() => undefined);
+    expect(tap).toThrow(message);
+    expect(tap).toThrow(
+      expect.objectContaining({ code: 'PLUGIN_FAILED', remedy: expect.stringContaining('boot') }),
+    );
+  });
+
+  test('groups can be listed and printed', () => {
+    const taps = fresh().hooks.tapsFor('site');
+    expect(Object.keys(taps)).toEqual([...new Set(HOOK_NAMES.map((name) => name.split('.')[0]))]);
+    expect(inspect(taps, { depth: 3 })).toContain('artifact');
+  });
+});
 
 describe('answers', () => {
   test('null and undefined both mean "not mine"', async () => {
@@ -135,12 +156,6 @@ describe('closed and frozen', () => {
     for (const verbs of Object.values(taps)) {
       for (const hook of Object.values(verbs)) expect(Object.keys(hook)).toEqual(['tap']);
     }
-  });
-
-  test('a misspelt hook does not exist', () => {
-    const taps = fresh().hooks.tapsFor('a');
-    expect((taps.boot as Record<string, unknown>).plann).toBeUndefined();
-    expect((taps as Record<string, unknown>).bot).toBeUndefined();
   });
 
   test('groups, hooks and calls are frozen', () => {

@@ -60,8 +60,26 @@ function tapsFor(
         tapOne(plugin, name, hook, handler, options, onIsolatedFailure),
     });
   }
-  for (const group of Object.values(groups)) Object.freeze(group);
-  return Object.freeze(groups) as unknown as HookTaps;
+  for (const [name, group] of Object.entries(groups))
+    groups[name] = known(plugin, Object.freeze(group), `${name}.`);
+  return known(plugin, Object.freeze(groups), '') as unknown as HookTaps;
+}
+
+/** A plugin in plain JavaScript hears what it misspelt, not that `undefined` has no `tap`. */
+function known<T extends object>(plugin: string, members: T, prefix: string): T {
+  return new Proxy(members, {
+    get(target, name, receiver) {
+      if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, receiver);
+      throw new OverdubError(
+        'PLUGIN_FAILED',
+        `${plugin} asks for ${prefix}${name}, which is no hook${prefix === '' ? ' group' : ''}.`,
+        `There are ${Object.keys(target)
+          .map((one) => prefix + one)
+          .join(', ')}.`,
+        { plugin, hook: `${prefix}${name}` },
+      );
+    },
+  });
 }
 
 function tapOne(

@@ -7,9 +7,10 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { normalizeMac, OverdubError } from '@overdub/core/agent';
+import { syncDirectory } from '@overdub/lib-files';
 import { parseIpv4 } from '@overdub/lib-netboot';
 import type { Lease, LeaseChange } from './lease-book.ts';
-import { LeaseLog, linesOf, syncDirectory } from './lease-log.ts';
+import { LeaseLog, linesOf } from './lease-log.ts';
 
 const FORMAT = 1;
 /** A log longer than this, and than the leases themselves, is merged. */

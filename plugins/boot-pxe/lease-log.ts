@@ -7,6 +7,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { syncDirectory } from '@overdub/lib-files';
 
 /** Room that is made at a time, bytes: some 2,000 leases. */
 const ROOM = 256 * 1024;
@@ -79,14 +80,4 @@ export function linesOf(text: string): readonly string[] {
 async function writeWhole(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
   const { bytesWritten } = await file.write(bytes, 0, bytes.length, position);
   if (bytesWritten !== bytes.length) throw new Error('no space left for the journal of leases');
-}
-
-/** Names in a directory are durable once it is synced. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

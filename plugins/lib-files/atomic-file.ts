@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OverdubError } from '@overdub/core/agent';
+import { syncDirectory } from './durable.ts';
 
 /** Writes `pieces` to a temporary name beside `path`, syncs, renames, syncs the folder. Nothing is left on failure. */
 export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
@@ -19,7 +20,7 @@ export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8A
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(dirname(path));
+  await syncDirectory(dirname(path));
 }
 
 /** Rejects with DELTA_TOO_LARGE when `bytes` more cannot fit on the filesystem of `path`. */
@@ -38,14 +39,5 @@ export async function assertRoom(path: string, bytes: number): Promise<void> {
 async function writeWhole(file: FileHandle, piece: Uint8Array): Promise<void> {
   for (let from = 0; from < piece.length; ) {
     from += (await file.write(piece, from, piece.length - from)).bytesWritten;
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

@@ -1,7 +1,6 @@
-import { definePlugin } from '@overdub/core';
+import { definePlugin, eventFilter } from '@overdub/core';
 import { Type } from 'typebox';
 import { runCommand } from './command.ts';
-import { eventFilter } from './event-filter.ts';
 
 const options = Type.Object({
   command: Type.Array(Type.String({ minLength: 1 }), {

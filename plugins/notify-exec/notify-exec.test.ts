@@ -6,7 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Event } from '@overdub/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { runCommand } from './command.ts';
-import { eventFilter } from './event-filter.ts';
 import plugin from './index.ts';
 
 const event: Event = {
@@ -90,14 +89,6 @@ describe('failures', () => {
   test('not reading the input is none', async () => {
     await run(['/bin/true']);
   });
-});
-
-test('events are chosen by type or group', () => {
-  expect(eventFilter(undefined)(event)).toBe(true);
-  expect(eventFilter(['snapshot.*'])(event)).toBe(true);
-  expect(eventFilter(['snapshot.committed'])(event)).toBe(true);
-  expect(eventFilter(['snapshot.removed', 'operation.*'])(event)).toBe(false);
-  expect(eventFilter([])(event)).toBe(false);
 });
 
 test('the plugin taps notification and runs what is wanted', async () => {

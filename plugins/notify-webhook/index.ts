@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { definePlugin, OverdubError } from '@overdub/core';
+import { definePlugin, eventFilter, OverdubError } from '@overdub/core';
 import { Type } from 'typebox';
 import { deliver } from './deliver.ts';
-import { eventFilter } from './event-filter.ts';
 
 const options = Type.Object({
   url: Type.String({ pattern: '^https?://', description: 'Where events are posted.' }),

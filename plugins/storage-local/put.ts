@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { BlobExists, type PutOptions } from '@overdub/core';
-import { ensureDirectory, syncDirectory } from './durable.ts';
+import { ensureDirectory, syncDirectory } from '@overdub/lib-files';
 
 /** Where a blob goes, and where its half-written form may lie. Both on one file system. */
 export interface PutTarget {

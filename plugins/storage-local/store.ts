@@ -8,7 +8,7 @@ import {
   BlobStoreFull,
   type PutOptions,
 } from '@overdub/core';
-import { ensureDirectory, removeDurably } from './durable.ts';
+import { ensureDirectory, removeDurably } from '@overdub/lib-files';
 import { DirectoryLock } from './lock.ts';
 import { isFull, putFile } from './put.ts';
 import { Reserve } from './reserve.ts';

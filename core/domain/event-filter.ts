@@ -1,4 +1,4 @@
-import type { Event } from '@overdub/core';
+import type { Event } from './event.ts';
 
 /** Which events are wanted: exact types, or a whole group as `snapshot.*`. No list wants all. */
 export function eventFilter(patterns: readonly string[] | undefined): (event: Event) => boolean {
