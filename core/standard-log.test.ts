@@ -6,14 +6,13 @@ import { afterEach, expect, test } from 'vitest';
 let child: ChildProcess | undefined;
 afterEach(() => child?.kill('SIGKILL'));
 
-/** Logs so many lines of about 1,000 bytes, says how long that took, does what is given, and ends. */
+/** Logs so many lines of about 1,000 bytes, says that it has, does what is given, and ends. */
 function logging(lines: number, then = ''): ChildProcess {
   const program = `
     const { standardLog } = await import('./core/standard-log.ts');
     const log = standardLog();
-    const began = performance.now();
     for (let n = 0; n < ${lines}; n++) log.info({ n }, 'x'.repeat(1000));
-    console.log(performance.now() - began);
+    console.log('logged');
     ${then}`;
   const args = ['--conditions=overdub-source', '--input-type=module', '-e', program];
   child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -38,7 +37,7 @@ test('a reader that does not read holds nobody up; what was dropped is counted',
   const run = logging(10_000);
   // It goes on although nobody reads a line of its ten megabytes.
   const [said] = (await once(run.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-  expect(Number(said)).toBeLessThan(5000);
+  expect(String(said)).toBe('logged\n');
   const lines = await linesOf(run);
   const kept = lines.filter(({ n }) => n !== undefined);
   const dropped = lines.reduce((sum, line) => sum + (line.dropped ?? 0), 0);
