@@ -23,6 +23,9 @@ export function collectNow(): void {
   globalThis.gc?.();
 }
 
+/** So many bytes of large buffers pass before the memory of making them is collected: one of the largest at most. */
+const PASSED_BYTES = 4 * 1024 * 1024;
+
 /**
  * Has the collector look at what was made since it last came by, each time so many bytes have passed: a millisecond, where a
  * few large buffers are behind few objects, and V8 sees no reason to look. Without leave (see {@link collectNow}) it counts only.
@@ -31,7 +34,7 @@ export class PassedBytes {
   readonly #limit: number;
   #bytes = 0;
 
-  constructor(limit: number) {
+  constructor(limit: number = PASSED_BYTES) {
     this.#limit = limit;
   }
 

@@ -20,8 +20,6 @@ import { wireDelta } from './wire-delta.ts';
 const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
-/** So many bytes of chunks go out one by one before the memory of making them is collected: a large one at most. */
-const PASSED_BYTES = 4 * 1024 * 1024;
 
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
@@ -38,7 +36,7 @@ interface Grant {
 
 export class Reads {
   readonly #options: ReadsOptions;
-  readonly #passed = new PassedBytes(PASSED_BYTES);
+  readonly #passed = new PassedBytes();
 
   constructor(options: ReadsOptions) {
     this.#options = options;

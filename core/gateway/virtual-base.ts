@@ -10,6 +10,7 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { ContentRef } from '../domain/manifest.ts';
+import { PassedBytes } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 
 interface Piece {
@@ -29,6 +30,7 @@ export class VirtualBase implements RandomReader {
   readonly #read: ReadPiece;
   readonly #dir: string;
   readonly #pieces: Piece[] = [];
+  readonly #passed = new PassedBytes();
   #file: Promise<FileHandle> | undefined;
   #touched: Piece[] = [];
   #bytes = 0;
@@ -120,6 +122,7 @@ export class VirtualBase implements RandomReader {
 
   async #load(piece: Piece): Promise<void> {
     await this.#put(await this.#read(piece), piece.offset);
+    this.#passed.add(piece.bytes);
   }
 
   async #put(bytes: Uint8Array, offset: number): Promise<void> {

@@ -5,6 +5,8 @@ import { constants, zstdCompress } from 'node:zlib';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 
 const compress = promisify(zstdCompress);
+/** A delta that is so many times shorter than its target is taken: compressing both to compare would cost more than it saves. */
+const CERTAIN = 16;
 const params = { [constants.ZSTD_c_compressionLevel]: 3 };
 
 /**
@@ -22,6 +24,9 @@ export async function wireDelta(
   );
   if (codec === undefined) return undefined;
   const delta = await codec.encode(base, target, { effort: 'fast' });
-  const [whole, packed] = await Promise.all([compress(target, { params }), compress(delta, { params })]);
+  if (delta.length * CERTAIN <= target.length) return { codec, delta };
+  // One after another: each takes a compressor's memory beside its answer.
+  const whole = await compress(target, { params });
+  const packed = await compress(delta, { params });
   return packed.length < whole.length ? { codec, delta } : undefined;
 }

@@ -10,6 +10,7 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { PassedBytes } from '../domain/release.ts';
 import { damaged } from './damage.ts';
 
 /** A file that has grown to this is given up for a new one, as soon as nobody reads from it. */
@@ -37,6 +38,7 @@ interface Layer {
 
 export class BaseSpool {
   readonly #dir: string;
+  readonly #passed = new PassedBytes();
   #layer: Layer | undefined;
 
   /** `dir`: where the file goes. */
@@ -83,7 +85,10 @@ export class BaseSpool {
     layer.bytes += base.bytes;
     const laying = write(layer, offset, make(base.digest), base);
     layer.laid.set(base.digest, laying);
-    laying.catch(() => layer.laid.delete(base.digest));
+    laying.then(
+      () => this.#passed.add(base.bytes),
+      () => layer.laid.delete(base.digest),
+    );
     return laying;
   }
 }

@@ -1,6 +1,6 @@
 /** Keeps what was used last, up to a number of bytes. Holds promises, so that two readers share one read. */
 export class ByteCache<T> {
-  readonly #capacity: number;
+  #capacity: number;
   readonly #items = new Map<string, { readonly bytes: number; readonly value: Promise<T> }>();
   #bytes = 0;
 
@@ -22,6 +22,12 @@ export class ByteCache<T> {
     item.value.catch(() => this.#drop(key, item));
     this.#evict();
     return item.value;
+  }
+
+  /** Another limit from now on; what is beyond it is let go of. */
+  resize(capacity: number): void {
+    this.#capacity = capacity;
+    this.#evict();
   }
 
   #evict(): void {

@@ -3,7 +3,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
-import { alone, ByteCache } from './byte-cache.ts';
+import { alone } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
 import { type ChainLink, type ChainPart, flatten } from './delta-chain.ts';
@@ -11,15 +11,17 @@ import { MAX_CHAIN } from './live-set.ts';
 import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
+import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
 import { decompress } from './zstd.ts';
 
+const MiB = 1024 * 1024;
 /**
- * Decoded frames and delta bases kept for the next chunks, bytes. What is restored in whole frames goes out as it is stored:
- * left for here are deltas and their bases, for which one frame of 16 MiB and some small ones do (docs/overlays.md).
+ * What is restored in whole frames goes out as it is stored: left for here are deltas and their bases, for which one frame of
+ * 16 MiB and some small ones do (docs/overlays.md).
  */
-const CACHE_BYTES = 24 * 1024 * 1024;
+const CACHED: ReadCacheLimits = { frames: 16 * MiB, deltas: 8 * MiB };
 /** What suffices where pages are read one behind another: the largest frame. */
-const FRUGAL_CACHE_BYTES = 16 * 1024 * 1024;
+const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, deltas: 2 * MiB };
 
 /** Chunks that a session holds in memory. */
 export interface PendingChunks {
@@ -40,13 +42,13 @@ export class ChunkReader {
   readonly #index: ChunkIndex;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
   readonly #spool: BaseSpool;
-  readonly #cache: ByteCache<Uint8Array>;
+  readonly #cache: ReadCache;
   readonly #parts: ChunkReaderParts;
 
-  constructor(parts: ChunkReaderParts, cacheBytes: number = CACHE_BYTES) {
+  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED) {
     const { store, index, codecs, stateDir } = parts;
     this.#parts = parts;
-    this.#cache = new ByteCache(cacheBytes);
+    this.#cache = new ReadCache(cached);
     this.#spool = new BaseSpool(stateDir);
     this.#store = store;
     this.#index = index;
@@ -73,7 +75,7 @@ export class ChunkReader {
 
   /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
   frugal(): ChunkReader {
-    return new ChunkReader(this.#parts, FRUGAL_CACHE_BYTES);
+    return new ChunkReader(this.#parts, CACHED_FRUGALLY);
   }
 
   async close(): Promise<void> {
@@ -127,7 +129,7 @@ export class ChunkReader {
   async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
     const read = () => this.#readFrame(digest, pack, frame);
     const shared = payloadBytes < frame.rawBytes;
-    const raw = await (shared ? this.#cache.get(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
+    const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
     return raw.subarray(at, at + payloadBytes);
   }
 
@@ -211,8 +213,13 @@ export class ChunkReader {
   }
 
   #flatten(link: ChainLink, pending: PendingChunks | undefined): Promise<readonly ChainPart[]> {
+    this.#cache.beginChain();
     return flatten(link, {
-      link: (digest) => this.#link(digest, pending),
+      link: async (digest) => {
+        const found = await this.#link(digest, pending);
+        if (found !== undefined) this.#cache.addLink();
+        return found;
+      },
       parts: ({ bytes, delta, payload }) => {
         const last = delta.places?.at(-1);
         const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
@@ -296,7 +303,7 @@ export class ChunkReader {
     const held = pending?.find(base);
     const stored = held === undefined ? this.#index.find(base) : undefined;
     if (stored === undefined) return this.#find(base, pending, chain);
-    return this.#cache.get(`base ${base}`, stored.bytes, async () => {
+    return this.#cache.base(base, stored.bytes, async () => {
       const bytes = await this.#find(base, undefined, chain);
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
       return alone(bytes);
