@@ -85,6 +85,11 @@ test('the plugin is named like its folder, taps render and artifact, and contrib
 test.each<[unknown, boolean]>([
   [{}, true],
   [{ directory: '/srv/ipxe', uefi: 'snponly.efi' }, true],
+  [{ menu: { seconds: 10 } }, true],
+  [{ menu: { seconds: 0 } }, false],
+  [{ menu: { seconds: 601 } }, false],
+  [{ menu: {} }, false],
+  [{ menu: { seconds: 10, title: 'x' } }, false],
   [{ dir: '/srv' }, false],
   [{ uefi: 'grub.efi' }, false],
 ])('options %j are valid: %s', (options, valid) => expect(Check(IpxeOptions, options)).toBe(valid));
@@ -109,6 +114,11 @@ describe('render', () => {
     expect(renderBoot(input({ client: 'ipxe' }), {})).toEqual({ kind: 'file', name });
     expect(renderBoot(input({ client: 'ipxe', stage: 'dhcp' }), {})).toEqual({ kind: 'file', name });
     expect(name.length).toBeLessThan(128);
+  });
+
+  test('with the option, the ramdisk’s script begins with a menu', () => {
+    const rendered = renderBoot(input({ client: 'ipxe', stage: 'script' }), { menu: { seconds: 5 } });
+    expect(rendered).toMatchObject({ text: expect.stringMatching(/^#!ipxe\nmenu Overdub\nitem ramdisk /) });
   });
 
   test('iPXE asking by HTTP gets the script', () => {
@@ -164,8 +174,13 @@ describe('artifacts', () => {
 });
 
 describe('GET /boot/ipxe/script', () => {
-  async function get(query: string, answer?: (request: BootRequest) => BootAnswer, host = '10.0.0.1:7077') {
-    const plugin = applied({ directory }, answer);
+  async function get(
+    query: string,
+    answer?: (request: BootRequest) => BootAnswer,
+    host = '10.0.0.1:7077',
+    options: IpxeOptions = {},
+  ) {
+    const plugin = applied({ directory, ...options }, answer);
     const replies = [];
     for (const prefix of [undefined, '/boot/ipxe']) {
       const app = fastify();
@@ -227,6 +242,14 @@ describe('GET /boot/ipxe/script', () => {
       plan: { kind: 'silent', reason: 'rejected' },
     }));
     expect([silent.reply.statusCode, silent.reply.body]).toEqual([404, 'nothing to boot for this machine\n']);
+  });
+
+  test('a machine that is to boot its disk is told where to ask again, and has the menu', async () => {
+    const local = (): BootAnswer => ({ machine: undefined, plan: { kind: 'local' } });
+    const query = `mac=${MAC}&uuid=${UUID}&arch=bios-x86`;
+    const { reply } = await get(query, local, 'box.lan:99', { menu: { seconds: 3 } });
+    expect(reply.body).toContain(`chain --replace --autofree http://box.lan:99/boot/ipxe/script?${query} ||`);
+    expect(reply.body).toContain('choose --default disk --timeout 3000 ');
   });
 
   test.each([

@@ -14,7 +14,7 @@ export default definePlugin({
   apply(ctx, options) {
     ctx.hooks.boot.render.tap((input) => renderBoot(input, options));
     ctx.hooks.boot.artifact.tap(({ name }) => ipxeArtifact(name, options));
-    const deps = { netboot: () => ctx.netboot, log: ctx.log };
+    const deps = { netboot: () => ctx.netboot, log: ctx.log, options };
     return { routes: [{ prefix: '/boot/ipxe', register: (server) => registerScript(server, deps) }] };
   },
   start: (_ctx, options) => checkBinaries(options),

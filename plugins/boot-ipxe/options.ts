@@ -1,6 +1,7 @@
 /** What boot-ipxe can be told. */
 
 import { type Static, Type } from 'typebox';
+import { MenuOptions } from './menu.ts';
 
 export const IpxeOptions = Type.Object(
   {
@@ -17,6 +18,7 @@ export const IpxeOptions = Type.Object(
           '`ipxe.efi` (default) brings its own drivers; `snponly.efi` uses the firmware’s, for NICs that lose their link.',
       }),
     ),
+    menu: Type.Optional(MenuOptions),
   },
   { additionalProperties: false },
 );

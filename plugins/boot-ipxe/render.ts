@@ -3,7 +3,7 @@
 import type { BootArch, BootRequest, RenderedBoot, RenderRequest } from '@overdub/core';
 import { checkedBaseUrl } from '@overdub/lib-boot';
 import type { IpxeOptions } from './options.ts';
-import { ramdiskScript } from './scripts.ts';
+import { ramdiskScript, type ScriptSite } from './scripts.ts';
 
 /** Where the script is served. */
 export const SCRIPT_PATH = '/boot/ipxe/script';
@@ -16,8 +16,15 @@ export function renderBoot({ request, plan }: RenderRequest, options: IpxeOption
   if (request.arch !== 'bios-x86' && request.arch !== 'uefi-x86_64') return undefined;
   if (request.client === 'pxe') return { kind: 'file', name: `ipxe/${binaryFor(request.arch, options)}` };
   if (request.client !== 'ipxe') return undefined;
-  if (request.stage === 'script') return { kind: 'script', text: ramdiskScript(plan, request.baseUrl) };
+  if (request.stage === 'script')
+    return { kind: 'script', text: ramdiskScript(plan, siteOf(request, options)) };
   return { kind: 'file', name: scriptUrl(request) };
+}
+
+/** What the scripts of this request depend on. */
+export function siteOf(request: BootRequest, { menu }: IpxeOptions): ScriptSite {
+  const { arch, baseUrl } = request;
+  return { arch, baseUrl, scriptUrl: scriptUrl(request), menu };
 }
 
 function binaryFor(arch: BootArch, options: IpxeOptions): string {

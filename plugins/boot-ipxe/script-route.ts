@@ -10,6 +10,8 @@ import type {
 } from '@overdub/core';
 import { normalizeMac, normalizeUuid, OverdubError } from '@overdub/core/agent';
 import { isAuthority } from '@overdub/lib-boot';
+import type { IpxeOptions } from './options.ts';
+import { siteOf } from './render.ts';
 import { localScript } from './scripts.ts';
 
 type Server = Parameters<RouteContribution['register']>[0];
@@ -18,6 +20,7 @@ type Server = Parameters<RouteContribution['register']>[0];
 export interface ScriptDeps {
   netboot(): NetbootService;
   readonly log: Log;
+  readonly options: IpxeOptions;
 }
 
 /** Our URL says the architecture; a hand-written chain may use iPXE's `${platform}`. */
@@ -36,7 +39,7 @@ export function registerScript(server: Server, deps: ScriptDeps): void {
     const asked = bootRequestOf(request.query, request.headers.host, request.ip);
     if (asked instanceof OverdubError) return reply.code(400).send(`${asked.message} ${asked.remedy}\n`);
     const answer = await deps.netboot().answer(asked);
-    const script = scriptOf(answer, asked);
+    const script = scriptOf(answer, asked, deps.options);
     deps.log.info({ mac: asked.mac, arch: asked.arch, plan: answer.plan.kind }, 'iPXE asks for its script');
     return script === undefined
       ? reply.code(404).send('nothing to boot for this machine\n')
@@ -44,8 +47,12 @@ export function registerScript(server: Server, deps: ScriptDeps): void {
   });
 }
 
-function scriptOf({ plan, rendered }: BootAnswer, request: BootRequest): string | undefined {
-  if (plan.kind === 'local') return localScript(request.arch);
+function scriptOf(
+  { plan, rendered }: BootAnswer,
+  request: BootRequest,
+  options: IpxeOptions,
+): string | undefined {
+  if (plan.kind === 'local') return localScript(siteOf(request, options));
   return plan.kind === 'ramdisk' && rendered?.kind === 'script' ? rendered.text : undefined;
 }
 

@@ -129,6 +129,9 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
     const url = `${appliance.url}/boot/ipxe/script?mac=${MAC}&arch=uefi-x86_64`;
     plan = 'local';
     expect(namesIn(await (await fetch(url)).text())).toEqual([]);
+    const bios = url.replace('uefi-x86_64', 'bios-x86');
+    // Where its disk does not start, it asks again.
+    expect(namesIn(await (await fetch(bios)).text())).toEqual([bios]);
     plan = 'silent';
     expect((await fetch(url)).status).toBe(404);
   });
