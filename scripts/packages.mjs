@@ -25,6 +25,8 @@ const REFEREES = [
   ['dnsmasq-base', '/usr/sbin/dnsmasq'],
   ['shim-signed', '/usr/lib/shim/shimx64.efi.signed'],
   ['grub-efi-amd64-signed', '/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed'],
+  ['pxelinux', '/usr/lib/PXELINUX/lpxelinux.0'],
+  ['syslinux-common', '/usr/lib/syslinux/modules/bios/ldlinux.c32'],
   ['isc-dhcp-relay', '/usr/sbin/dhcrelay'],
   ['atftp', '/usr/bin/atftp'],
   ['tftp-hpa', '/usr/bin/tftp'],

@@ -37,6 +37,12 @@ const PACKAGES: readonly Package[] = [
     proof: '/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed',
     plugin: 'boot-grub',
   },
+  { name: 'pxelinux', proof: '/usr/lib/PXELINUX/lpxelinux.0', plugin: 'boot-pxelinux' },
+  {
+    name: 'syslinux-common',
+    proof: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
+    plugin: 'boot-pxelinux',
+  },
   { name: 'cpio', proof: '/usr/bin/cpio', plugin: 'agent' },
   { name: 'xz-utils', proof: '/usr/bin/xz', plugin: 'agent' },
   { name: 'zstd', proof: '/usr/bin/zstd', plugin: 'agent' },

@@ -6,8 +6,8 @@ import type { Machine } from '../domain/machine.ts';
 /** RFC 4578 §2.1 client system architectures that we tell apart. */
 export type BootArch = 'bios-x86' | 'uefi-x86_64' | 'uefi-arm64' | 'unknown';
 
-/** Who asks: a firmware's PXE client, iPXE, GRUB (only for its configuration), or a UEFI HTTP Boot client. */
-export type BootClient = 'pxe' | 'ipxe' | 'grub' | 'http';
+/** Who asks: a firmware's PXE client, iPXE, GRUB or PXELINUX (only for their configuration), or a UEFI HTTP Boot client. */
+export type BootClient = 'pxe' | 'ipxe' | 'grub' | 'pxelinux' | 'http';
 
 /** What is known of a booting client. A MAC is only a claim. */
 export interface BootRequest {
@@ -19,7 +19,7 @@ export interface BootRequest {
   readonly client: BootClient;
   /**
    * `dhcp` (also when absent): the answer goes into a DHCP reply, so it must be a file name or, for HTTP Boot, a URL.
-   * `script`: the client already runs iPXE or GRUB and asks for the script of this one boot.
+   * `script`: the client already runs iPXE, GRUB or PXELINUX and asks for the script of this one boot.
    */
   readonly stage?: 'dhcp' | 'script';
   /** An IPv4 address in the client's network: its own, else its relay's, else ours on the interface that heard it. */
@@ -41,7 +41,7 @@ export type BootPlan =
   | { readonly kind: 'local' }
   | { readonly kind: 'silent'; readonly reason: string };
 
-/** `file`: a TFTP name or an HTTP URL to load next. `script`: text for the client itself (iPXE, GRUB). */
+/** `file`: a TFTP name or an HTTP URL to load next. `script`: text for the client itself (iPXE, GRUB, PXELINUX). */
 export type RenderedBoot =
   | { readonly kind: 'file'; readonly name: string }
   | { readonly kind: 'script'; readonly text: string };

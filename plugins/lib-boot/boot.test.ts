@@ -55,6 +55,7 @@ test.each([
   [{ loader: 'grub' }, 'ipxe', 'grub'],
   [{ loader: 'ipxe' }, 'grub', 'ipxe'],
   [{ loader: 'lilo' }, 'grub', 'grub'],
+  [{ loader: 'pxelinux' }, 'ipxe', 'ipxe'],
 ] as const)('labels %j, else %s: %s', (labels, otherwise, expected) =>
   expect(loaderOf({ labels } as unknown as Machine, otherwise)).toBe(expected),
 );

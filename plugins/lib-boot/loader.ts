@@ -2,11 +2,19 @@
 
 import type { Machine } from '@overdub/core/agent';
 
-/** `grub` comes signed, behind shim; `ipxe` does not. */
-export type Loader = 'grub' | 'ipxe';
+/** `grub` comes signed, behind shim; `ipxe` does not. `pxelinux` is for BIOS alone. */
+export type Loader = 'grub' | 'ipxe' | 'pxelinux';
 
-/** Machines with the label `loader` have their own; other values than the two are as good as none. */
-export function loaderOf(machine: Machine, otherwise: Loader): Loader {
-  const { loader } = machine.labels;
-  return loader === 'grub' || loader === 'ipxe' ? loader : otherwise;
+/** What there is for UEFI. */
+export const UEFI_LOADERS: readonly Loader[] = ['grub', 'ipxe'];
+/** What there is for BIOS. */
+export const BIOS_LOADERS: readonly Loader[] = ['ipxe', 'pxelinux'];
+
+/** Machines with the label `loader` have their own; values that are not among the `loaders` are as good as none. */
+export function loaderOf(
+  machine: Machine,
+  otherwise: Loader,
+  loaders: readonly Loader[] = UEFI_LOADERS,
+): Loader {
+  return loaders.find((loader) => loader === machine.labels.loader) ?? otherwise;
 }

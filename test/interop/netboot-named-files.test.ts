@@ -13,6 +13,7 @@ import grub from '@overdub/boot-grub';
 import http from '@overdub/boot-http';
 import ipxe from '@overdub/boot-ipxe';
 import pxe from '@overdub/boot-pxe';
+import pxelinux from '@overdub/boot-pxelinux';
 import { type Appliance, type BootPlan, createAppliance, definePlugin } from '@overdub/core';
 import { MemoryBlobStore } from '@overdub/core/testing';
 import {
@@ -28,6 +29,7 @@ import {
 import { Type } from 'typebox';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { putPackages } from '../../plugins/boot-grub/test-kit.ts';
+import { putSyslinux } from '../../plugins/boot-pxelinux/test-kit.ts';
 import { fetchTftp } from '../../plugins/lib-netboot/tftp/test-client.ts';
 
 const ADDRESS = '127.0.0.1';
@@ -50,14 +52,14 @@ const PLANS: readonly BootPlan['kind'][] = ['ramdisk', 'local', 'silent'];
 
 const HTTP_BOOT = 'HTTP Boot';
 
-/** What the appliance under test gives UEFI machines. */
+/** What the appliance under test gives UEFI machines, and BIOS ones. */
 const LOADERS = {
-  'ipxe.efi': { ipxe: 'ipxe.efi', grub: undefined },
-  'snponly.efi': { ipxe: 'snponly.efi', grub: undefined },
-  'shim and GRUB': { ipxe: 'ipxe.efi', grub: 'grub' },
+  'ipxe.efi': { ipxe: 'ipxe.efi', grub: undefined, bios: undefined },
+  'snponly.efi': { ipxe: 'snponly.efi', grub: undefined, bios: 'tftp' },
+  'shim and GRUB': { ipxe: 'ipxe.efi', grub: 'grub', bios: 'http' },
 } as const;
 
-describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
+describe.each(Object.entries(LOADERS))('with %s for UEFI, %j', (_, loaders) => {
   let directory: string;
   let appliance: Appliance;
   let plan: BootPlan['kind'] = 'ramdisk';
@@ -68,6 +70,7 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
     await putBinaries(path.join(directory, 'ipxe'));
     await putPackages(path.join(directory, 'packages'), 'x86_64', 'x64');
     await putPackages(path.join(directory, 'packages'), 'arm64', 'aa64');
+    await putSyslinux(path.join(directory, 'packages'));
     await putRamdisk(path.join(directory, 'ramdisk'));
     const packages = path.join(directory, 'packages');
     ports = await freePorts();
@@ -84,6 +87,9 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
           pxe({ interface: 'lo', ports: dhcp, tftp: { port: tftp } }),
           ipxe({ directory: path.join(directory, 'ipxe'), uefi: loaders.ipxe }),
           http({ files: { x86: `ipxe/${loaders.ipxe}` } }),
+          ...(loaders.bios === undefined
+            ? []
+            : [pxelinux({ packages, bios: 'pxelinux', transfer: loaders.bios })]),
           ...(loaders.grub === undefined ? [] : [grub({ packages, arm: packages })]),
         ],
       },
@@ -99,6 +105,8 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
   /** How many files the client ends up with, each named by the one before; 0 where nobody answers. */
   function filesFor(client: string, arch: number | undefined): number {
     const bios = arch === undefined || arch === 0;
+    // PXELINUX, three modules, its configuration, and the ramdisk's three files.
+    if (bios && client !== HTTP_BOOT && loaders.bios !== undefined) return 8;
     if (client === HTTP_BOOT) return X86.has(arch) ? 1 : 0;
     if (client.startsWith('iPXE by')) return bios || X86.has(arch) ? 4 : 0;
     if (loaders.grub !== undefined && X86.has(arch)) return 8;
@@ -145,7 +153,7 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI', (_, loaders) => {
     expect([name, content.length > 0]).toEqual([name, true]);
     const cpu = fetched.includes('grub/shimaa64.efi') ? 'arm64' : 'x86_64';
     for (const next of namedBy(name, content, cpu)) await follow(next, fetched);
-    if (!url && !name.includes('/machine/')) {
+    if (!url && !name.includes('/machine/') && !name.includes('.cfg/')) {
       expect((await byHttp(`${appliance.url}/boot/${name}`)).equals(content)).toBe(true);
     }
   }
@@ -193,9 +201,26 @@ function namedBy(name: string, content: Buffer, grubCpu: string): readonly strin
   // shim's neighbours, and what GRUB itself asks for.
   if (name.startsWith('grub/shim')) return [`grub/grub${cpu}.efi`, `grub/mm${cpu}.efi`];
   if (name.startsWith('grub/grub') && cpu !== undefined) return ['grub/grub.cfg'];
+  if (name.endsWith('pxelinux.0')) return besidePxelinux(name);
+  if (name.includes('/pxelinux.cfg/')) return namesInPxelinux(content.toString());
   if (name.endsWith('.cfg')) return namesInGrub(content.toString(), grubCpu);
   // iPXE 2 asks for this beside its binary, then at the root.
   return name.startsWith('ipxe/') ? ['ipxe/autoexec.ipxe', 'autoexec.ipxe'] : [];
+}
+
+/** What PXELINUX asks for beside itself, `reboot.c32` included, which configurations name. */
+function besidePxelinux(name: string): readonly string[] {
+  const home = path.posix.dirname(name);
+  const modules = ['ldlinux.c32', 'libcom32.c32', 'reboot.c32'];
+  return [...modules, `pxelinux.cfg/01-${MAC.replaceAll(':', '-')}`].map((file) => `${home}/${file}`);
+}
+
+/** Every file that a PXELINUX configuration loads, by URL or, behind `::`, by TFTP. */
+function namesInPxelinux(configuration: string): readonly string[] {
+  const files = configuration.match(/(?:LINUX |initrd=)\S+/g) ?? [];
+  return files
+    .flatMap((file) => file.replace(/^(?:LINUX |initrd=)/, '').split(','))
+    .map((file) => file.replace(/^::/, ''));
 }
 
 /** Every file of a GRUB configuration's commands, as GRUB on such a machine reads it. */

@@ -1,0 +1,79 @@
+import type { BootRequest } from '@overdub/core';
+import { describe, expect, test } from 'vitest';
+import type { PxelinuxOptions } from './options.ts';
+import { renderBoot } from './render.ts';
+import { localConfig, noRamdiskConfig, ramdiskConfig } from './scripts.ts';
+import { PLAN, renderRequest } from './test-kit.ts';
+
+const BASE = 'http://10.0.0.1:7077';
+const LPXELINUX = { kind: 'file', name: 'pxelinux/10.0.0.1/lpxelinux.0' };
+const LABEL = { loader: 'pxelinux' };
+
+describe('render', () => {
+  test.each<[string, Partial<BootRequest>, PxelinuxOptions, Record<string, string>, unknown]>([
+    ['BIOS is iPXE’s, as a rule', {}, {}, {}, undefined],
+    ['but for the label', {}, {}, LABEL, LPXELINUX],
+    ['where PXELINUX is the rule', {}, { bios: 'pxelinux' }, {}, LPXELINUX],
+    ['but for the label iPXE', {}, { bios: 'pxelinux' }, { loader: 'ipxe' }, undefined],
+    ['GRUB is no loader for BIOS', {}, { bios: 'pxelinux' }, { loader: 'grub' }, LPXELINUX],
+    ['by TFTP', {}, { transfer: 'tftp' }, LABEL, { kind: 'file', name: 'pxelinux/10.0.0.1/pxelinux.0' }],
+    ['iPXE in the card', { client: 'ipxe', stage: 'dhcp' }, {}, LABEL, LPXELINUX],
+    ['iPXE’s script', { client: 'ipxe', stage: 'script' }, {}, LABEL, undefined],
+    ['UEFI', { arch: 'uefi-x86_64' }, { bios: 'pxelinux' }, LABEL, undefined],
+    ['IPv6', { baseUrl: 'http://[fd00::1]:7077' }, {}, LABEL, undefined],
+  ])('%s', (_, request, options, labels, expected) =>
+    expect(renderBoot(renderRequest(request, labels), options)).toEqual(expected),
+  );
+
+  test.each<[PxelinuxOptions, string]>([
+    [{}, ramdiskConfig(PLAN, BASE)],
+    [{ transfer: 'tftp' }, ramdiskConfig(PLAN)],
+  ])('PXELINUX gets its configuration, whoever sent it: %j', (options, text) => {
+    const request = { client: 'pxelinux', stage: 'script' } as const;
+    expect(renderBoot(renderRequest(request), options)).toEqual({ kind: 'script', text });
+  });
+});
+
+describe('the ramdisk’s configuration', () => {
+  test('loads kernel, then session and ramdisk, by HTTP', () => {
+    const lines = ramdiskConfig(PLAN, BASE).split('\n');
+    expect(lines).toContain(`  LINUX ${BASE}/boot/ramdisk/x86_64/vmlinuz`);
+    expect(lines).toContain(
+      `  APPEND initrd=${BASE}/boot/session/Abc_-9.cpio,${BASE}/boot/ramdisk/x86_64/initrd console=tty0`,
+    );
+  });
+
+  test('or by TFTP, from the root', () => {
+    const lines = ramdiskConfig(PLAN).split('\n');
+    expect(lines).toContain('  LINUX ::ramdisk/x86_64/vmlinuz');
+    expect(lines).toContain('  APPEND initrd=::session/Abc_-9.cpio,::ramdisk/x86_64/initrd console=tty0');
+  });
+
+  test('what does not load ends in a reboot after 5 seconds', () => {
+    const text = ramdiskConfig(PLAN, BASE);
+    expect(text).toMatch(/\nTIMEOUT 50\n/);
+    expect(text).toMatch(/\nONTIMEOUT again\n/);
+    expect(text).toMatch(/\nLABEL again\n {2}COM32 reboot\.c32\n$/);
+  });
+
+  test.each(['a b', 'x\nLABEL y', '#', '"', '', '`id`', '$x', 'a;b'])(
+    'the kernel argument %j is refused',
+    (argument) =>
+      expect(() => ramdiskConfig({ ...PLAN, kernelArguments: [argument] }, BASE)).toThrow(
+        expect.objectContaining({ code: 'INPUT_INVALID' }),
+      ),
+  );
+
+  test.each(['', '../x', 'a b', 'a\n', 'a,b'])('the nonce %j is refused', (nonce) =>
+    expect(() => ramdiskConfig({ ...PLAN, nonce }, BASE)).toThrow(
+      expect.objectContaining({ code: 'INPUT_INVALID' }),
+    ),
+  );
+});
+
+test('the disk’s turn, at once or after a word', () => {
+  expect(localConfig()).toBe('DEFAULT disk\nLABEL disk\n  LOCALBOOT 0\n');
+  expect(noRamdiskConfig()).toMatch(
+    /no ramdisk[\s\S]*TIMEOUT 300\n[\s\S]*ONTIMEOUT disk\n[\s\S]*LOCALBOOT 0\n$/,
+  );
+});
