@@ -9,7 +9,7 @@ import {
   type NetbootService,
   normalizeMac,
 } from '@overdub/core/agent';
-import { textArtifact } from '@overdub/lib-boot';
+import { isServed, textArtifact } from '@overdub/lib-boot';
 import { parseIpv4 } from '@overdub/lib-netboot';
 import { localConfig, noRamdiskConfig, ramdiskFor } from './scripts.ts';
 
@@ -54,8 +54,7 @@ async function textOf(
 ): Promise<string | undefined> {
   if (plan.kind === 'local') return localConfig();
   if (plan.kind !== 'ramdisk' || rendered?.kind !== 'script') return undefined;
-  const kernel = await deps.netboot().artifact(ramdiskFor(request.arch).kernel);
-  if (kernel !== undefined) return rendered.text;
+  if (await isServed(deps.netboot(), ramdiskFor(request.arch).kernel)) return rendered.text;
   const { mac, arch } = request;
   deps.log.warn(
     { mac, arch },

@@ -2,7 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Artifact, BootAnswer, BootRequest, HookTaps, PluginContext } from '@overdub/core';
+import { OverdubError } from '@overdub/core';
 import { collectBytes } from '@overdub/core/testing';
+import { textArtifact } from '@overdub/lib-boot';
 import { Check } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import pxelinux from './index.ts';
@@ -11,6 +13,7 @@ import { renderBoot } from './render.ts';
 import { MAC, PLAN, putSyslinux, renderRequest } from './test-kit.ts';
 
 const NAME = 'pxelinux/10.0.0.1/pxelinux.cfg/01-52-54-00-00-00-01';
+const SESSION = 'pxelinux/10.0.0.1/session/01-52-54-00-00-00-01.cpio';
 let tree: string;
 beforeEach(async () => {
   tree = await mkdtemp(path.join(os.tmpdir(), 'overdub-pxelinux-'));
@@ -44,7 +47,10 @@ function applied(options: PxelinuxOptions, answer?: BootAnswer, served: readonly
         const rendered = renderBoot({ ...renderRequest(), request }, options);
         return answer ?? { machine: undefined, plan: PLAN, rendered };
       },
-      artifact: async (name: string) => (served.includes(name) ? {} : undefined),
+      artifact: async (name: string) => {
+        if (served.includes(name)) return textArtifact(`<${name}>`);
+        throw new OverdubError('NOT_FOUND', 'There is no complete ramdisk.', 'Build it.');
+      },
     },
   } as unknown as PluginContext;
   const { definition } = pxelinux(options);
@@ -96,10 +102,34 @@ describe('binaries', () => {
   });
 });
 
+describe('the session of a machine', () => {
+  test('is that of the nonce which the core gives at this request', async () => {
+    const { text, asked } = applied({}, undefined, ['session/Abc_-9.cpio']);
+    expect(await text(SESSION)).toBe('<session/Abc_-9.cpio>');
+    expect(asked).toEqual([
+      { mac: MAC, arch: 'bios-x86', client: 'pxelinux', stage: 'script', baseUrl: 'http://10.0.0.1:7077' },
+    ]);
+  });
+
+  test.each([{ kind: 'local' }, { kind: 'silent', reason: 'rejected' }] as const)(
+    'plan %j has none',
+    async (plan) => expect(await applied({}, { machine: undefined, plan }).text(SESSION)).toBeUndefined(),
+  );
+
+  test.each(['01-52-54-00-00-00.cpio', '06-52-54-00-00-00-01.cpio', 'Abc_-9.cpio', '../x.cpio'])(
+    'session/%s is not there, and the core is not asked',
+    async (file) => {
+      const { text, asked } = applied({ packages: tree });
+      expect(await text(`pxelinux/10.0.0.1/session/${file}`)).toBeUndefined();
+      expect(asked).toEqual([]);
+    },
+  );
+});
+
 describe('the configuration of a machine', () => {
   test('asks the core as PXELINUX, under the address that PXELINUX came from', async () => {
     const { text, asked } = applied({}, undefined, ['ramdisk/x86_64/vmlinuz']);
-    expect(await text(NAME)).toContain('initrd=http://10.0.0.1:7077/boot/session/Abc_-9.cpio,');
+    expect(await text(NAME)).toContain(`initrd=http://10.0.0.1:7077/boot/${SESSION},`);
     expect(asked).toEqual([
       { mac: MAC, arch: 'bios-x86', client: 'pxelinux', stage: 'script', baseUrl: 'http://10.0.0.1:7077' },
     ]);

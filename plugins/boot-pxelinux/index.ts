@@ -2,8 +2,8 @@
 
 import { definePlugin } from '@overdub/core';
 import { binaryArtifact, checkFiles } from './files.ts';
-import { machineConfig } from './machine-config.ts';
-import { askedName, macOfConfiguration } from './names.ts';
+import { machineConfig, machineSession } from './machine-config.ts';
+import { askedName, macOfConfiguration, macOfSession } from './names.ts';
 import { PxelinuxOptions } from './options.ts';
 import { renderBoot } from './render.ts';
 
@@ -19,10 +19,11 @@ export default definePlugin({
     ctx.hooks.boot.artifact.tap(({ name }) => {
       const asked = askedName(name);
       if (asked === undefined) return undefined;
-      const mac = macOfConfiguration(asked.file);
-      return mac === undefined
-        ? binaryArtifact(asked.file, options)
-        : machineConfig(mac, asked.address, deps);
+      const configured = macOfConfiguration(asked.file);
+      if (configured !== undefined) return machineConfig(configured, asked.address, deps);
+      const mac = macOfSession(asked.file);
+      if (mac !== undefined) return machineSession(mac, asked.address, deps);
+      return binaryArtifact(asked.file, options);
     });
     return undefined;
   },

@@ -1,28 +1,44 @@
-/** `pxelinux.cfg/01-<mac>`: the configuration of one boot of one machine. */
+/** `pxelinux.cfg/01-<mac>` and `session/01-<mac>.cpio`: what is another one for each boot of each machine. */
 
 import type { Artifact, BootAnswer, BootRequest, Log, NetbootService } from '@overdub/core/agent';
-import { textArtifact } from '@overdub/lib-boot';
+import { isServed, textArtifact } from '@overdub/lib-boot';
 import { localConfig, noRamdiskConfig, RAMDISK } from './scripts.ts';
 
-/** What configurations are made with; `netboot` and `httpPort` are asked at each request. */
+/** What both are made with; `netboot` and `httpPort` are asked at each request. */
 export interface ConfigDeps {
   netboot(): NetbootService;
   httpPort(): number;
   readonly log: Log;
 }
 
-/** `undefined` for machines that get nothing. */
+/** Its configuration; `undefined` for machines that get nothing. */
 export async function machineConfig(
   mac: string,
   address: string,
   deps: ConfigDeps,
 ): Promise<Artifact | undefined> {
-  const baseUrl = `http://${address}:${deps.httpPort()}`;
-  const request: BootRequest = { mac, arch: 'bios-x86', client: 'pxelinux', stage: 'script', baseUrl };
-  const answer = await deps.netboot().answer(request);
+  const answer = await deps.netboot().answer(requestOf(mac, address, deps));
   deps.log.info({ mac, plan: answer.plan.kind }, 'PXELINUX asks for its configuration');
   const text = await textOf(answer, mac, deps);
   return text === undefined ? undefined : textArtifact(text);
+}
+
+/**
+ * Its session, with a nonce of its own at each request. As with iPXE's script, a MAC address is all that is asked for.
+ * `undefined` for machines that are not to boot the ramdisk.
+ */
+export async function machineSession(
+  mac: string,
+  address: string,
+  deps: ConfigDeps,
+): Promise<Artifact | undefined> {
+  const { plan } = await deps.netboot().answer(requestOf(mac, address, deps));
+  return plan.kind === 'ramdisk' ? deps.netboot().artifact(`session/${plan.nonce}.cpio`) : undefined;
+}
+
+function requestOf(mac: string, address: string, { httpPort }: ConfigDeps): BootRequest {
+  const baseUrl = `http://${address}:${httpPort()}`;
+  return { mac, arch: 'bios-x86', client: 'pxelinux', stage: 'script', baseUrl };
 }
 
 async function textOf(
@@ -32,7 +48,7 @@ async function textOf(
 ): Promise<string | undefined> {
   if (plan.kind === 'local') return localConfig();
   if (plan.kind !== 'ramdisk' || rendered?.kind !== 'script') return undefined;
-  if ((await netboot().artifact(RAMDISK.kernel)) !== undefined) return rendered.text;
+  if (await isServed(netboot(), RAMDISK.kernel)) return rendered.text;
   log.warn({ mac }, 'there is no ramdisk for it: run `overdub ramdisk build`');
   return noRamdiskConfig();
 }

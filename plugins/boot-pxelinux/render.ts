@@ -4,7 +4,7 @@ import type { RenderedBoot, RenderRequest } from '@overdub/core';
 import { BIOS_LOADERS, loaderOf } from '@overdub/lib-boot';
 import { parseIpv4 } from '@overdub/lib-netboot';
 import { loaderFile } from './files.ts';
-import { nameFor } from './names.ts';
+import { nameFor, sessionFile } from './names.ts';
 import type { PxelinuxOptions } from './options.ts';
 import { ramdiskConfig } from './scripts.ts';
 
@@ -16,12 +16,14 @@ export function renderBoot(input: RenderRequest, options: PxelinuxOptions): Rend
   const { request, machine, plan } = input;
   const { arch, client, stage, baseUrl } = request;
   if (arch !== 'bios-x86') return undefined;
+  const address = new URL(baseUrl).hostname;
   if (client === 'pxelinux') {
-    return { kind: 'script', text: ramdiskConfig(plan, options.transfer === 'tftp' ? undefined : baseUrl) };
+    const session = nameFor(address, sessionFile(request.mac));
+    const from = options.transfer === 'tftp' ? undefined : baseUrl;
+    return { kind: 'script', text: ramdiskConfig(plan, session, from) };
   }
   if ((client !== 'pxe' && client !== 'ipxe') || stage === 'script') return undefined;
   if (loaderOf(machine, options.bios ?? 'ipxe', BIOS_LOADERS) !== 'pxelinux') return undefined;
-  const address = new URL(baseUrl).hostname;
   if (parseIpv4(address) === undefined) return undefined;
   return { kind: 'file', name: nameFor(address, loaderFile(options)) };
 }

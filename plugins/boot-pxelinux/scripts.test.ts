@@ -7,6 +7,7 @@ import { PLAN, renderRequest } from './test-kit.ts';
 
 const BASE = 'http://10.0.0.1:7077';
 const LPXELINUX = { kind: 'file', name: 'pxelinux/10.0.0.1/lpxelinux.0' };
+const SESSION = 'pxelinux/10.0.0.1/session/01-52-54-00-00-00-01.cpio';
 const LABEL = { loader: 'pxelinux' };
 
 describe('render', () => {
@@ -26,8 +27,8 @@ describe('render', () => {
   );
 
   test.each<[PxelinuxOptions, string]>([
-    [{}, ramdiskConfig(PLAN, BASE)],
-    [{ transfer: 'tftp' }, ramdiskConfig(PLAN)],
+    [{}, ramdiskConfig(PLAN, SESSION, BASE)],
+    [{ transfer: 'tftp' }, ramdiskConfig(PLAN, SESSION)],
   ])('PXELINUX gets its configuration, whoever sent it: %j', (options, text) => {
     const request = { client: 'pxelinux', stage: 'script' } as const;
     expect(renderBoot(renderRequest(request), options)).toEqual({ kind: 'script', text });
@@ -36,21 +37,21 @@ describe('render', () => {
 
 describe('the ramdisk’s configuration', () => {
   test('loads kernel, then session and ramdisk, by HTTP', () => {
-    const lines = ramdiskConfig(PLAN, BASE).split('\n');
+    const lines = ramdiskConfig(PLAN, SESSION, BASE).split('\n');
     expect(lines).toContain(`  LINUX ${BASE}/boot/ramdisk/x86_64/vmlinuz`);
     expect(lines).toContain(
-      `  APPEND initrd=${BASE}/boot/session/Abc_-9.cpio,${BASE}/boot/ramdisk/x86_64/initrd console=tty0`,
+      `  APPEND initrd=${BASE}/boot/${SESSION},${BASE}/boot/ramdisk/x86_64/initrd console=tty0`,
     );
   });
 
   test('or by TFTP, from the root', () => {
-    const lines = ramdiskConfig(PLAN).split('\n');
+    const lines = ramdiskConfig(PLAN, SESSION).split('\n');
     expect(lines).toContain('  LINUX ::ramdisk/x86_64/vmlinuz');
-    expect(lines).toContain('  APPEND initrd=::session/Abc_-9.cpio,::ramdisk/x86_64/initrd console=tty0');
+    expect(lines).toContain(`  APPEND initrd=::${SESSION},::ramdisk/x86_64/initrd console=tty0`);
   });
 
   test('what does not load ends in a reboot after 5 seconds', () => {
-    const text = ramdiskConfig(PLAN, BASE);
+    const text = ramdiskConfig(PLAN, SESSION, BASE);
     expect(text).toMatch(/\nTIMEOUT 50\n/);
     expect(text).toMatch(/\nONTIMEOUT again\n/);
     expect(text).toMatch(/\nLABEL again\n {2}COM32 reboot\.c32\n$/);
@@ -59,16 +60,26 @@ describe('the ramdisk’s configuration', () => {
   test.each(['a b', 'x\nLABEL y', '#', '"', '', '`id`', '$x', 'a;b'])(
     'the kernel argument %j is refused',
     (argument) =>
-      expect(() => ramdiskConfig({ ...PLAN, kernelArguments: [argument] }, BASE)).toThrow(
+      expect(() => ramdiskConfig({ kernelArguments: [argument] }, SESSION, BASE)).toThrow(
         expect.objectContaining({ code: 'INPUT_INVALID' }),
       ),
   );
 
-  test.each(['', '../x', 'a b', 'a\n', 'a,b'])('the nonce %j is refused', (nonce) =>
-    expect(() => ramdiskConfig({ ...PLAN, nonce }, BASE)).toThrow(
+  test.each(['', 'a b', 'a\n', '"'])('the session %j is refused', (session) =>
+    expect(() => ramdiskConfig(PLAN, session, BASE)).toThrow(
       expect.objectContaining({ code: 'INPUT_INVALID' }),
     ),
   );
+
+  test('holds no nonce: what it names is on the kernel’s command line, and so on consoles', () => {
+    const rendered = renderBoot(renderRequest({ client: 'pxelinux', stage: 'script' }), {});
+    expect(rendered).toMatchObject({ kind: 'script', text: expect.not.stringContaining(PLAN.nonce) });
+  });
+
+  test('a machine without a MAC address gets none', () =>
+    expect(() => renderBoot(renderRequest({ client: 'pxelinux', stage: 'script', mac: 'x,y' }), {})).toThrow(
+      expect.objectContaining({ code: 'INPUT_INVALID' }),
+    ));
 });
 
 test('the disk’s turn, at once or after a word', () => {

@@ -1,7 +1,7 @@
 /** The configurations that PXELINUX reads. Written for 6.04 (Debian 12). */
 
 import { type BootPlan, ramdiskArtifacts } from '@overdub/core/agent';
-import { checkedArgument, checkedBaseUrl, checkedNonce } from '@overdub/lib-boot';
+import { checkedArgument, checkedBaseUrl } from '@overdub/lib-boot';
 
 /** The ramdisk of BIOS machines. */
 export const RAMDISK = ramdiskArtifacts('x86_64');
@@ -13,13 +13,17 @@ const NO_RAMDISK_SECONDS = 30;
  * Loads the ramdisk and its session, which comes first: see boot-ipxe. What fails to load leaves PXELINUX at its prompt, whose
  * timeout ends in a reboot, that is in a new attempt with a new nonce; while `reboot.c32` cannot be fetched either, it is
  * tried again.
+ * @param session its artifact's name, which PXELINUX hands on to the kernel's command line
  * @param from where artifacts lie for this machine: `http://10.0.0.1:7077` for HTTP; without it they come by TFTP
  * @throws INPUT_INVALID when a value does not fit the grammar of boot scripts
  */
-export function ramdiskConfig(plan: Extract<BootPlan, { kind: 'ramdisk' }>, from?: string): string {
+export function ramdiskConfig(
+  plan: Pick<Extract<BootPlan, { kind: 'ramdisk' }>, 'kernelArguments'>,
+  session: string,
+  from?: string,
+): string {
   // A leading `::` keeps PXELINUX from putting its own folder before the name.
   const home = from === undefined ? '::' : `${checkedBaseUrl(from)}/boot/`;
-  const session = `session/${checkedNonce(plan.nonce)}.cpio`;
   const kernelArguments = plan.kernelArguments.map((argument) => ` ${checkedArgument(argument)}`).join('');
   return lines(
     'SAY Overdub: loading the ramdisk',
@@ -27,7 +31,7 @@ export function ramdiskConfig(plan: Extract<BootPlan, { kind: 'ramdisk' }>, from
     ...atTimeout('again', PAUSE_SECONDS),
     'LABEL ramdisk',
     `  LINUX ${home}${RAMDISK.kernel}`,
-    `  APPEND initrd=${home}${session},${home}${RAMDISK.initrd}${kernelArguments}`,
+    `  APPEND initrd=${home}${checkedArgument(session)},${home}${RAMDISK.initrd}${kernelArguments}`,
     'LABEL again',
     '  COM32 reboot.c32',
   );

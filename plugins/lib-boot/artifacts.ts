@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import type { Artifact } from '@overdub/core/agent';
+import { type Artifact, type NetbootService, OverdubError } from '@overdub/core/agent';
 
 /** A regular file as it is now; `undefined` when there is none of that name. Links are followed. */
 export async function fileArtifact(file: string): Promise<Artifact | undefined> {
@@ -36,4 +36,14 @@ export function textArtifact(text: string): Artifact {
       yield range === undefined ? content : content.subarray(range.offset, range.offset + range.length);
     },
   };
+}
+
+/** Is there an artifact of this name? A plugin that ought to have it, and says NOT_FOUND, has none either. */
+export async function isServed(netboot: Pick<NetbootService, 'artifact'>, name: string): Promise<boolean> {
+  try {
+    return (await netboot.artifact(name)) !== undefined;
+  } catch (error) {
+    if (error instanceof OverdubError && error.code === 'NOT_FOUND') return false;
+    throw error;
+  }
 }

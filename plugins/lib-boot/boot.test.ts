@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { Machine } from '@overdub/core';
+import { type ErrorCode, type Machine, OverdubError } from '@overdub/core';
 import { collectBytes } from '@overdub/core/testing';
 import { describe, expect, test } from 'vitest';
-import { fileArtifact, isAuthority, loaderOf, textArtifact } from './index.ts';
+import { fileArtifact, isAuthority, isServed, loaderOf, textArtifact } from './index.ts';
 
 describe('Host header', () => {
   test.each(['10.0.0.1', '10.0.0.1:7077', 'appliance.lan:80', '[fd00::1]:7077', 'a'])('%s passes', (host) => {
@@ -40,6 +40,16 @@ describe('artifacts', () => {
     expect(await fileArtifact(directory)).toBeUndefined();
     expect(await fileArtifact(path.join(file, 'x'))).toBeUndefined();
     await rm(directory, { recursive: true });
+  });
+
+  test('is one served? Not where its plugin says that it has none; another failure is one', async () => {
+    const failing = (code: ErrorCode) => ({
+      artifact: () => Promise.reject(new OverdubError(code, 'What.', 'What next.')),
+    });
+    expect(await isServed({ artifact: async () => textArtifact('x') }, 'x')).toBe(true);
+    expect(await isServed({ artifact: async () => undefined }, 'x')).toBe(false);
+    expect(await isServed(failing('NOT_FOUND'), 'x')).toBe(false);
+    await expect(isServed(failing('PLUGIN_FAILED'), 'x')).rejects.toMatchObject({ code: 'PLUGIN_FAILED' });
   });
 
   test('equal texts have equal validators, others have others', async () => {
