@@ -101,11 +101,20 @@ describe('the menu', () => {
   test.each([
     ['ramdisk', ramdisk],
     ['disk', disk],
+    ['ramdisk, UEFI', ramdiskScript(plan(), site({ menu, arch: 'uefi-x86_64' }))],
+    ['disk, UEFI', localScript(site({ menu, arch: 'uefi-x86_64' }))],
   ])('plan %s: each item, and every label it goes to, is there once', (_, script) => {
     const labels = [...script.matchAll(/^:(\w+)$/gm)].map((match) => match[1]);
     expect(new Set(labels).size).toBe(labels.length);
     const targets = [...script.matchAll(/goto (\w+)/g)].map((match) => match[1]);
     expect(labels).toEqual(expect.arrayContaining([...items(script), ...targets]));
+  });
+
+  test('the disk of a UEFI machine is its next boot entry', () => {
+    const script = ramdiskScript(plan(), site({ menu, arch: 'uefi-x86_64' }));
+    expect(items(script)).toEqual(['ramdisk', 'disk', 'shell', 'reboot']);
+    expect(script).toContain('\n:disk\nexit\n');
+    expect(script).not.toContain('sanboot');
   });
 
   test('nothing chosen runs on into another choice', () => {

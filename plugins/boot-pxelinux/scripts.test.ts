@@ -40,19 +40,20 @@ describe('the ramdisk’s configuration', () => {
     const lines = ramdiskConfig(PLAN, SESSION, BASE).split('\n');
     expect(lines).toContain(`  LINUX ${BASE}/boot/ramdisk/x86_64/vmlinuz`);
     expect(lines).toContain(
-      `  APPEND initrd=${BASE}/boot/${SESSION},${BASE}/boot/ramdisk/x86_64/initrd console=tty0`,
+      `  APPEND initrd=${BASE}/boot/${SESSION},${BASE}/boot/ramdisk/x86_64/initrd panic=30 console=tty0`,
     );
   });
 
   test('or by TFTP, from the root', () => {
     const lines = ramdiskConfig(PLAN, SESSION).split('\n');
     expect(lines).toContain('  LINUX ::ramdisk/x86_64/vmlinuz');
-    expect(lines).toContain(`  APPEND initrd=::${SESSION},::ramdisk/x86_64/initrd console=tty0`);
+    expect(lines).toContain(`  APPEND initrd=::${SESSION},::ramdisk/x86_64/initrd panic=30 console=tty0`);
   });
 
-  test('what does not load ends in a reboot after 5 seconds', () => {
+  test('what does not load ends in a reboot after 5 seconds, what breaks off in one of the kernel', () => {
     const text = ramdiskConfig(PLAN, SESSION, BASE);
     expect(text).toMatch(/\nTIMEOUT 50\n/);
+    expect(text).toContain(' panic=30 ');
     expect(text).toMatch(/\nONTIMEOUT again\n/);
     expect(text).toMatch(/\nLABEL again\n {2}COM32 reboot\.c32\n$/);
   });

@@ -7,12 +7,13 @@ import { checkedArgument, checkedBaseUrl } from '@overdub/lib-boot';
 export const RAMDISK = ramdiskArtifacts('x86_64');
 
 const PAUSE_SECONDS = 5;
+const PANIC_SECONDS = 30;
 const NO_RAMDISK_SECONDS = 30;
 
 /**
  * Loads the ramdisk and its session, which comes first: see boot-ipxe. What fails to load leaves PXELINUX at its prompt, whose
  * timeout ends in a reboot, that is in a new attempt with a new nonce; while `reboot.c32` cannot be fetched either, it is
- * tried again.
+ * tried again. PXELINUX starts a kernel with an initramfs that broke off, which panics: it is to reboot, too.
  * @param session its artifact's name, which PXELINUX hands on to the kernel's command line
  * @param from where artifacts lie for this machine: `http://10.0.0.1:7077` for HTTP; without it they come by TFTP
  * @throws INPUT_INVALID when a value does not fit the grammar of boot scripts
@@ -24,14 +25,14 @@ export function ramdiskConfig(
 ): string {
   // A leading `::` keeps PXELINUX from putting its own folder before the name.
   const home = from === undefined ? '::' : `${checkedBaseUrl(from)}/boot/`;
-  const kernelArguments = plan.kernelArguments.map((argument) => ` ${checkedArgument(argument)}`).join('');
+  const kernelArguments = [`panic=${PANIC_SECONDS}`, ...plan.kernelArguments.map(checkedArgument)].join(' ');
   return lines(
     'SAY Overdub: loading the ramdisk',
     'DEFAULT ramdisk',
     ...atTimeout('again', PAUSE_SECONDS),
     'LABEL ramdisk',
     `  LINUX ${home}${RAMDISK.kernel}`,
-    `  APPEND initrd=${home}${checkedArgument(session)},${home}${RAMDISK.initrd}${kernelArguments}`,
+    `  APPEND initrd=${home}${checkedArgument(session)},${home}${RAMDISK.initrd} ${kernelArguments}`,
     'LABEL again',
     '  COM32 reboot.c32',
   );

@@ -25,6 +25,10 @@ function throughGrub(firmware: Firmware): boolean {
   return firmware === 'Secure Boot' || firmware === 'UEFI arm64';
 }
 
+function modeIn(network: Network): 'server' | 'proxy' {
+  return network === 'server' || network === 'relay' ? 'server' : 'proxy';
+}
+
 /** Builds the ramdisk of an architecture; at once where it is there. */
 export function buildRamdisk(arch: 'x86_64' | 'arm64' = 'x86_64'): void {
   const built = spawnSync(OVERDUB, ['ramdisk', 'build', '--arch', arch]);
@@ -37,16 +41,22 @@ export class Cell implements AsyncDisposable {
   readonly appliance: DemoAppliance;
   readonly #network: Network;
 
-  private constructor(lab: Lab, network: Network) {
+  private constructor(lab: Lab, network: Network, config: string) {
     this.lab = lab;
     this.#network = network;
-    const mode = network === 'server' || network === 'relay' ? 'server' : 'proxy';
-    const config = join(import.meta.dirname, 'configs', `${mode}.config.ts`);
-    this.appliance = new DemoAppliance(lab, { config });
+    this.appliance = new DemoAppliance(lab, {
+      config: join(import.meta.dirname, 'configs', `${config}.config.ts`),
+    });
   }
 
-  static async open(name: string, network: Network, firmware: Firmware): Promise<Cell> {
-    const cell = new Cell(await createLab({ name }), network);
+  /** With the configuration of its network, or one of that name in `configs`. */
+  static async open(
+    name: string,
+    network: Network,
+    firmware: Firmware,
+    config: string = modeIn(network),
+  ): Promise<Cell> {
+    const cell = new Cell(await createLab({ name }), network, config);
     try {
       await cell.#furnish(firmware);
       return cell;
@@ -73,9 +83,11 @@ export class Cell implements AsyncDisposable {
     await this.appliance.start();
   }
 
-  async machine(firmware: Firmware): Promise<LabMachine> {
+  /** A machine that was switched on, after `prepare` had its disk's image. */
+  async machine(firmware: Firmware, prepare?: (diskImage: string) => void): Promise<LabMachine> {
     const far = this.#network === 'relay' || this.#network === 'relayed proxy';
     const machine = await this.lab.machine({ ...FIRMWARE[firmware], far });
+    prepare?.(machine.diskImage);
     await machine.powerOn();
     return machine;
   }

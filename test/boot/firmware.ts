@@ -3,6 +3,8 @@
 import type { MachineSpec } from '../lab/index.ts';
 
 export const SECURE_MAC = '52:54:00:77:04:04';
+/** Of a BIOS machine labelled `loader=pxelinux`. */
+export const PXELINUX_MAC = '52:54:00:77:04:06';
 
 const disk = { kind: 'virtio', bytes: 1e9, serial: 'BOOT-1' } as const;
 
@@ -12,6 +14,15 @@ export const FIRMWARE = {
     mac: '52:54:00:77:04:01',
     uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770401',
     firmware: 'bios',
+    screenOnSerial: true,
+    disk,
+  },
+  'BIOS by PXELINUX': {
+    name: 'pxelinux',
+    mac: PXELINUX_MAC,
+    uuid: '5f1d7a52-6d3c-4f7e-9a53-1d0c5e770406',
+    firmware: 'bios',
+    screenOnSerial: true,
     disk,
   },
   'UEFI x86-64': {

@@ -7,6 +7,7 @@ import { FIRMWARE, type Firmware } from './firmware.ts';
 
 const TO_THE_AGENT: readonly Firmware[] = [
   'BIOS',
+  'BIOS by PXELINUX',
   'UEFI x86-64',
   'UEFI HTTP Boot',
   'Secure Boot',
@@ -35,6 +36,10 @@ describe.each(NETWORKS)('network: %s', (network) => {
     expect(machine.console.text()).toMatch(
       new RegExp(`has ${address} on eth0 and reaches http://10\\.77\\.0\\.1:7077`),
     );
+    if (firmware === 'BIOS by PXELINUX') {
+      expect(machine.console.text()).toMatch(/Overdub: loading the ramdisk/);
+      expect(cell.appliance.log()).toContain('PXELINUX asks for its configuration');
+    }
     if (firmware === 'UEFI HTTP Boot') {
       expect(machine.console.text()).toMatch(/URI: http:\/\/10\.77\.0\.1:7077\/boot\/ipxe\/ipxe\.efi/);
     }

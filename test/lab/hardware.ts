@@ -61,6 +61,8 @@ export interface FirmwareSpec {
   readonly httpBoot?: boolean;
   /** UEFI: boots by PXE over IPv6 and never asks for PXE over IPv4. */
   readonly ipv6Boot?: boolean;
+  /** BIOS: what firmware and boot loaders show on their screen is on the serial console, too. */
+  readonly screenOnSerial?: boolean;
   /** Default `x86_64`. `arm64` is UEFI, always emulated. */
   readonly arch?: 'x86_64' | 'arm64';
 }
@@ -94,7 +96,7 @@ export function emulator({ arch = 'x86_64' }: FirmwareSpec): string {
 
 /** Board and firmware. UEFI variables live in `varsFile`, made from the package's set at the first power-on. */
 export function firmwareArguments(spec: FirmwareSpec, varsFile: string): string[] {
-  if (spec.firmware === 'bios') return ['-machine', 'pc'];
+  if (spec.firmware === 'bios') return ['-machine', spec.screenOnSerial === true ? 'pc,graphics=off' : 'pc'];
   const files = spec.arch === 'arm64' ? AAVMF : spec.secureBoot === true ? OVMF_SECURE : OVMF;
   if (!existsSync(files.code) || !existsSync(files.variables)) {
     throw new OverdubError(
