@@ -1,5 +1,6 @@
 /** Cuts a byte stream into ready-made data packets, a bounded number of them ahead of the network. */
 
+import { runLength } from '../udp/runs.ts';
 import { writeDataHeader } from './codec.ts';
 
 /** Four bytes of header, then the block. The last one is shorter than a full block, possibly empty. */
@@ -22,8 +23,10 @@ export interface TftpFile {
 export class BlockReader {
   readonly #blockBytes: number;
   readonly #ahead: number;
+  readonly #run: number;
   readonly #queue: DataPacket[] = [];
   readonly #onReady: () => void;
+  #room = Buffer.alloc(0);
   #starved = false;
   #closed = false;
   #resume: (() => void) | undefined;
@@ -34,6 +37,7 @@ export class BlockReader {
   ) {
     this.#blockBytes = options.blockBytes;
     this.#ahead = options.ahead;
+    this.#run = Math.min(options.ahead, runLength(4 + options.blockBytes));
     this.#onReady = options.onReady;
     this.#pump(file).catch((error: unknown) => {
       if (!this.#closed) options.onFailure(error);
@@ -83,8 +87,13 @@ export class BlockReader {
     await this.#push({ packet: packet.subarray(0, 4 + filled), last: true }, block);
   }
 
+  /** Packets that follow one another lie so in memory, as far as one system call may send them. */
   #emptyPacket(): Buffer {
-    return Buffer.allocUnsafe(4 + this.#blockBytes);
+    const bytes = 4 + this.#blockBytes;
+    if (this.#room.length < bytes) this.#room = Buffer.allocUnsafe(this.#run * bytes);
+    const packet = this.#room.subarray(0, bytes);
+    this.#room = this.#room.subarray(bytes);
+    return packet;
   }
 
   async #push(entry: DataPacket, block: number): Promise<void> {

@@ -2,9 +2,11 @@
 
 import type dgram from 'node:dgram';
 import { openUdp, type UdpEndpoint } from '../udp/open-udp.ts';
+import { openTransferSocket, type TransferSocket } from '../udp/transfer-socket.ts';
 import type { TftpFile } from './block-reader.ts';
+import { BusyPoll } from './busy-poll.ts';
 import { cleanBootName, decodeTftp, encodeError, TFTP_ERROR, type TftpRequest } from './codec.ts';
-import { negotiate, type TransferLimits } from './negotiate.ts';
+import { negotiate, type TransferLimits, type TransferTerms } from './negotiate.ts';
 import { ShortTurns } from './short-turns.ts';
 import { Transfer, type TransferOutcome } from './transfer.ts';
 
@@ -43,6 +45,8 @@ export interface TftpServer {
   close(): Promise<void>;
 }
 
+/** Lockstep clients that are polled for: with more of them at a time, packets come before anybody sleeps. */
+const POLLED = 8;
 const DEFAULTS = { maxBlockBytes: 1468, maxWindow: 64, retryMs: 1000 };
 
 /** Binds and serves. Rejects with a `UdpError` when the port cannot be had. */
@@ -72,6 +76,7 @@ class Server implements TftpServer {
   readonly #limits: TransferLimits;
   readonly #sessions = new Map<string, Session>();
   readonly #turns = new ShortTurns();
+  readonly #poll = new BusyPoll();
   #closed = false;
 
   constructor(listener: dgram.Socket, options: TftpServerOptions) {
@@ -96,6 +101,7 @@ class Server implements TftpServer {
     if (this.#closed) return;
     this.#closed = true;
     this.#turns.close();
+    this.#poll.close();
     for (const session of [...this.#sessions.values()]) this.#drop(session, 'the server closes');
     await new Promise<void>((resolve) => this.#listener.close(() => resolve()));
   }
@@ -150,25 +156,23 @@ class Server implements TftpServer {
       this.#refuse(session.peer, session.name, TFTP_ERROR.notFound, `there is no ${session.name}`);
       return;
     }
-    const { address } = this.#options.listen;
-    const socket = await openUdp({ port: 0, ...(address === undefined ? {} : { address }) });
-    try {
-      await connect(socket, session.peer);
-    } catch (error) {
-      socket.close();
-      throw error;
-    }
-    if (session.over) socket.close();
-    else this.#transfer(session, file, socket);
+    const terms = negotiate(session.options, file.bytes, this.#limits);
+    const connection = await openTransferSocket({
+      address: this.#options.listen.address,
+      peer: session.peer,
+      ...(terms.window === 1 ? {} : { segmentBytes: 4 + terms.blockBytes }),
+    });
+    if (session.over) connection.socket.close();
+    else this.#transfer(session, file, terms, connection);
   }
 
   /** Only this client's packets arrive on a connected socket; others are told by ICMP that nobody listens. */
-  #transfer(session: Session, file: TftpFile, socket: dgram.Socket): void {
+  #transfer(session: Session, file: TftpFile, terms: TransferTerms, { socket, send }: TransferSocket): void {
     const transfer = new Transfer({
       file,
-      terms: negotiate(session.options, file.bytes, this.#limits),
+      terms,
       attempts: this.#options.attempts ?? 6,
-      send: (data) => socket.send(data),
+      send,
       onEnd: (outcome) => {
         // A last ERROR packet may still be on its way out.
         setImmediate(() => socket.close());
@@ -177,7 +181,10 @@ class Server implements TftpServer {
       },
     });
     session.transfer = transfer;
-    socket.on('message', (bytes) => this.#turns.run(() => transfer.receive(decodeTftp(bytes))));
+    socket.on('message', (bytes) => {
+      this.#turns.run(() => transfer.receive(decodeTftp(bytes)));
+      if (terms.window === 1 && this.#sessions.size <= POLLED) this.#poll.goOn();
+    });
     // In the order they came: a client's last packet goes before the news that its port is closed.
     socket.on('error', (error) => this.#turns.run(() => transfer.abandon(error.message)));
     transfer.start();
@@ -206,16 +213,6 @@ class Server implements TftpServer {
 
 function keyOf(peer: TftpPeer): string {
   return `${peer.address}:${peer.port}`;
-}
-
-function connect(socket: dgram.Socket, peer: TftpPeer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject);
-    socket.connect(peer.port, peer.address, () => {
-      socket.off('error', reject);
-      resolve();
-    });
-  });
 }
 
 function refusalOf(

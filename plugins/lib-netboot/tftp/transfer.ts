@@ -19,7 +19,7 @@ export interface TransferOptions {
   readonly terms: TransferTerms;
   /** How often a silent client is tried again, each wait twice the last, before it is given up. */
   readonly attempts: number;
-  readonly send: (packet: Uint8Array) => void;
+  readonly send: (packets: readonly Uint8Array[]) => void;
   /** Called exactly once. */
   readonly onEnd: (outcome: TransferOutcome) => void;
 }
@@ -35,7 +35,7 @@ const LONGEST_SILENCE_MS = 120_000;
 export class Transfer {
   readonly #terms: TransferTerms;
   readonly #attempts: number;
-  readonly #send: (packet: Uint8Array) => void;
+  readonly #send: (packets: readonly Uint8Array[]) => void;
   readonly #onEnd: (outcome: TransferOutcome) => void;
   readonly #reader: BlockReader;
   /** Sent or taken from the reader, not acknowledged; the first is block `#acked + 1`. */
@@ -73,7 +73,7 @@ export class Transfer {
   }
 
   start(): void {
-    if (this.#optionAck !== undefined) this.#send(this.#optionAck);
+    if (this.#optionAck !== undefined) this.#send([this.#optionAck]);
     else this.#fill();
     this.#arm();
   }
@@ -84,14 +84,14 @@ export class Transfer {
     if (packet.kind === 'ack') this.#acknowledge(packet.block);
     else if (packet.kind === 'error') this.#clientError(packet.code, packet.message);
     else if (packet.kind !== 'invalid') {
-      this.#send(encodeError(TFTP_ERROR.illegalOperation, 'a transfer takes only ACK and ERROR'));
+      this.#send([encodeError(TFTP_ERROR.illegalOperation, 'a transfer takes only ACK and ERROR')]);
     }
   }
 
   /** Tells the client and ends. */
   fail(reason: string): void {
     if (this.#ended) return;
-    this.#send(encodeError(TFTP_ERROR.undefined, reason));
+    this.#send([encodeError(TFTP_ERROR.undefined, reason)]);
     this.#end({ result: 'failed', bytes: this.#bytes, reason });
   }
 
@@ -153,15 +153,17 @@ export class Transfer {
 
   #fill(): void {
     if (this.#ended || this.#awaitingOptionAck) return;
+    const packets: Buffer[] = [];
     while (this.#sent < this.#acked + this.#terms.window) {
       const index = this.#sent - this.#acked;
-      if (this.#unacked[index - 1]?.last) return;
+      if (this.#unacked[index - 1]?.last) break;
       const entry = this.#unacked[index] ?? this.#reader.take();
-      if (entry === undefined) return;
+      if (entry === undefined) break;
       if (index === this.#unacked.length) this.#unacked.push(entry);
-      this.#send(entry.packet);
+      packets.push(entry.packet);
       this.#sent += 1;
     }
+    if (packets.length > 0) this.#send(packets);
   }
 
   #arm(): void {
@@ -185,7 +187,7 @@ export class Transfer {
       this.abandon('the client went silent');
       return;
     }
-    if (this.#awaitingOptionAck) this.#send(this.#optionAck as Buffer);
+    if (this.#awaitingOptionAck) this.#send([this.#optionAck as Buffer]);
     else {
       this.#sent = this.#acked;
       this.#fill();

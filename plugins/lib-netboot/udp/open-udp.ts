@@ -36,17 +36,32 @@ export interface UdpEndpoint {
  */
 export async function openUdp(endpoint: UdpEndpoint): Promise<dgram.Socket> {
   if (endpoint.address !== undefined && isIPv6(endpoint.address)) return openUdp6(endpoint, endpoint.address);
+  if (endpoint.interface !== undefined) return (await openUdpByDescriptor(endpoint)).socket;
   const socket = dgram.createSocket({ type: 'udp4', reuseAddr: endpoint.share ?? false });
-  const device = endpoint.interface === undefined ? '' : ` on ${endpoint.interface}`;
-  const where = `${endpoint.address ?? '0.0.0.0'}:${endpoint.port}${device}`;
-  const fd = endpoint.interface === undefined ? undefined : await deviceSocket(endpoint, where);
+  return bound(socket, { port: endpoint.port, ...address(endpoint) }, nameOf(endpoint));
+}
+
+/** The same, IPv4 only, with its descriptor, for what dgram does not offer. The socket closes it. */
+export async function openUdpByDescriptor(
+  endpoint: UdpEndpoint,
+): Promise<{ readonly socket: dgram.Socket; readonly fd: number }> {
+  const where = nameOf(endpoint);
+  const fd = await descriptor(endpoint, where);
+  const socket = dgram.createSocket({ type: 'udp4', reuseAddr: endpoint.share ?? false });
+  return { socket: await bound(socket, { fd }, where), fd };
+}
+
+function nameOf({ interface: device, address = '0.0.0.0', port }: UdpEndpoint): string {
+  return `${address}:${port}${device === undefined ? '' : ` on ${device}`}`;
+}
+
+async function bound(socket: dgram.Socket, options: dgram.BindOptions, where: string): Promise<dgram.Socket> {
   try {
-    await bind(socket, fd === undefined ? { port: endpoint.port, ...address(endpoint) } : { fd });
+    await bind(socket, options);
     socket.setBroadcast(true);
     return socket;
   } catch (error) {
     socket.close();
-    if (error instanceof UdpError) throw error;
     throw new UdpError((error as NodeJS.ErrnoException).code ?? 'EUNKNOWN', 'bind', where);
   }
 }
@@ -82,14 +97,16 @@ function bind(socket: dgram.Socket, options: dgram.BindOptions): Promise<void> {
 }
 
 /** A bound descriptor; dgram takes it over. */
-async function deviceSocket(endpoint: UdpEndpoint, where: string): Promise<number> {
+async function descriptor(endpoint: UdpEndpoint, where: string): Promise<number> {
   const libc = await loadLibc();
   const fd = libc.socket(AF_INET, SOCK_DGRAM, 0, where);
   const one = nativeInt(1);
   try {
     libc.setOption(fd, SO_BROADCAST, one, where);
-    growReceiveBuffer(libc, fd, where);
-    libc.setOption(fd, SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`), where);
+    if (endpoint.interface !== undefined) {
+      growReceiveBuffer(libc, fd, where);
+      libc.setOption(fd, SO_BINDTODEVICE, Buffer.from(`${endpoint.interface}\0`), where);
+    }
     if (endpoint.share) libc.setOption(fd, SO_REUSEADDR, one, where);
     libc.bind(fd, socketAddress(endpoint.address ?? '0.0.0.0', endpoint.port), where);
     return fd;

@@ -47,6 +47,9 @@ async function fill(file: string, bytes: number): Promise<void> {
   await out.close();
 }
 
+/** V8's options of an appliance, as `bin/overdub.mjs` starts it. */
+const AS_APPLIANCE = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--expose-gc'];
+
 interface Command {
   readonly line: readonly string[];
   /** How it says that it serves; absent for those that say nothing. */
@@ -59,7 +62,14 @@ async function commands(directory: string, programs: Programs): Promise<readonly
   await writeFile(nginx, nginxConfiguration(directory));
   return [
     {
-      line: [process.execPath, '--conditions=overdub-source', server, directory, ADDRESS.overdub],
+      line: [
+        process.execPath,
+        '--conditions=overdub-source',
+        ...AS_APPLIANCE,
+        server,
+        directory,
+        ADDRESS.overdub,
+      ],
       ready: /serving/,
     },
     {

@@ -1,0 +1,69 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ReadCache } from './read-cache.ts';
+
+const MiB = 1024 * 1024;
+const GROUP = MiB / 2;
+
+describe('what a reader of chunks keeps', () => {
+  let cache: ReadCache;
+  let reads: string[];
+  beforeEach(() => {
+    cache = new ReadCache({ frames: 16 * MiB, deltas: 2 * MiB });
+    reads = [];
+  });
+
+  const frame = (name: string, rawBytes: number) =>
+    cache.frame(name, rawBytes, async () => {
+      reads.push(name);
+      return new Uint8Array(1);
+    });
+  /** Puts a chunk together from so many deltas, each in a group of its own, the same ones each time. */
+  async function chain(links: number): Promise<void> {
+    cache.beginChain();
+    for (let link = 0; link < links; link++) {
+      cache.addLink();
+      await frame(`group ${link}`, GROUP);
+    }
+  }
+
+  it('is read once, groups of deltas beside the largest frame', async () => {
+    for (let turn = 0; turn < 3; turn++) {
+      await frame('whole', 16 * MiB);
+      for (const group of ['a', 'b', 'c', 'd']) await frame(group, GROUP);
+    }
+    expect(reads).toEqual(['whole', 'a', 'b', 'c', 'd']);
+  });
+
+  it('has room for one large frame, and for so many groups', async () => {
+    await frame('whole', 16 * MiB);
+    await frame('another', 4 * MiB);
+    await frame('whole', 16 * MiB);
+    for (const group of ['a', 'b', 'c', 'd', 'e', 'a']) await frame(group, GROUP);
+    expect(reads).toEqual(['whole', 'another', 'whole', 'a', 'b', 'c', 'd', 'e', 'a']);
+  });
+
+  it('has room for all groups of a chain, which its neighbours need as well', async () => {
+    for (let chunk = 0; chunk < 4; chunk++) await chain(50);
+    expect(reads.length).toBe(50);
+  });
+
+  it('gives that room up once two shorter chains have followed', async () => {
+    await chain(50);
+    await chain(2);
+    await chain(2);
+    await chain(2);
+    reads = [];
+    await chain(50);
+    expect(reads.length).toBeGreaterThan(40);
+  });
+
+  it('keeps bases among the deltas', async () => {
+    const base = (digest: string) =>
+      cache.base(digest, MiB, async () => {
+        reads.push(digest);
+        return new Uint8Array(1);
+      });
+    for (const digest of ['x', 'y', 'x', 'z', 'y']) await base(digest);
+    expect(reads).toEqual(['x', 'y', 'z', 'y']);
+  });
+});
