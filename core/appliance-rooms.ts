@@ -20,7 +20,7 @@ import { sightings } from './netboot/sighting.ts';
 import { agentPolicy } from './operations/agent-policy.ts';
 import { allOperations } from './operations/all.ts';
 import { bootWish } from './operations/boot-wish.ts';
-import { controllerInquiries } from './operations/controller-facts.ts';
+import { controllers } from './operations/controller-facts.ts';
 import { credentialIssuer } from './operations/credentials.ts';
 import { createEngine, type Engine } from './operations/engine.ts';
 import type { EventBus } from './operations/events.ts';
@@ -102,13 +102,13 @@ export function buildRooms(deps: RoomsDeps): Rooms {
   const engine = createEngine({ records: catalogue.operations, definitions, clock, log, events });
   engineLater.bind(engine);
   const seen = sightings({ catalogue, hooks, clock, log, events });
-  const inquire = controllerInquiries(services);
+  const asking = controllers({ ...services, readmit: seen.readmit });
   const policy = agentPolicy({
     ...services,
     engine,
     async seeMachine(sighting, claimed) {
       const machine = await seen.see(sighting, claimed);
-      inquire(machine);
+      asking.inquire(machine);
       return machine;
     },
   });
@@ -135,6 +135,7 @@ export function buildRooms(deps: RoomsDeps): Rooms {
   const control = createControl({
     ...services,
     engine,
+    controllers: asking,
     version: VERSION,
     startedAt: new Date(clock.now()).toISOString(),
     state: state.path,

@@ -6,7 +6,6 @@ import { withLabelsByHand } from '../domain/rule-labels.ts';
 import { isServerName } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { isStale } from '../operations/assignment.ts';
-import { askController } from '../operations/controller-facts.ts';
 import type { ControlDeps } from './deps.ts';
 
 type MachineControl = Pick<
@@ -63,12 +62,14 @@ export function machineControl(deps: ControlDeps): MachineControl {
       const signal = AbortSignal.timeout(POWER_MS);
       const report = await deps.power.perform(machine, action, signal);
       if (action === 'status') {
-        await askController(deps, machine, signal).catch((error: unknown) =>
-          deps.log.warn(
-            { machine: machine.name, error: String(error) },
-            'its controller does not say what it is',
-          ),
-        );
+        await deps.controllers
+          .ask(machine, signal)
+          .catch((error: unknown) =>
+            deps.log.warn(
+              { machine: machine.name, error: String(error) },
+              'its controller does not say what it is',
+            ),
+          );
       }
       return report;
     },

@@ -173,7 +173,8 @@ export class Reads {
       return;
     }
     const codecs = (await this.#options.codecs()).filter((codec) => grant.head.codecs?.includes(codec.name));
-    const [targetBytes, baseBytes] = [await this.#join(target), await this.#join(base)];
+    const targetBytes = await this.#join(target);
+    const baseBytes = await this.#join(base);
     const best = await wireDelta(codecs, baseBytes, targetBytes);
     this.#passed.add(targetBytes.length + baseBytes.length);
     if (best === undefined) {

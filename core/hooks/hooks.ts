@@ -19,7 +19,8 @@ export interface Sighting {
   readonly mac: string;
   readonly uuid?: string;
   readonly facts?: MachineFacts;
-  readonly via: 'boot' | 'agent';
+  /** `controller`: nothing was seen, its management controller said what is on the record now. */
+  readonly via: 'boot' | 'agent' | 'controller';
   /** What its firmware told DHCP, where that is what was seen. */
   readonly dhcp?: DhcpFacts;
   /** An IPv4 address in the network it was seen on: its own, its relay's, or ours on the interface. A claim, as a MAC is. */
@@ -119,7 +120,7 @@ export const HOOK_TABLE: { readonly [N in HookName]: HookDescription } = {
     kind: 'bail',
     summary:
       'May it have a role, and which labels does it get? Its admission counts while the machine is not yet accepted, or rejected by hand. Default: held.',
-    previous: 'discovery.identify',
+    previous: 'discovery.identify, or the first word of the machine’s management controller',
     next: 'boot.plan',
   },
   'boot.plan': {

@@ -231,6 +231,30 @@ describe('a sighting', () => {
     });
   });
 
+  it('admits a held machine once more with what its management controller said', async () => {
+    world.hooks
+      .tapsFor('discovery-test')
+      .discovery.admit.tap(({ sighting, machine }) =>
+        machine.controller?.serial === '7'
+          ? { admission: 'accepted', reason: `by ${sighting.via}` }
+          : { admission: 'held', reason: 'waits for its management controller' },
+      );
+    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
+      where: 'controller 1',
+      features: { off: false, cycle: false, state: true, netboot: false, facts: true },
+      on: async () => {},
+      state: async () => 'on',
+      facts: async () => ({ serial: '7' }),
+    }));
+    await seen(MAC_1);
+    expect((await seen(MAC_1)).admission).toBe('held');
+    await world.control.powerMachine(MAC_1, 'status', 'ann');
+    expect(await world.control.getMachine(MAC_1)).toMatchObject({
+      admission: 'accepted',
+      admissionReason: 'by controller',
+    });
+  });
+
   it('leaves a machine held when admission fails', async () => {
     world.hooks.tapsFor('discovery-test').discovery.admit.tap(() => {
       throw new Error('directory server is down');

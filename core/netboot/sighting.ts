@@ -22,18 +22,28 @@ export interface SightingDeps {
 export interface Sightings {
   /** identify → admit; the record as it is afterwards. Sightings are worked off one by one. */
   see(sighting: Sighting, claimed?: Machine): Promise<Machine>;
+  /** admit alone, of a record that learnt something from its management controller; it as it is afterwards. */
+  readmit(machine: Machine): Promise<Machine>;
 }
 
 /** Hooks that fail cost a machine nothing but its admission: it stays held. */
 export function sightings(deps: SightingDeps): Sightings {
   let turn: Promise<unknown> = Promise.resolve();
-  return {
-    see(sighting, claimed) {
-      const seen = turn.then(() => recordSighting(deps, clean(sighting), claimed));
-      turn = seen.catch(() => undefined);
-      return seen;
-    },
+  const inTurn = (work: () => Promise<Machine>): Promise<Machine> => {
+    const done = turn.then(work);
+    turn = done.catch(() => undefined);
+    return done;
   };
+  return {
+    see: (sighting, claimed) => inTurn(() => recordSighting(deps, clean(sighting), claimed)),
+    readmit: (machine) => inTurn(() => admitAgain(deps, machine)),
+  };
+}
+
+async function admitAgain(deps: SightingDeps, before: Machine): Promise<Machine> {
+  const machine = (await deps.catalogue.machines.get(before.id)) ?? before;
+  const [mac] = machine.macs;
+  return mac === undefined ? machine : admit(deps, { mac, via: 'controller' }, machine);
 }
 
 async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: Machine): Promise<Machine> {

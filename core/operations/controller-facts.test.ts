@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { ControllerFacts } from '../domain/machine.ts';
-import { askController, controllerInquiries } from './controller-facts.ts';
+import type { ControllerFacts, Machine } from '../domain/machine.ts';
+import { type ControllerDeps, controllers } from './controller-facts.ts';
 import { acceptedMachine, type Ground, newGround, newWorld, type World } from './fixture.ts';
 
 const MAC = '52:54:00:00:00:01';
@@ -9,18 +9,19 @@ let world: World;
 let said: ControllerFacts | Error | undefined;
 let asked: number;
 let warned: unknown[];
+let readmitted: string[];
 
 beforeEach(async () => {
   ground = await newGround();
   world = await newWorld(ground);
-  [said, asked, warned] = [undefined, 0, []];
+  [said, asked, warned, readmitted] = [undefined, 0, [], []];
 });
 afterEach(async () => {
   await world.close();
   await ground.clear();
 });
 
-const deps = () => ({
+const deps = (): ControllerDeps => ({
   catalogue: world.catalogue,
   clock: world.clock,
   log: { debug() {}, info() {}, error() {}, warn: (_fields: object, line: string) => void warned.push(line) },
@@ -33,7 +34,12 @@ const deps = () => ({
       return said;
     },
   },
+  readmit: async (machine) => {
+    readmitted.push(machine.name);
+    return machine;
+  },
 });
+const ask = (machine: Machine) => controllers(deps()).ask(machine, AbortSignal.timeout(1000));
 const machine = async () => {
   await acceptedMachine(world, MAC);
   return world.control.getMachine(MAC);
@@ -47,7 +53,7 @@ it('keeps what a controller says, checked and with its time', async () => {
     mac: 'AA-BB-CC-00-00-01',
     watts: 170.4,
   };
-  await askController(deps(), await machine(), AbortSignal.timeout(1000));
+  await ask(await machine());
   expect((await world.control.getMachine(MAC)).controller).toEqual({
     vendor: 'Contoso',
     mac: 'aa:bb:cc:00:00:01',
@@ -56,15 +62,29 @@ it('keeps what a controller says, checked and with its time', async () => {
   });
 });
 
-it('leaves the record alone where no driver can say anything', async () => {
-  const before = await machine();
-  expect(await askController(deps(), before, AbortSignal.timeout(1000))).toBe(before);
+it('notes once that no driver can say anything, and forgets nothing for it', async () => {
+  const noted = await ask(await machine());
+  expect(noted.controller).toEqual({ at: expect.stringMatching(/^\d{4}-/) });
+  expect(await ask(noted)).toBe(noted);
+  said = { serial: '1' };
+  const known = await ask(noted);
+  said = undefined;
+  expect(await ask(known)).toBe(known);
+});
+
+it('has a machine admitted with every answer, and with the first silence', async () => {
+  const noted = await ask(await machine());
+  await ask(noted);
+  expect(readmitted).toEqual([noted.name]);
+  said = { serial: '1' };
+  await ask(noted);
+  expect(readmitted).toEqual([noted.name, noted.name]);
 });
 
 it('asks for a machine that is seen once an hour, and a failure costs a line in the log', async () => {
   said = new Error('unreachable');
   const seen = await machine();
-  const inquire = controllerInquiries(deps());
+  const { inquire } = controllers(deps());
   for (let n = 0; n < 3; n++) inquire(seen);
   await Promise.resolve();
   await new Promise((resolve) => setTimeout(resolve, 0));

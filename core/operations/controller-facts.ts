@@ -9,34 +9,49 @@ const EVERY_MS = 3_600_000;
 const LIMIT_MS = 120_000;
 const MAX_TEXT = 255;
 
-type Deps = Pick<OperationServices, 'power' | 'catalogue' | 'clock' | 'log'>;
+export interface ControllerDeps extends Pick<OperationServices, 'power' | 'catalogue' | 'clock' | 'log'> {
+  /** Rules of admission may have waited for the answer. */
+  readmit(machine: Machine): Promise<Machine>;
+}
 
-/** Asks now and writes down what came. The record as it is then; rejects as the driver does. */
-export async function askController(
-  { power, catalogue, clock }: Deps,
+export interface Controllers {
+  /** Asks now, writes down what came, and admits with it. The record as it is then; rejects as the driver does. */
+  ask(machine: Machine, signal: AbortSignal): Promise<Machine>;
+  /** For a machine that was seen: asks now and then. Returns at once; a failure is logged. */
+  inquire(machine: Machine): void;
+}
+
+export function controllers(deps: ControllerDeps): Controllers {
+  const askedAt = new Map<string, number>();
+  const ask: Controllers['ask'] = (machine, signal) => askController(deps, machine, signal);
+  return {
+    ask,
+    inquire(machine) {
+      const now = deps.clock.now();
+      if (now - (askedAt.get(machine.id) ?? Number.NEGATIVE_INFINITY) < EVERY_MS) return;
+      askedAt.set(machine.id, now);
+      ask(machine, AbortSignal.timeout(LIMIT_MS)).catch((error: unknown) =>
+        deps.log.warn(
+          { machine: machine.name, error: String(error) },
+          'its management controller does not say what it is',
+        ),
+      );
+    },
+  };
+}
+
+async function askController(
+  { power, catalogue, clock, readmit }: ControllerDeps,
   machine: Machine,
   signal: AbortSignal,
 ): Promise<Machine> {
   const said = await power.facts(machine, signal);
-  if (said === undefined) return machine;
-  const controller = { ...checked(said), at: new Date(clock.now()).toISOString() };
-  return catalogue.machines.update(machine.id, (record) => ({ ...record, controller }), 'soon');
-}
-
-/** Call it for a machine that was seen: asks its controller now and then. Returns at once; a failure is logged. */
-export function controllerInquiries(deps: Deps): (machine: Machine) => void {
-  const askedAt = new Map<string, number>();
-  return (machine) => {
-    const now = deps.clock.now();
-    if (now - (askedAt.get(machine.id) ?? Number.NEGATIVE_INFINITY) < EVERY_MS) return;
-    askedAt.set(machine.id, now);
-    askController(deps, machine, AbortSignal.timeout(LIMIT_MS)).catch((error: unknown) =>
-      deps.log.warn(
-        { machine: machine.name, error: String(error) },
-        'its management controller does not say what it is',
-      ),
-    );
-  };
+  // That nobody can say anything is an answer too, once: rules do not wait for it any longer.
+  if (said === undefined && machine.controller !== undefined) return machine;
+  const controller = { ...checked(said ?? {}), at: new Date(clock.now()).toISOString() };
+  return readmit(
+    await catalogue.machines.update(machine.id, (record) => ({ ...record, controller }), 'soon'),
+  );
 }
 
 /** A driver's word in the forms of the record; what has none is left out. */

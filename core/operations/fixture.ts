@@ -26,6 +26,7 @@ import { recordingLog } from '../testing/fakes/recording-log.ts';
 import { agentPolicy } from './agent-policy.ts';
 import { allOperations } from './all.ts';
 import { bootWish } from './boot-wish.ts';
+import { controllers } from './controller-facts.ts';
 import { credentialIssuer } from './credentials.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { createEventBus, type EventBus } from './events.ts';
@@ -149,6 +150,7 @@ function assemble(base: {
   const control = createControl({
     ...services,
     engine,
+    controllers: controllers({ ...services, readmit: seen.readmit }),
     version: '0.0.0',
     startedAt: '',
     state: state.path,

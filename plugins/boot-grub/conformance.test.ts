@@ -1,65 +1,34 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { Artifact, BootAnswer, BootRequest, HookTaps, PluginContext } from '@overdub/core';
-import { collectBytes } from '@overdub/core/testing';
+import type { BootAnswer } from '@overdub/core';
 import { Check } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { textArtifact } from '../lib-boot/index.ts';
+import { applyBootPlugin, MAC, planRenderedBy, putSignedGrub } from '../lib-boot/testing/index.ts';
 import grub from './index.ts';
 import { GrubOptions } from './options.ts';
 import { renderBoot } from './render.ts';
-import { MAC, PLAN, putPackages, renderRequest } from './test-kit.ts';
 
 const NAME = `grub/machine/10.0.0.1/x86_64/${MAC}.cfg`;
 let tree: string;
 beforeEach(async () => {
   tree = await mkdtemp(path.join(os.tmpdir(), 'overdub-grub-'));
-  await putPackages(tree, 'x86_64', 'x64');
+  await putSignedGrub(tree, 'x86_64', 'x64');
 });
 afterEach(() => rm(tree, { recursive: true, force: true }));
 
-type ArtifactTap = (input: { name: string }) => Promise<Artifact | undefined>;
-interface Tapped {
-  stage?: number;
-  artifact?: ArtifactTap;
-}
-
-/** Applies the plugin over a core that answers as told, and serves `served`. */
-function applied(options: GrubOptions, answer?: BootAnswer, served: readonly string[] = []) {
-  const tapped: Tapped = {};
-  const asked: BootRequest[] = [];
-  const warned: string[] = [];
-  const ctx = {
-    hooks: {
-      boot: {
-        render: { tap: (_: unknown, { stage = 0 } = {}) => Object.assign(tapped, { stage }) },
-        artifact: { tap: (artifact: ArtifactTap) => Object.assign(tapped, { artifact }) },
-      },
-    } as unknown as HookTaps,
-    log: { debug() {}, info() {}, warn: (_: object, line: string) => warned.push(line), error() {} },
-    http: { port: 7077 },
-    netboot: {
-      answer: async (request: BootRequest) => {
-        asked.push(request);
-        const rendered = renderBoot({ ...renderRequest(), request }, options);
-        return answer ?? { machine: undefined, plan: PLAN, rendered };
-      },
-      artifact: async (name: string) => (served.includes(name) ? {} : undefined),
-    },
-  } as unknown as PluginContext;
-  const { definition } = grub(options);
-  definition.apply(ctx, options);
-  const text = async (name: string): Promise<string | undefined> => {
-    const artifact = await tapped.artifact?.({ name });
-    return artifact && String(await collectBytes(artifact.read()));
-  };
-  return { definition, ctx, tapped, asked, warned, text };
-}
+/** Over a core that answers as told, and serves `served`. */
+const applied = (options: GrubOptions, answer?: BootAnswer, served: readonly string[] = []) =>
+  applyBootPlugin(grub(options), options, {
+    answer: (request) => answer ?? planRenderedBy(renderBoot, options)(request),
+    artifact: async (name) => (served.includes(name) ? textArtifact(name) : undefined),
+  });
 
 test('the plugin is named like its folder, and asked before boot-ipxe', () => {
-  const { definition, tapped } = applied({});
+  const { definition, stages } = applied({});
   expect(definition.name).toBe('boot-grub');
-  expect(tapped.stage).toBeLessThan(0);
+  expect(stages.render).toBeLessThan(0);
 });
 
 test.each<[unknown, boolean]>([
@@ -83,7 +52,7 @@ describe('binaries', () => {
   ])('%s: %s', async (name, content) => expect(await applied({ packages: tree }).text(name)).toBe(content));
 
   test('ARM’s only from the tree that is named for them', async () => {
-    await putPackages(path.join(tree, 'arm'), 'arm64', 'aa64');
+    await putSignedGrub(path.join(tree, 'arm'), 'arm64', 'aa64');
     const { text } = applied({ packages: tree, arm: path.join(tree, 'arm') });
     expect(await text('grub/grubaa64.efi')).toBe('<grubnetaa64.efi.signed>');
     expect(await text('grub/grubx64.efi')).toBe('<grubnetx64.efi.signed>');
@@ -107,6 +76,13 @@ describe('the configuration of a machine', () => {
     expect(asked).toEqual([
       { mac: MAC, arch: 'uefi-x86_64', client: 'grub', stage: 'script', baseUrl: 'http://10.0.0.1:7077' },
     ]);
+  });
+
+  test('by IPv6 too: GRUB writes every group of our address, and takes it without brackets', async () => {
+    const { text, asked } = applied({}, undefined, ['ramdisk/x86_64/vmlinuz']);
+    const name = NAME.replace('10.0.0.1', 'fd77:0:0:0:0:0:0:1');
+    expect(await text(name)).toContain('(tftp,fd77::1)/session/Abc_-9.cpio');
+    expect(asked[0]?.baseUrl).toBe('http://[fd77::1]:7077');
   });
 
   test('a machine that no ramdisk runs on is told so', async () => {
@@ -134,6 +110,8 @@ describe('the configuration of a machine', () => {
     `grub/machine/10.0.0.1/i386/${MAC}.cfg`,
     `grub/machine/300.0.0.1/x86_64/${MAC}.cfg`,
     `grub/machine/10.0.0.1;halt/x86_64/${MAC}.cfg`,
+    `grub/machine/fd77:1/x86_64/${MAC}.cfg`,
+    `grub/machine/fd77::1::2/x86_64/${MAC}.cfg`,
     'grub/machine/10.0.0.1/x86_64/01:00:00:00:00:01:02.cfg',
     'grub/machine/10.0.0.1/x86_64/.cfg',
     `grub/machine/x86_64/${MAC}.cfg`,

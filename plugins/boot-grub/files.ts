@@ -1,8 +1,8 @@
 /** shim, GRUB and what else firmware asks for, from Debian's packages. */
 
 import path from 'node:path';
-import { type Artifact, type BootArch, OverdubError } from '@overdub/core/agent';
-import { fileArtifact } from '@overdub/lib-boot';
+import type { Artifact, BootArch } from '@overdub/core/agent';
+import { fileArtifact, missingFile } from '@overdub/lib-boot';
 import type { GrubOptions } from './options.ts';
 
 /** Where the loader is served. shim asks for its neighbours beside itself, GRUB for `/grub/grub.cfg`. */
@@ -71,15 +71,13 @@ export async function checkFiles(options: GrubOptions): Promise<void> {
     if (tree === undefined) continue;
     for (const name of [`${HOME}/shim${binaries.uefi}.efi`, `${HOME}/grub${binaries.uefi}.efi`]) {
       if ((await binaryArtifact(name, options)) !== undefined) continue;
-      const where = path.join(tree, filesOf(binaries).get(name) as string);
-      throw new OverdubError(
-        'PREREQUISITE_MISSING',
-        `boot-grub: ${where} is not there, so no ${arch} machine could boot through GRUB.`,
-        tree === '/'
-          ? `Install Debian's signed loaders: apt-get install ${binaries.packages}`
-          : `Unpack Debian's ${binaries.packages} there: dpkg -x FILE.deb ${tree}`,
-        { plugin: 'boot-grub' },
-      );
+      throw missingFile({
+        plugin: 'boot-grub',
+        file: path.join(tree, filesOf(binaries).get(name) as string),
+        without: `no ${arch} machine could boot through GRUB`,
+        tree,
+        packages: binaries.packages,
+      });
     }
   }
 }

@@ -1,5 +1,6 @@
 /** `grub/machine/<our address>/<cpu>/<mac>.cfg`: the configuration of one boot of one machine. */
 
+import { isIPv4, isIPv6 } from 'node:net';
 import {
   type Artifact,
   type BootAnswer,
@@ -10,7 +11,6 @@ import {
   normalizeMac,
 } from '@overdub/core/agent';
 import { isServed, textArtifact } from '@overdub/lib-boot';
-import { parseIpv4 } from '@overdub/lib-netboot';
 import { localConfig, noRamdiskConfig, ramdiskFor } from './scripts.ts';
 
 /** What the names are answered with; `netboot` and `httpPort` are asked at each request. */
@@ -20,7 +20,7 @@ export interface ConfigDeps {
   readonly log: Log;
 }
 
-const NAME = /^grub\/machine\/([0-9.]{7,15})\/(x86_64|arm64)\/([0-9a-f:]{17})\.cfg$/;
+const NAME = /^grub\/machine\/([0-9a-f.:]{2,45})\/(x86_64|arm64)\/([0-9a-f:]{17})\.cfg$/;
 /** GRUB's `$grub_cpu`. */
 const CPUS: Readonly<Record<string, BootArch>> = { x86_64: 'uefi-x86_64', arm64: 'uefi-arm64' };
 
@@ -43,8 +43,15 @@ export async function machineConfig(name: string, deps: ConfigDeps): Promise<Art
 export function requestOf(name: string, httpPort: number): BootRequest | undefined {
   const [, address = '', cpu = '', rawMac = ''] = NAME.exec(name) ?? [];
   const [arch, mac] = [CPUS[cpu], normalizeMac(rawMac)];
-  if (arch === undefined || mac === undefined || parseIpv4(address) === undefined) return undefined;
-  return { mac, arch, client: 'grub', stage: 'script', baseUrl: `http://${address}:${httpPort}` };
+  const host = hostOf(address);
+  if (arch === undefined || mac === undefined || host === undefined) return undefined;
+  return { mac, arch, client: 'grub', stage: 'script', baseUrl: `http://${host}:${httpPort}` };
+}
+
+/** GRUB writes all eight groups of an IPv6 address; a URL has them in brackets, in RFC 5952's form. */
+function hostOf(address: string): string | undefined {
+  if (isIPv6(address)) return new URL(`http://[${address}]`).hostname;
+  return isIPv4(address) ? address : undefined;
 }
 
 async function textOf(

@@ -16,7 +16,9 @@ export function renderBoot(input: RenderRequest, options: GrubOptions): Rendered
   const { arch, client, stage } = request;
   if (treeOf(arch, options) === undefined) return undefined;
   if (client === 'grub' && stage === 'script') {
-    return { kind: 'script', text: ramdiskConfig(plan, arch, new URL(request.baseUrl).hostname) };
+    // GRUB takes an IPv6 address as it is: a device's name has no port.
+    const server = new URL(request.baseUrl).hostname.replace(/^\[|\]$/g, '');
+    return { kind: 'script', text: ramdiskConfig(plan, arch, server) };
   }
   if (client !== 'pxe') return undefined;
   if (arch === 'uefi-x86_64' && loaderOf(machine, options.uefi ?? 'grub') !== 'grub') return undefined;

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { BootRequest } from '@overdub/core';
 import { describe, expect, test } from 'vitest';
+import { PLAN, renderRequest } from '../lib-boot/testing/index.ts';
 import type { GrubOptions } from './options.ts';
 import { renderBoot } from './render.ts';
 import { commonConfig, localConfig, noRamdiskConfig, ramdiskConfig } from './scripts.ts';
-import { PLAN, renderRequest } from './test-kit.ts';
 
 const SHIM = { kind: 'file', name: 'grub/shimx64.efi' };
 

@@ -1,21 +1,13 @@
-import type { BootRequest, Machine, PluginContext, RenderRequest } from '@overdub/core';
+import type { BootRequest, PluginContext } from '@overdub/core';
 import { Check } from 'typebox/value';
 import { describe, expect, test } from 'vitest';
+import { renderRequest } from '../lib-boot/testing/index.ts';
 import http from './index.ts';
 import { HttpOptions } from './options.ts';
 import { renderBoot } from './render.ts';
 
-const REQUEST: BootRequest = {
-  mac: '52:54:00:00:00:01',
-  arch: 'uefi-x86_64',
-  client: 'http',
-  baseUrl: 'http://10.0.0.1:7077',
-};
-const request = (more: Partial<BootRequest>, labels = {}): RenderRequest => ({
-  request: { ...REQUEST, ...more },
-  machine: { labels } as unknown as Machine,
-  plan: { kind: 'ramdisk', kernelArguments: [], nonce: 'n' },
-});
+const request = (more: Partial<BootRequest>, labels = {}) =>
+  renderRequest({ client: 'http', ...more }, labels);
 
 function applied(options: HttpOptions, served: readonly string[] = ['ipxe/ipxe.efi']) {
   const ctx = {

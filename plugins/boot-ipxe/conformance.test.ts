@@ -1,38 +1,18 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type {
-  BootAnswer,
-  BootRequest,
-  HookTaps,
-  Log,
-  Machine,
-  PluginContext,
-  RenderRequest,
-} from '@overdub/core';
+import type { BootAnswer, BootRequest } from '@overdub/core';
 import { collectBytes } from '@overdub/core/testing';
 import fastify from 'fastify';
 import { Check } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { applyBootPlugin, MAC, planRenderedBy, renderRequest } from '../lib-boot/testing/index.ts';
 import ipxe from './index.ts';
 import { IpxeOptions } from './options.ts';
 import { renderBoot } from './render.ts';
 
-const MAC = '52:54:00:00:00:01';
 const UUID = '00112233-4455-6677-0809-0a0b0c0d0e0f';
-const PLAN = { kind: 'ramdisk', kernelArguments: ['console=tty0'], nonce: 'n1' } as const;
-const request: BootRequest = {
-  mac: MAC,
-  uuid: UUID,
-  arch: 'bios-x86',
-  client: 'pxe',
-  baseUrl: 'http://10.0.0.1:7077',
-};
-const input = (more: Partial<BootRequest>): RenderRequest => ({
-  request: { ...request, ...more },
-  machine: {} as Machine,
-  plan: PLAN,
-});
+const input = (more: Partial<BootRequest>) => renderRequest({ uuid: UUID, arch: 'bios-x86', ...more });
 
 let directory: string;
 beforeEach(async () => {
@@ -42,38 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-type Taps = {
-  render: (input: RenderRequest) => unknown;
-  artifact: (input: { name: string }) => Promise<unknown>;
-};
-const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
-
-/** Applies the plugin and keeps what it taps; the core answers script requests with `answer`. */
-function applied(
-  options: IpxeOptions,
-  answer: (request: BootRequest) => BootAnswer = () => ({ machine: undefined, plan: PLAN }),
-) {
-  const taps: Partial<Taps> = {};
-  const tapTo = (name: keyof Taps) => ({
-    tap: (handler: never) => {
-      taps[name] = handler;
-    },
-  });
-  const asked: BootRequest[] = [];
-  const ctx = {
-    hooks: { boot: { render: tapTo('render'), artifact: tapTo('artifact') } } as unknown as HookTaps,
-    log: silentLog,
-    netboot: {
-      answer: async (question: BootRequest) => {
-        asked.push(question);
-        return answer(question);
-      },
-    },
-  } as unknown as PluginContext;
-  const { definition } = ipxe(options);
-  const contributions = definition.apply(ctx, options);
-  return { definition, ctx, contributions, taps: taps as Taps, asked };
-}
+const applied = (options: IpxeOptions, answer?: (request: BootRequest) => BootAnswer) =>
+  applyBootPlugin(ipxe(options), options, answer && { answer });
 
 test('the plugin is named like its folder, taps render and artifact, and contributes one route', () => {
   const { definition, contributions, taps } = applied({});
@@ -125,7 +75,7 @@ describe('render', () => {
     const rendered = renderBoot(input({ client: 'ipxe', stage: 'script' }), {});
     expect(rendered).toMatchObject({
       kind: 'script',
-      text: expect.stringMatching(/^#!ipxe\n[\s\S]*session\/n1\.cpio/),
+      text: expect.stringMatching(/^#!ipxe\n[\s\S]*session\/Abc_-9\.cpio/),
     });
   });
 });
@@ -194,13 +144,7 @@ describe('GET /boot/ipxe/script', () => {
     expect(prefixed?.statusCode).toBe(plain?.statusCode);
     return { reply: plain as NonNullable<typeof plain>, asked: plugin.asked };
   }
-  const rendered = (request: BootRequest): BootAnswer => ({
-    machine: undefined,
-    plan: PLAN,
-    rendered: renderBoot({ request, machine: {} as Machine, plan: PLAN }, {}) as NonNullable<
-      BootAnswer['rendered']
-    >,
-  });
+  const rendered = planRenderedBy(renderBoot, {});
 
   test('asks the core as iPXE and answers with the script, under the URL the client used', async () => {
     const { reply, asked } = await get(

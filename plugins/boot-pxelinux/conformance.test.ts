@@ -1,71 +1,38 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { Artifact, BootAnswer, BootRequest, HookTaps, PluginContext } from '@overdub/core';
-import { OverdubError } from '@overdub/core';
-import { collectBytes } from '@overdub/core/testing';
+import { type BootAnswer, OverdubError } from '@overdub/core';
 import { textArtifact } from '@overdub/lib-boot';
 import { Check } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { applyBootPlugin, MAC, planRenderedBy, putPxelinux } from '../lib-boot/testing/index.ts';
 import pxelinux from './index.ts';
 import { PxelinuxOptions } from './options.ts';
 import { renderBoot } from './render.ts';
-import { MAC, PLAN, putSyslinux, renderRequest } from './test-kit.ts';
 
 const NAME = 'pxelinux/10.0.0.1/pxelinux.cfg/01-52-54-00-00-00-01';
 const SESSION = 'pxelinux/10.0.0.1/session/01-52-54-00-00-00-01.cpio';
 let tree: string;
 beforeEach(async () => {
   tree = await mkdtemp(path.join(os.tmpdir(), 'overdub-pxelinux-'));
-  await putSyslinux(tree);
+  await putPxelinux(tree);
 });
 afterEach(() => rm(tree, { recursive: true, force: true }));
 
-type ArtifactTap = (input: { name: string }) => Promise<Artifact | undefined>;
-interface Tapped {
-  stage?: number;
-  artifact?: ArtifactTap;
-}
-
-/** Applies the plugin over a core that answers as told, and serves `served`. */
-function applied(options: PxelinuxOptions, answer?: BootAnswer, served: readonly string[] = []) {
-  const tapped: Tapped = {};
-  const asked: BootRequest[] = [];
-  const warned: string[] = [];
-  const ctx = {
-    hooks: {
-      boot: {
-        render: { tap: (_: unknown, { stage = 0 } = {}) => Object.assign(tapped, { stage }) },
-        artifact: { tap: (artifact: ArtifactTap) => Object.assign(tapped, { artifact }) },
-      },
-    } as unknown as HookTaps,
-    log: { debug() {}, info() {}, warn: (_: object, line: string) => warned.push(line), error() {} },
-    http: { port: 7077 },
-    netboot: {
-      answer: async (request: BootRequest) => {
-        asked.push(request);
-        const rendered = renderBoot({ ...renderRequest(), request }, options);
-        return answer ?? { machine: undefined, plan: PLAN, rendered };
-      },
-      artifact: async (name: string) => {
-        if (served.includes(name)) return textArtifact(`<${name}>`);
-        throw new OverdubError('NOT_FOUND', 'There is no complete ramdisk.', 'Build it.');
-      },
+/** Over a core that answers as told, and serves `served`. */
+const applied = (options: PxelinuxOptions, answer?: BootAnswer, served: readonly string[] = []) =>
+  applyBootPlugin(pxelinux(options), options, {
+    answer: (request) => answer ?? planRenderedBy(renderBoot, options)(request),
+    async artifact(name) {
+      if (served.includes(name)) return textArtifact(`<${name}>`);
+      throw new OverdubError('NOT_FOUND', 'There is no complete ramdisk.', 'Build it.');
     },
-  } as unknown as PluginContext;
-  const { definition } = pxelinux(options);
-  definition.apply(ctx, options);
-  const text = async (name: string): Promise<string | undefined> => {
-    const artifact = await tapped.artifact?.({ name });
-    return artifact && String(await collectBytes(artifact.read()));
-  };
-  return { definition, ctx, tapped, asked, warned, text };
-}
+  });
 
 test('the plugin is named like its folder, and asked before boot-ipxe', () => {
-  const { definition, tapped } = applied({});
+  const { definition, stages } = applied({});
   expect(definition.name).toBe('boot-pxelinux');
-  expect(tapped.stage).toBeLessThan(0);
+  expect(stages.render).toBeLessThan(0);
 });
 
 test.each<[unknown, boolean]>([

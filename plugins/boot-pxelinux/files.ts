@@ -1,8 +1,8 @@
 /** PXELINUX and its modules, from Debian's packages. */
 
 import path from 'node:path';
-import { type Artifact, OverdubError } from '@overdub/core/agent';
-import { fileArtifact } from '@overdub/lib-boot';
+import type { Artifact } from '@overdub/core/agent';
+import { fileArtifact, missingFile } from '@overdub/lib-boot';
 import type { PxelinuxOptions } from './options.ts';
 
 const LOADERS = 'usr/lib/PXELINUX';
@@ -33,15 +33,13 @@ export async function checkFiles(options: PxelinuxOptions): Promise<void> {
   const needed = [loaderFile(options), 'ldlinux.c32', 'libcom32.c32', 'reboot.c32'];
   for (const file of needed) {
     if ((await binaryArtifact(file, options)) !== undefined) continue;
-    const tree = options.packages ?? '/';
-    throw new OverdubError(
-      'PREREQUISITE_MISSING',
-      `boot-pxelinux: ${pathOf(file, options)} is not there, so no machine could boot through PXELINUX.`,
-      tree === '/'
-        ? 'Install Debian’s PXELINUX: apt-get install pxelinux syslinux-common'
-        : `Unpack Debian’s pxelinux and syslinux-common there: dpkg -x FILE.deb ${tree}`,
-      { plugin: 'boot-pxelinux' },
-    );
+    throw missingFile({
+      plugin: 'boot-pxelinux',
+      file: pathOf(file, options) as string,
+      without: 'no machine could boot through PXELINUX',
+      tree: options.packages ?? '/',
+      packages: 'pxelinux syslinux-common',
+    });
   }
 }
 

@@ -1,10 +1,12 @@
 import type { BootRequest } from '@overdub/core';
 import { describe, expect, test } from 'vitest';
+import { PLAN, renderRequest as requestOf } from '../lib-boot/testing/index.ts';
 import type { PxelinuxOptions } from './options.ts';
 import { renderBoot } from './render.ts';
 import { localConfig, noRamdiskConfig, ramdiskConfig } from './scripts.ts';
-import { PLAN, renderRequest } from './test-kit.ts';
 
+const renderRequest = (more: Partial<BootRequest>, labels = {}) =>
+  requestOf({ arch: 'bios-x86', ...more }, labels);
 const BASE = 'http://10.0.0.1:7077';
 const LPXELINUX = { kind: 'file', name: 'pxelinux/10.0.0.1/lpxelinux.0' };
 const SESSION = 'pxelinux/10.0.0.1/session/01-52-54-00-00-00-01.cpio';

@@ -11,26 +11,30 @@ const ADMISSIONS: Readonly<Record<NonNullable<AdmissionRule['admission']>, Admis
 };
 
 type Labels = Machine['labels'];
+/** What rules look at beside the sighting. */
+type OnRecord = Pick<Machine, 'labels' | 'controller'>;
 /** It always says something of the admission. */
 export type Decided = AdmissionDecision & { readonly admission: Admission };
 
 /**
  * The first rule with an admission that fits, else the default, with a reason for people; and the labels that it and
  * the rules before it set (of one that two of them set, the first counts). A rule about facts that are not known yet,
- * and whose other conditions fit, holds the machine until its agent has reported them: what comes after must not
- * decide.
+ * and whose other conditions fit, holds the machine until its agent, or its management controller, has reported them:
+ * what comes after must not decide.
  */
-export function decideAdmission(sighting: Sighting, present: Labels, options: DiscoveryOptions): Decided {
+export function decideAdmission(sighting: Sighting, known: OnRecord, options: DiscoveryOptions): Decided {
   let labels: Labels = {};
   for (const rule of options.rules ?? []) {
-    if (!fitsIdentity(rule, sighting) || !fitsLabels(rule, { ...labels, ...present })) continue;
-    if (rule.facts !== undefined && sighting.facts === undefined) {
+    if (!fitsIdentity(rule, sighting) || !fitsLabels(rule, { ...labels, ...known.labels })) continue;
+    const fits = [fitsFacts(rule.facts, sighting.facts), fitsController(rule.controller, known.controller)];
+    if (fits.includes(false)) continue;
+    if (fits.includes(undefined)) {
       // One that only labels decides nothing: it has its turn when the facts are there.
       if (rule.admission === undefined) continue;
-      const reason = `waits for its agent: the rule for ${conditions(rule)} needs facts`;
+      const teller = fits[0] === undefined ? 'agent' : 'management controller';
+      const reason = `waits for its ${teller}: the rule for ${conditions(rule)} needs facts`;
       return withLabels({ admission: 'held', reason }, labels);
     }
-    if (rule.facts !== undefined && !fitsFacts(rule.facts, sighting.facts as MachineFacts)) continue;
     labels = { ...rule.setLabels, ...labels };
     if (rule.admission === undefined) continue;
     const reason = `the rule for ${conditions(rule)}`;
@@ -64,7 +68,10 @@ function fitsLabels({ labels = {} }: AdmissionRule, present: Labels): boolean {
   return Object.entries(labels).every(([key, value]) => present[key] === value);
 }
 
-function fitsFacts(wanted: NonNullable<AdmissionRule['facts']>, facts: MachineFacts): boolean {
+/** `undefined`: not known yet. */
+function fitsFacts(wanted: AdmissionRule['facts'], facts: MachineFacts | undefined): boolean | undefined {
+  if (wanted === undefined) return true;
+  if (facts === undefined) return undefined;
   const { arch, firmware, vendor, product, memoryGiB = 0, diskGB = 0 } = wanted;
   const largest = Math.max(0, ...facts.disks.filter(({ removable }) => !removable).map(({ bytes }) => bytes));
   return (
@@ -77,18 +84,30 @@ function fitsFacts(wanted: NonNullable<AdmissionRule['facts']>, facts: MachineFa
   );
 }
 
+/** `undefined`: not known yet. One that was asked and says nothing of it does not fit. */
+function fitsController(
+  wanted: AdmissionRule['controller'] = {},
+  said: Machine['controller'],
+): boolean | undefined {
+  const texts = Object.entries(wanted) as [keyof typeof wanted, string][];
+  if (texts.length === 0) return true;
+  return said && texts.every(([key, text]) => sameText(text, said[key]));
+}
+
 function sameText(wanted: string | undefined, present: string | undefined): boolean {
   return wanted === undefined || wanted.trim().toLowerCase() === present?.trim().toLowerCase();
 }
 
-function conditions({ mac, uuid, subnet, labels = {}, facts = {} }: AdmissionRule): string {
-  const pairs = (what: object): string[] => Object.entries(what).map(([key, value]) => `${key} ${value}`);
+function conditions({ mac, uuid, subnet, labels = {}, facts = {}, controller = {} }: AdmissionRule): string {
+  const pairs = (what: object, of = ''): string[] =>
+    Object.entries(what).map(([key, value]) => `${of}${key} ${value}`);
   return [
     mac && `MAC ${mac}`,
     uuid && `UUID ${uuid}`,
     subnet && `subnet ${subnet}`,
     ...pairs(labels),
     ...pairs(facts),
+    ...pairs(controller, 'controller’s '),
   ]
     .filter(Boolean)
     .join(' and ');

@@ -144,7 +144,7 @@ describe('admission', () => {
       'held',
     ],
   ])('%s', (_, options, more, admission) => {
-    const decision = decideAdmission(sighting(more), {}, options);
+    const decision = decideAdmission(sighting(more), { labels: {} }, options);
     expect(decision.admission).toBe(admission);
     expect(decision.reason).toBeTruthy();
   });

@@ -27,7 +27,7 @@ export default definePlugin({
       return machine && { machineId: machine.id };
     });
     ctx.hooks.discovery.admit.tap(({ sighting, machine, sharer }) => {
-      const decision = decideAdmission(knownOf(sighting, machine), machine.labels, options);
+      const decision = decideAdmission(knownOf(sighting, machine), machine, options);
       return decision.admission === 'accepted' && sharer !== undefined
         ? { ...decision, ...heldFor(sharer) }
         : decision;

@@ -6,6 +6,8 @@ import { type Static, Type } from 'typebox';
 
 const Decision = Type.Union([Type.Literal('hold'), Type.Literal('accept'), Type.Literal('reject')]);
 
+const Text = Type.Optional(Type.String({ minLength: 1 }));
+
 const Rule = Type.Object(
   {
     mac: Type.Optional(
@@ -38,8 +40,8 @@ const Rule = Type.Object(
         {
           arch: Type.Optional(Type.Union([Type.Literal('x86_64'), Type.Literal('arm64')])),
           firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),
-          vendor: Type.Optional(Type.String({ minLength: 1 })),
-          product: Type.Optional(Type.String({ minLength: 1 })),
+          vendor: Text,
+          product: Text,
           memoryGiB: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
           diskGB: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
         },
@@ -48,6 +50,25 @@ const Rule = Type.Object(
           minProperties: 1,
           description:
             'What its agent reports: `arch`, `firmware`, DMI `vendor` and `product` (whole, any case), at least so much memory, at least one fixed disk of that size.',
+        },
+      ),
+    ),
+    controller: Type.Optional(
+      Type.Object(
+        {
+          vendor: Text,
+          product: Text,
+          serial: Text,
+          uuid: Text,
+          mac: Text,
+          biosVersion: Text,
+          firmwareVersion: Text,
+        },
+        {
+          additionalProperties: false,
+          minProperties: 1,
+          description:
+            'What its management controller says, asked by its power driver: `vendor`, `product`, `serial`, `uuid` and `biosVersion` of the machine, `mac` and `firmwareVersion` of the controller; whole, any case.',
         },
       ),
     ),

@@ -1,6 +1,6 @@
-import type { MachineFacts, Sighting } from '@overdub/core';
+import type { Machine, MachineFacts, Sighting } from '@overdub/core';
 import { Check } from 'typebox/value';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { decideAdmission } from './admit.ts';
 import { type AdmissionRule, checkRules, DiscoveryOptions } from './options.ts';
 
@@ -21,10 +21,14 @@ const AGENT: Sighting = { ...BOOT, via: 'agent', facts: FACTS };
 const LABELS = { rack: '3', row: 'b' };
 
 const admission = (match: Omit<AdmissionRule, 'admission'>, sighting: Sighting = AGENT): string =>
-  decideAdmission(sighting, LABELS, {
-    admission: 'reject',
-    rules: [{ ...match, admission: 'accept' }],
-  }).admission;
+  decideAdmission(
+    sighting,
+    { labels: LABELS },
+    {
+      admission: 'reject',
+      rules: [{ ...match, admission: 'accept' }],
+    },
+  ).admission;
 
 test.each<[Omit<AdmissionRule, 'admission'>, 'accepted' | 'rejected']>([
   [{ labels: { rack: '3' } }, 'accepted'],
@@ -55,11 +59,48 @@ test('while facts are not known, a rule about them holds the machine, whatever c
     admission: 'accept',
     rules: [{ facts: { vendor: 'Shady Ltd' }, admission: 'reject' }],
   };
-  expect(decideAdmission(BOOT, {}, options)).toEqual({
+  expect(decideAdmission(BOOT, { labels: {} }, options)).toEqual({
     admission: 'held',
     reason: 'waits for its agent: the rule for vendor Shady Ltd needs facts',
   });
-  expect(decideAdmission(AGENT, {}, options).admission).toBe('accepted');
+  expect(decideAdmission(AGENT, { labels: {} }, options).admission).toBe('accepted');
+});
+
+describe('a rule about what the management controller says', () => {
+  const rules: AdmissionRule[] = [
+    { controller: { vendor: 'contoso', serial: '437XR1138R2' }, admission: 'accept' },
+    { mac: '52:54:00', admission: 'reject' },
+  ];
+  const at = '2026-01-01T00:00:00.000Z';
+  const decided = (controller?: Machine['controller'], sighting = AGENT) =>
+    decideAdmission(sighting, { labels: {}, ...(controller && { controller }) }, { rules });
+
+  test('holds the machine until it has been asked, whatever comes after it', () =>
+    expect(decided()).toEqual({
+      admission: 'held',
+      reason:
+        'waits for its management controller: the rule for controller’s vendor contoso and controller’s serial 437XR1138R2 needs facts',
+    }));
+
+  test('fits when it says all of it, in any case', () =>
+    expect(decided({ vendor: 'Contoso ', serial: '437xr1138r2', at })).toMatchObject({
+      admission: 'accepted',
+      reason: expect.stringMatching(/^the rule for controller’s vendor contoso/),
+    }));
+
+  test.each([{ at }, { vendor: 'Contoso', at }, { vendor: 'Contoso', serial: '438', at }])(
+    '%j does not fit: the next rule has its turn',
+    (said) => expect(decided(said).admission).toBe('rejected'),
+  );
+
+  test('and about what the agent says waits for both', () => {
+    const both = [{ facts: { memoryGiB: 1 }, controller: { serial: '1' }, admission: 'accept' as const }];
+    const reason = (sighting: Sighting, controller?: Machine['controller']) =>
+      decideAdmission(sighting, { labels: {}, ...(controller && { controller }) }, { rules: both }).reason;
+    expect(reason(BOOT, { serial: '1', at })).toMatch(/^waits for its agent/);
+    expect(reason(AGENT)).toMatch(/^waits for its management controller/);
+    expect(reason(AGENT, { serial: '1', at })).toMatch(/^the rule for memoryGiB 1 and controller’s serial 1/);
+  });
 });
 
 test('a rule about facts whose other conditions do not fit concerns nobody', () => {
@@ -76,7 +117,7 @@ test('the reason names every condition of the rule', () => {
       admission: 'accept',
     },
   ];
-  expect(decideAdmission(AGENT, LABELS, { rules }).reason).toBe(
+  expect(decideAdmission(AGENT, { labels: LABELS }, { rules }).reason).toBe(
     'the rule for MAC 52:54:00 and subnet 10.2.0.0/16 and rack 3 and memoryGiB 16',
   );
 });
@@ -88,6 +129,8 @@ test.each([
   [{ facts: { memory: 5 }, admission: 'accept' }],
   [{ facts: { memoryGiB: 0 }, admission: 'accept' }],
   [{ facts: { arch: 'sparc' }, admission: 'accept' }],
+  [{ controller: {}, admission: 'accept' }],
+  [{ controller: { watts: '3' }, admission: 'accept' }],
 ])('%j is no rule', (rule) => expect(Check(DiscoveryOptions, { rules: [rule] })).toBe(false));
 
 test('a machine of which nobody knows where it was seen is in no subnet', () => {
@@ -104,13 +147,13 @@ test('labels come from every rule that fits up to the one that decides; of two t
     { labels: { site: 'north' }, setLabels: { site: 'x', pool: 'a' }, admission: 'accept' },
     { mac: '52', setLabels: { late: 'yes' } },
   ];
-  expect(decideAdmission(AGENT, {}, { rules })).toEqual({
+  expect(decideAdmission(AGENT, { labels: {} }, { rules })).toEqual({
     admission: 'accepted',
     reason: 'the rule for site north',
     labels: { site: 'north', rack: '7', maker: 'dell', pool: 'a' },
   });
   // Facts are not there yet: what only labels by them holds nobody up.
-  expect(decideAdmission(BOOT, {}, { rules })).toMatchObject({
+  expect(decideAdmission(BOOT, { labels: {} }, { rules })).toMatchObject({
     admission: 'accepted',
     labels: { site: 'north', rack: '7', pool: 'a' },
   });
@@ -121,8 +164,8 @@ test('what the record says wins over what a rule just set, also for the rules be
     { mac: '52', setLabels: { rack: '9' } },
     { labels: { rack: '9' }, admission: 'reject' },
   ];
-  expect(decideAdmission(BOOT, LABELS, { rules }).admission).toBe('held');
-  expect(decideAdmission(BOOT, {}, { rules }).admission).toBe('rejected');
+  expect(decideAdmission(BOOT, { labels: LABELS }, { rules }).admission).toBe('held');
+  expect(decideAdmission(BOOT, { labels: {} }, { rules }).admission).toBe('rejected');
 });
 
 test.each<[AdmissionRule, RegExp]>([

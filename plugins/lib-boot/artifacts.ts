@@ -25,6 +25,30 @@ export async function fileArtifact(file: string): Promise<Artifact | undefined> 
   };
 }
 
+interface MissingFile {
+  readonly plugin: string;
+  /** Absolute. */
+  readonly file: string;
+  /** What does not work without it: `no uefi-arm64 machine could boot through GRUB`. */
+  readonly without: string;
+  /** The root of the system, or where somebody unpacked the packages. */
+  readonly tree: string;
+  /** Debian's packages that have it. */
+  readonly packages: string;
+}
+
+/** PREREQUISITE_MISSING: a file of Debian's packages that machines will ask for is not there. */
+export function missingFile({ plugin, file, without, tree, packages }: MissingFile): OverdubError {
+  return new OverdubError(
+    'PREREQUISITE_MISSING',
+    `${plugin}: ${file} is not there, so ${without}.`,
+    tree === '/'
+      ? `Install it from Debian’s packages: apt-get install ${packages}`
+      : `Unpack Debian’s ${packages} there: dpkg -x FILE.deb ${tree}`,
+    { plugin },
+  );
+}
+
 /** A text, in UTF-8. */
 export function textArtifact(text: string): Artifact {
   const content = Buffer.from(text);

@@ -88,6 +88,18 @@ async function switchSpeaks(lab: Lab): Promise<void> {
   expect(lldpd.running).toBe(true);
 }
 
+test('Secure Boot, where we lease addresses: shim, GRUB and the ramdisk by TFTP', () =>
+  withRoom('dhcp', 'ipv6-server', async (room) => {
+    const machine = await room.lab.machine({ ...FIRMWARE['Secure Boot'], ipv6Boot: true });
+    await boots(room, machine, [
+      />>Start PXE over IPv6/,
+      /NBP filename is grub\/shimx64\.efi/,
+      /Overdub: loading the ramdisk/,
+      /Kernel is locked down from EFI Secure Boot/,
+      reaches('fd77::1[0-9a-f]{2}'),
+    ]);
+  }));
+
 const HTTP_BOOT = [
   />>Start HTTP Boot over IPv6/,
   /URI: http:\/\/\[fd77::1\]:7077\/boot\/ipxe\/ipxe\.efi/,

@@ -50,6 +50,32 @@ describe('hooks', () => {
     expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
   });
 
+  it('leave out what post hooks name: of a deferred tree unread, of what was scanned before as well', async () => {
+    const root = await world.smallTree();
+    await mkdir(join(root, 'var/lib/db/old'));
+    await writeFile(join(root, 'var/lib/db/old/1'), 'done with\n');
+    await hook('pre', 'a', 'echo defer /var/lib/db');
+    await hook('post', 'a', 'echo omit /var/lib/db/old\necho omit /etc/state');
+    await writeFile(join(root, 'etc/state'), 'private\n');
+    const read: string[] = [];
+    const imager = {
+      ...treeImager,
+      open: (at: string, path: string) => {
+        read.push(path);
+        return treeImager.open(at, path);
+      },
+    };
+    for (let nth = 0; nth < 2; nth++) {
+      const snapshot = await world.snapshot(root, { hooksDir: hooksDir(), imager });
+      const copy = await world.makeRoot(`copy${nth}`);
+      await world.restore(copy, snapshot.id);
+      for (const path of ['var/lib/db/old', 'etc/state'])
+        await expect(stat(join(copy, path))).rejects.toThrow(/ENOENT/);
+      expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
+    }
+    expect(read).not.toContain('var/lib/db/old/1');
+  });
+
   it('take a deferred tree once, after the post hooks; no word of it is needed there', async () => {
     const root = await world.smallTree();
     await hook('pre', 'a', `echo before > ${root}/var/lib/db/log\necho defer /var/lib/db`);

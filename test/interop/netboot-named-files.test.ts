@@ -28,8 +28,7 @@ import {
 } from '@overdub/lib-netboot';
 import { Type } from 'typebox';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { putPackages } from '../../plugins/boot-grub/test-kit.ts';
-import { putSyslinux } from '../../plugins/boot-pxelinux/test-kit.ts';
+import { putPxelinux, putSignedGrub } from '../../plugins/lib-boot/testing/index.ts';
 import { fetchTftp } from '../../plugins/lib-netboot/tftp/test-client.ts';
 
 const ADDRESS = '127.0.0.1';
@@ -71,9 +70,9 @@ describe.each(Object.entries(LOADERS))('with %s for UEFI, %j', (_, loaders) => {
   beforeAll(async () => {
     directory = await mkdtemp(path.join(os.tmpdir(), 'overdub-names-'));
     await putBinaries(path.join(directory, 'ipxe'));
-    await putPackages(path.join(directory, 'packages'), 'x86_64', 'x64');
-    await putPackages(path.join(directory, 'packages'), 'arm64', 'aa64');
-    await putSyslinux(path.join(directory, 'packages'));
+    await putSignedGrub(path.join(directory, 'packages'), 'x86_64', 'x64');
+    await putSignedGrub(path.join(directory, 'packages'), 'arm64', 'aa64');
+    await putPxelinux(path.join(directory, 'packages'));
     await putRamdisk(path.join(directory, 'ramdisk'));
     const packages = path.join(directory, 'packages');
     ports = await freePorts();

@@ -120,8 +120,9 @@ describe.skipIf(!installed)('against a real cluster', () => {
     };
   }
 
-  /** Does to a copy what the agent does to a snapshot: `put` and `rescan`. */
+  /** Does to a copy what the agent does to a snapshot: `put`, `rescan` and, of all that, `omit`. */
   function carryOut(directives: string, copy: string): void {
+    const omitted: string[] = [];
     for (const line of directives.trim().split('\n')) {
       const [word, path = '', file = ''] = line.split(' ');
       const inside = join(copy, path.slice(data().length));
@@ -129,8 +130,10 @@ describe.skipIf(!installed)('against a real cluster', () => {
       else if (word === 'rescan') {
         rmSync(inside, { recursive: true });
         execFileSync('cp', ['-a', path, inside]);
-      } else throw new Error(`unknown directive: ${line}`);
+      } else if (word === 'omit') omitted.push(inside);
+      else throw new Error(`unknown directive: ${line}`);
     }
+    for (const path of omitted) rmSync(path, { recursive: true });
   }
 
   test('a copy made between them, under load, starts and is whole', async () => {
@@ -149,6 +152,13 @@ describe.skipIf(!installed)('against a real cluster', () => {
     await stopLoad();
 
     expect(existsSync(join(data(), 'backup_label'))).toBe(false);
+    // From the segment that the label names: what lay before it and behind is not there.
+    const segments = (directory: string) =>
+      readdirSync(join(directory, 'pg_wal')).filter((name) => /^[0-9A-F]{24}$/.test(name));
+    const [first] = segments(copy).toSorted();
+    expect(readFileSync(join(copy, 'backup_label'), 'utf8')).toContain(`(file ${first})`);
+    expect(segments(copy).length).toBeLessThan(segments(data()).length);
+    expect(readdirSync(join(copy, 'pg_replslot'))).toEqual([]);
     expect(readFileSync(join(copy, 'backup_label'), 'utf8')).toMatch(
       /^START WAL LOCATION: [\s\S]*LABEL: overdub\n[^\n]*\n$/,
     );
@@ -190,9 +200,13 @@ describe.skipIf(!installed)('against a real cluster', () => {
     // psql and the runuser above it, once.
     expect([await sessions(), await clients()]).toEqual(['1', '2']);
     const { stdout } = await hook(POST);
-    expect(stdout.trim().split('\n')).toEqual([
+    const lines = stdout.trim().split('\n');
+    expect(lines.filter((line) => !line.startsWith('omit '))).toEqual([
       `put ${data()}/backup_label ${join(root, 'run', PORT, 'backup_label')}`,
       `rescan ${data()}/pg_wal`,
+    ]);
+    expect(lines.filter((line) => line.includes('pg_replslot'))).toEqual([
+      expect.stringMatching(/^omit \S+\/data\/pg_replslot\/overdub_\d+$/),
     ]);
   });
 

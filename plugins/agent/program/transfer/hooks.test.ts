@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { parseDeferral, parseDirective } from './hooks.ts';
 
 describe('what post hooks print', () => {
-  it('asks for a path again, or puts a file in place of another', () => {
+  it('asks for a path again, leaves one out, or puts a file in place of another', () => {
     expect(parseDirective('rescan /var/lib/db/')).toEqual({ kind: 'rescan', path: 'var/lib/db' });
     expect(parseDirective('rescan var/lib/db')).toEqual({ kind: 'rescan', path: 'var/lib/db' });
+    expect(parseDirective('omit /var/lib/db/old')).toEqual({ kind: 'omit', path: 'var/lib/db/old' });
     expect(parseDirective(' put /var/lib/db/label /run/label ')).toEqual({
       kind: 'put',
       path: 'var/lib/db/label',
@@ -18,6 +19,10 @@ describe('what post hooks print', () => {
       'rescan',
       'rescan ../x',
       'rescan a b',
+      'omit',
+      'omit /',
+      'omit ../x',
+      'omit a b',
       'put x',
       'put ../x /y',
       'put x y',

@@ -12,6 +12,7 @@ const MAX_OUTPUT_BYTES = 1024 * 1024;
 /** What a post hook asked for; paths are relative to the root. */
 export type Directive =
   | { readonly kind: 'rescan'; readonly path: string }
+  | { readonly kind: 'omit'; readonly path: string }
   | { readonly kind: 'put'; readonly path: string; readonly file: string };
 
 /** What a pre hook asked for: a tree that is only taken after the post hooks have run. */
@@ -47,17 +48,19 @@ export async function runAllHooks(
   return { ran: hooks.length, lines: lines.filter((line) => line.trim() !== '') };
 }
 
-/** `rescan PATH`, `put PATH FILE`; absolute paths are taken from the root. Anything else is refused. */
+/** `rescan PATH`, `omit PATH`, `put PATH FILE`; absolute paths are taken from the root. Anything else is refused. */
 export function parseDirective(line: string): Directive {
   const [word, path, ...rest] = words(line);
   const relative = relativePath(path);
   if (word === 'rescan' && relative !== undefined && rest.length === 0)
     return { kind: 'rescan', path: relative };
+  if (word === 'omit' && relative !== undefined && relative !== '' && rest.length === 0)
+    return { kind: 'omit', path: relative };
   const [file] = rest;
   if (word === 'put' && relative !== undefined && relative !== '' && file?.startsWith('/')) {
     if (rest.length === 1) return { kind: 'put', path: relative, file };
   }
-  throw notUnderstood('post', line, '"rescan PATH" and "put PATH FILE"');
+  throw notUnderstood('post', line, '"rescan PATH", "omit PATH" and "put PATH FILE"');
 }
 
 /** `defer PATH`, never the whole root. Anything else is refused. */

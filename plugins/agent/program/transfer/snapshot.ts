@@ -201,7 +201,8 @@ class SnapshotWork {
     if (outcome === 'same') this.#unchanged = { record: this.#spool, manifest: base };
   }
 
-  #scan(only?: readonly string[]): AsyncIterable<RecordLine> {
+  /** Everything but what is deferred; or these trees alone, but for what is to be left out of them. */
+  #scan(only?: readonly string[], omitted: readonly string[] = []): AsyncIterable<RecordLine> {
     const { imager, root, signal, nowNs } = this.#context;
     return scanImage({
       imager,
@@ -213,7 +214,7 @@ class SnapshotWork {
       trust: this.#task.trust,
       vouched: this.#vouched,
       ...(this.#previous === undefined ? {} : { previous: this.#previous }),
-      ...(only === undefined ? { except: this.#deferred } : { only }),
+      ...(only === undefined ? { except: this.#deferred } : { only, except: omitted }),
       onSkip: (skipped) => this.#skip(skipped),
       onFile: (bytes) => this.#progress(bytes, 'reading'),
     });
@@ -296,15 +297,17 @@ class SnapshotWork {
     }
   }
 
-  /** What was deferred, and what post hooks asked for: trees taken again, files put in place of others. */
+  /** What was deferred, and what post hooks asked for: trees taken again or left out, files put in place of others. */
   async #obey(directives: readonly Directive[], sender: Sender): Promise<void> {
     const rescans = directives.filter((one) => one.kind === 'rescan').map((one) => one.path);
     const again = [...new Set([...this.#deferred, ...rescans])];
+    const omitted = directives.filter((one) => one.kind === 'omit').map((one) => one.path);
     const puts = directives.filter((one) => one.kind === 'put');
     const touched = [...again, ...puts.map((one) => one.path)];
-    if (touched.length === 0) return;
-    const taken = again.length === 0 ? nothing() : this.#scan(again);
-    const lines = merged(merged(without(this.#lines(), again), taken), this.#put(puts));
+    if (touched.length === 0 && omitted.length === 0) return;
+    const taken = again.length === 0 ? nothing() : this.#scan(again, omitted);
+    const rest = without(this.#lines(), [...again, ...omitted]);
+    const lines = merged(merged(rest, taken), this.#put(puts));
     const changed = new Collector((line) => touched.some((path) => isUnder(line.entry.path, path)));
     await this.#rewrite(changed.pass(lines));
     await this.#send(sender, asChanged(changed.lines(this.#lines())));
