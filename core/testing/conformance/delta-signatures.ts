@@ -1,7 +1,13 @@
 /** The cases of a codec's {@link SignatureFeature}. */
 
 import { describe, expect, it } from 'vitest';
-import type { InPlace, RandomReader, SignatureFeature, SignedBase } from '../../contracts/delta-codec.ts';
+import type {
+  DeltaPart,
+  InPlace,
+  RandomReader,
+  SignatureFeature,
+  SignedBase,
+} from '../../contracts/delta-codec.ts';
 import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
 
 const PIECES = [1, 7, 513, 4096, 65_537];
@@ -11,6 +17,7 @@ export function deltaSignaturesConformance(feature: SignatureFeature): void {
     roundTrips(feature);
     severalBases(feature);
     wholeTargets(feature);
+    if (feature.parts !== undefined) separateParts(feature, feature.parts);
     refusals(feature);
   });
 }
@@ -206,6 +213,48 @@ async function encodedChunks(
     virtual = new Uint8Array(Buffer.concat([virtual, chunk]));
   }
   return { made: new Uint8Array(Buffer.concat(parts)), bytes };
+}
+
+/** A delta says the same in parts as patched, and is refused alike. */
+function separateParts(feature: SignatureFeature, partsOf: NonNullable<SignatureFeature['parts']>): void {
+  it.each(deltaSamples(256 * 1024))('in parts: $title', async ({ base, target }) => {
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
+    const options = { targetBytes: target.length, baseBytes: base.length };
+    expect(sameBytes(joined(partsOf(delta, options), base), target)).toBe(true);
+  });
+
+  const base = databasePages(60_000, 61);
+  const target = editPages(base, 30, 62);
+  const options = { targetBytes: target.length, baseBytes: base.length };
+
+  it('refuses in parts what it refuses to patch: cut, longer, damaged, of another length or base', async () => {
+    const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
+    const parts = (bytes: Uint8Array, more: Partial<typeof options> = {}) =>
+      partsOf(bytes, { ...options, ...more });
+    for (let length = 0; length < delta.length; length += Math.ceil(delta.length / 50))
+      expect(() => parts(delta.subarray(0, length)), `cut to ${length}`).toThrow();
+    expect(() => parts(new Uint8Array(Buffer.concat([delta, delta])))).toThrow();
+    for (const targetBytes of [target.length - 1, target.length + 1])
+      expect(() => parts(delta, { targetBytes })).toThrow();
+    expect(() => parts(delta, { baseBytes: 1000 })).toThrow();
+    const random = createRandom(63);
+    for (let i = 0; i < 300; i++) {
+      const bytes = damaged(delta, random);
+      const made = await patched(feature, base, bytes, target.length).catch(() => undefined);
+      if (made === undefined) expect(() => parts(bytes)).toThrow();
+      else expect(sameBytes(joined(parts(bytes), base), made)).toBe(true);
+    }
+  });
+}
+
+function joined(parts: readonly DeltaPart[], base: Uint8Array): Uint8Array {
+  return new Uint8Array(
+    Buffer.concat(
+      parts.map((part) =>
+        part.kind === 'literal' ? part.bytes : base.subarray(part.offset, part.offset + part.length),
+      ),
+    ),
+  );
 }
 
 function refusals(feature: SignatureFeature): void {
