@@ -52,6 +52,8 @@ export interface ApplyOptions {
   /** Paths excluded from snapshots: neither deleted nor written. */
   readonly excludes: readonly string[];
   readonly dryRun?: boolean;
+  /** A filesystem made for this, which nobody reads before the end: its files need not appear whole. */
+  readonly blank?: boolean;
 }
 
 export interface ApplyResult {
@@ -63,13 +65,18 @@ export interface ApplyResult {
   readonly changes: readonly { readonly path: string; readonly action: 'write' | 'remove' | 'metadata' }[];
 }
 
+/** Bytes of a content. `verified`: whoever gives them compares them with its digest, and gives none that differ. */
+export interface ContentStream extends AsyncIterable<Uint8Array> {
+  readonly verified?: boolean;
+}
+
 /** Gives contents to {@link Imager.apply}; it announces what it will ask for, in order, so that fetching streams. */
 export interface ContentSource {
   /** Bytes of a content. `present` is what lies at the path now, a possible delta base. */
   open(
     content: ContentRef,
     present?: { readonly content: ContentRef; readonly reader: RandomReader },
-  ): AsyncIterable<Uint8Array>;
+  ): ContentStream;
   /** Upcoming contents in the order they will be opened. */
   announce(contents: readonly ContentRef[]): void;
 }

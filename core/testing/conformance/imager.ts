@@ -268,17 +268,61 @@ function narrowing(fixture: Fixture): void {
 }
 
 function faults(fixture: Fixture): void {
-  it.each([1, 2, 4, 7, 9])('interrupted at content %i and run again, it ends the same', async (failAt) => {
+  it.each([
+    [1, false],
+    [2, false],
+    [4, false],
+    [7, false],
+    [9, false],
+    [4, true],
+  ])('interrupted at content %i and run again, it ends the same; blank: %s', async (failAt, blank) => {
     const { imager, from, to, shelf } = fixture();
     await nastyTree(from);
-    await nastyTree(to, 'other');
+    if (!blank) await nastyTree(to, 'other');
     const entries = await readTree(imager, from, shelf);
     shelf.opened.length = 0;
     shelf.failAt = failAt;
-    await expect(applyTo(imager, to, entries, shelf)).rejects.toThrow('the connection broke');
+    await expect(applyTo(imager, to, entries, shelf, { blank })).rejects.toThrow('the connection broke');
     shelf.failAt = Number.POSITIVE_INFINITY;
-    await applyTo(imager, to, entries, shelf);
+    await applyTo(imager, to, entries, shelf, { blank });
     expect(await readTree(imager, to, shelf)).toEqual(entries);
+  });
+
+  it('leaves nothing of a file of a blank root whose content does not match, and replaces what stands there', async () => {
+    const { imager, from, to, shelf } = fixture();
+    writeFileSync(join(from, 'f'), 'right');
+    const entries = await readTree(imager, from, shelf);
+    const right = entries[1]?.content?.digest as string;
+    shelf.corrupt(right, Buffer.from('wrong'));
+    const apply = applyTo(imager, to, entries, shelf, { blank: true });
+    await expect(apply).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    expect(existsSync(join(to, 'f'))).toBe(false);
+    writeFileSync(join(to, 'f'), 'in the way');
+    shelf.corrupt(right, Buffer.from('right'));
+    await applyTo(imager, to, entries, shelf, { blank: true });
+    expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
+  });
+
+  it('compares contents with their digests unless whoever gives them has, and their lengths always', async () => {
+    const { imager, from, to, shelf } = fixture();
+    writeFileSync(join(from, 'f'), 'right');
+    const entries = await readTree(imager, from, shelf);
+    const vouching = (text: string): ContentSource => ({
+      announce() {},
+      open: () => ({ verified: true, [Symbol.asyncIterator]: () => stream([Buffer.from(text)]) }),
+    });
+    const apply = async (source: ContentSource) => {
+      const present = await readTree(imager, to, new ContentShelf());
+      await imager.apply(to, stream(entries), stream(present), source, {
+        signal: new AbortController().signal,
+        onProgress: () => {},
+        excludes: [],
+      });
+    };
+    await expect(apply(vouching('longer than right'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    await expect(apply(vouching('no'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    await apply(vouching('right'));
+    expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
   });
 
   it('keeps the old file when what arrives does not match its digest', async () => {

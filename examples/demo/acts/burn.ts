@@ -12,9 +12,6 @@ export async function burnAndMove(scene: Scene, stage: Stage, good: GoodState): 
   const { guest } = scene;
   const [first, second] = scene.machines;
   const keyBefore = await guest.hostKey();
-  // What came after the good snapshot is suspect: the server's newest state worth keeping is taken now.
-  const snapshot = await scene.overdub.json<Operation>(stage.say, 'snapshot', 'take', SERVER);
-  stage.moved(movedBytes(snapshot));
   await first.powerOff();
   await first.replaceDisk();
   stage.say(`${first.name} is dead and its disk destroyed`);

@@ -194,14 +194,13 @@ class ApplyRun {
     const base = fits && step.base !== undefined ? this.#openBase(step.entry.path, step.base) : undefined;
     try {
       const bytes = content.bytes === 0 ? nothing() : this.#contents.open(content, base);
-      await writeFile(
-        this.#cursor.directory(parent),
-        name,
-        { ...step.entry, content },
+      await writeFile(this.#cursor.directory(parent), name, {
+        entry: { ...step.entry, content },
         bytes,
-        this.#onBytes,
-        this.#options.signal,
-      );
+        onBytes: this.#onBytes,
+        signal: this.#options.signal,
+        plainly: this.#options.blank === true,
+      });
     } finally {
       await base?.reader.close();
     }

@@ -15,7 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { type ContentRef, type Entry, OverdubError } from '@overdub/core/agent';
+import { type ContentRef, type ContentStream, type Entry, OverdubError } from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
 import { setFileMetadata, setMetadata } from './metadata.ts';
@@ -47,44 +47,55 @@ export function fitsBeside(dirfd: number, bytes: number): boolean {
   return bavail * bsize >= bytes + HEADROOM;
 }
 
+export interface FileJob {
+  readonly entry: Entry & { readonly content: ContentRef };
+  readonly bytes: ContentStream;
+  readonly onBytes: (count: number) => void;
+  readonly signal: AbortSignal;
+  /** Nobody minds when it appears before it is whole. */
+  readonly plainly: boolean;
+}
+
 /**
- * Writes a regular file's content and metadata under a temporary name and renames it to `name`. Rejects with
- * REPOSITORY_DAMAGED, the old file untouched, when the bytes do not match the digest.
+ * Writes a regular file's content and metadata under a temporary name and renames it to `name`; `plainly` under that name at
+ * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes do not match the
+ * digest.
  */
-export async function writeFile(
-  dirfd: number,
-  name: string,
-  entry: Entry & { readonly content: ContentRef },
-  bytes: AsyncIterable<Uint8Array>,
-  onBytes: (count: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const temporary = within(dirfd, temporaryName());
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<void> {
+  const wanted = fsPath(within(dirfd, toRaw(name)));
+  const { fd, made } = create(dirfd, job.plainly ? wanted : undefined);
   try {
-    await writeContent(fd, entry, bytes, onBytes, signal);
-    setFileMetadata(fd, entry);
-    renameSync(temporary, fsPath(within(dirfd, toRaw(name))));
+    await writeContent(fd, job);
+    setFileMetadata(fd, job.entry);
+    if (made !== wanted) renameSync(made, wanted);
   } catch (error) {
-    unlinkSync(temporary);
+    unlinkSync(made);
     throw error;
   } finally {
     closeSync(fd);
   }
 }
 
-async function writeContent(
-  fd: number,
-  entry: Entry & { readonly content: ContentRef },
-  bytes: AsyncIterable<Uint8Array>,
-  onBytes: (count: number) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const hash = createHash('sha256');
+/** A new file of that path; of a temporary name where something has the path, or none is given. */
+function create(dirfd: number, path: ReturnType<typeof fsPath> | undefined) {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+  if (path !== undefined) {
+    try {
+      return { fd: openSync(path, flags, 0o600), made: path };
+    } catch (error) {
+      if (errorCode(error) !== 'EEXIST') throw error;
+    }
+  }
+  const made = within(dirfd, temporaryName());
+  return { fd: openSync(made, flags, 0o600), made };
+}
+
+async function writeContent(fd: number, { entry, bytes, onBytes, signal }: FileJob): Promise<void> {
+  const hash = bytes.verified === true ? undefined : createHash('sha256');
   let length = 0;
   for await (const piece of bytes) {
     signal.throwIfAborted();
-    hash.update(piece);
+    hash?.update(piece);
     if (length + piece.length > entry.content.bytes) throw damaged(entry, 'is longer than announced');
     if (entry.sparse === true) await writeSparse(fd, piece, length);
     else await writeAll(fd, piece, length);
@@ -92,7 +103,8 @@ async function writeContent(
     onBytes(piece.length);
   }
   if (length !== entry.content.bytes) throw damaged(entry, `ended after ${length} bytes`);
-  if (hash.digest('hex') !== entry.content.digest) throw damaged(entry, 'does not match its digest');
+  if (hash !== undefined && hash.digest('hex') !== entry.content.digest)
+    throw damaged(entry, 'does not match its digest');
   if (entry.sparse === true) ftruncateSync(fd, length);
 }
 

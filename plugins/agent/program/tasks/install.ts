@@ -23,7 +23,15 @@ export async function install(context: TaskContext, task: InstallTask): Promise<
   return await withDisk(disks, disks.prepare(plan, signal), async (disk) => {
     const { image, server } = task;
     const work = restoreContext(context, server, disk.rootMount, undefined);
-    const order = { server: server.name, image, excludes: [], dryRun: false, keep: [], only: [] };
+    const order = {
+      server: server.name,
+      image,
+      excludes: [],
+      dryRun: false,
+      keep: [],
+      only: [],
+      blank: true,
+    };
     const result = await restoreImage(
       { ...work, onProgress: (progress) => onProgress({ ...progress, totalBytes: image.bytes }) },
       order,

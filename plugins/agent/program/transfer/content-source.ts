@@ -4,6 +4,7 @@ import {
   type ChunkRef,
   type ContentRef,
   type ContentSource,
+  type ContentStream,
   type Digest,
   digestOf,
   type RandomReader,
@@ -47,8 +48,15 @@ export class FetchingSource implements ContentSource {
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
   }
 
-  /** Chunks are verified here, the whole by the imager before it replaces a file: nothing is hashed a third time. */
-  async *open(content: ContentRef, present?: Present): AsyncGenerator<Uint8Array> {
+  /** Chunks are verified here, contents of more than one by the imager before it replaces a file. */
+  open(content: ContentRef, present?: Present): ContentStream {
+    const bytes = this.#bytesOf(content, present);
+    const [only] = content.chunks;
+    const verified = content.chunks.length === 1 && only?.digest === content.digest;
+    return { verified, [Symbol.asyncIterator]: () => bytes };
+  }
+
+  async *#bytesOf(content: ContentRef, present: Present | undefined): AsyncGenerator<Uint8Array> {
     const item = await this.#find(content);
     yield* item === undefined ? this.#alone(content, present) : this.#batched(item, present);
   }
@@ -112,8 +120,7 @@ export class FetchingSource implements ContentSource {
         const made = await this.#answers?.delta(segment, usable);
         yield* made ?? this.#otherwise(segment, usable);
       } else {
-        const isWhole = item.content.chunks.length === 1;
-        for (const chunk of segment.chunks) yield await (this.#answers as Answers).chunk(chunk, isWhole);
+        for (const chunk of segment.chunks) yield await (this.#answers as Answers).chunk(chunk);
       }
     }
   }

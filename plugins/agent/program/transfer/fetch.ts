@@ -44,8 +44,8 @@ export type DeltaSegment = Extract<Segment, { kind: 'delta' }>;
 
 /** One running request. What was asked for must be taken in that order. */
 export interface Answers {
-  /** A chunk's bytes, good until the next call. Verified, unless it came by itself and `whole` says that its reader does that. */
-  chunk(chunk: ChunkRef, whole?: boolean): Promise<Uint8Array>;
+  /** A chunk's verified bytes, good until the next call. */
+  chunk(chunk: ChunkRef): Promise<Uint8Array>;
   /** The verified chunks of a delta segment, or undefined when its base was not usable. */
   delta(segment: DeltaSegment, base: RandomReader | undefined): Promise<Uint8Array[] | undefined>;
   close(): Promise<void>;
@@ -102,7 +102,7 @@ export class Fetcher {
     const given = window === undefined ? new GivenChunks() : this.#given;
     const answers = new AnswerReader({ frames, asked: [...asked, ...later], given, window: window ?? 0 });
     return {
-      chunk: (chunk, whole = false) => this.#chunk(answers, given, chunk, whole),
+      chunk: (chunk) => this.#chunk(answers, given, chunk),
       delta: (segment, base) => this.#delta(answers, segment, base),
       close: () => answers.close(),
     };
@@ -118,12 +118,7 @@ export class Fetcher {
     }
   }
 
-  async #chunk(
-    answers: AnswerReader,
-    given: GivenChunks,
-    chunk: ChunkRef,
-    whole: boolean,
-  ): Promise<Uint8Array> {
+  async #chunk(answers: AnswerReader, given: GivenChunks, chunk: ChunkRef): Promise<Uint8Array> {
     for (;;) {
       const here = given.take(chunk.digest);
       if (here !== undefined) return here;
@@ -133,7 +128,7 @@ export class Fetcher {
       const answer = await answers.next();
       if (answer === 'group') continue;
       if (answer.type !== FRAME.chunk) throw damagedAnswer();
-      return whole ? answer.payload : verified(answer.payload, chunk);
+      return verified(answer.payload, chunk);
     }
   }
 

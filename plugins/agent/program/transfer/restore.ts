@@ -46,6 +46,8 @@ export interface RestoreOrder {
   readonly keep: readonly string[];
   readonly only: readonly string[];
   readonly dryRun: boolean;
+  /** The root's filesystem was made for this. */
+  readonly blank?: boolean;
 }
 
 /** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
@@ -78,6 +80,7 @@ export async function restoreImage(context: RestoreContext, order: RestoreOrder)
         onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
         excludes: order.excludes,
         dryRun: order.dryRun,
+        blank: order.blank === true,
         ...(order.keep.length === 0 ? {} : { keep: order.keep }),
         ...(order.only.length === 0 ? {} : { only: order.only }),
       },
