@@ -28,7 +28,7 @@ export interface Repository {
 
   /** Durable commit objects. Blobs are flushed first; resolves when the record itself is durable. */
   commitSnapshot(snapshot: Snapshot): Promise<void>;
-  /** Also for re-commits that change `pinned`. Newest last. */
+  /** Also for re-commits that change `pinned` or `suspect`. Newest last. */
   listSnapshots(server: string): Promise<Snapshot[]>;
   getSnapshot(server: string, id: string): Promise<Snapshot | undefined>;
   removeSnapshot(server: string, id: string): Promise<void>;

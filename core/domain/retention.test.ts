@@ -76,7 +76,14 @@ describe('snapshotsToRemove', () => {
   it('lets suspect ones take no place of good ones', () => {
     const suspects = Array.from({ length: 20 }, (_, at) => snapshotAt(now - at * MINUTE, { suspect: true }));
     const good = [30, 40].map((minutes) => snapshotAt(now - minutes * MINUTE));
-    expect(kept([...suspects, ...good], { ...none, last: 2 })).toEqual(good);
+    expect(kept([...suspects, ...good], { ...none, last: 2 })).toEqual([...suspects.slice(0, 2), ...good]);
+  });
+
+  it('keeps evidence as long as good ones, by the same rules', () => {
+    const suspects = everyTenMinutes.map((one) => ({ ...one, suspect: true }));
+    const rules = { ...none, last: 3, hourly: 5, daily: 2 };
+    const expected = kept(everyTenMinutes, rules).map(({ id }) => id);
+    expect(kept(suspects, rules).map(({ id }) => id)).toEqual(expected);
   });
 
   it('returns the oldest first', () => {

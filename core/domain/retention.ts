@@ -18,8 +18,8 @@ const DAY = 24 * HOUR;
 
 /**
  * The snapshots of one server that no rule keeps, oldest first. Ages count from `endedAt`; hours and days are
- * UTC's. Pinned ones stay and take no other's place; so do suspect ones while they are young, since an
- * intruder's states must not push the good ones out. The newest good one stays whatever the policy says.
+ * UTC's. Pinned ones stay and take no other's place. Suspect ones are counted by themselves: an intruder's states must not
+ * push the good ones out, and evidence is kept as long as they are. The newest good one stays whatever the policy says.
  */
 export function snapshotsToRemove(
   snapshots: readonly Snapshot[],
@@ -27,14 +27,18 @@ export function snapshotsToRemove(
   nowMs: number,
 ): Snapshot[] {
   const newestFirst = [...snapshots].sort((a, b) => endOf(b) - endOf(a) || (a.id < b.id ? 1 : -1));
-  const ranked = newestFirst.filter((snapshot) => !snapshot.pinned && !snapshot.suspect);
+  const ranked = [false, true].map((suspect) =>
+    newestFirst.filter((snapshot) => !snapshot.pinned && snapshot.suspect === suspect),
+  );
   const kept = new Set<Snapshot>([
     ...snapshots.filter((snapshot) => snapshot.pinned),
     ...snapshots.filter((snapshot) => endOf(snapshot) > nowMs - policy.withinSeconds * 1000),
     ...newestFirst.filter((snapshot) => !snapshot.suspect).slice(0, 1),
-    ...ranked.slice(0, policy.last),
-    ...newestOfEach(ranked, HOUR, policy.hourly),
-    ...newestOfEach(ranked, DAY, policy.daily),
+    ...ranked.flatMap((each) => [
+      ...each.slice(0, policy.last),
+      ...newestOfEach(each, HOUR, policy.hourly),
+      ...newestOfEach(each, DAY, policy.daily),
+    ]),
   ]);
   return newestFirst.filter((snapshot) => !kept.has(snapshot)).reverse();
 }

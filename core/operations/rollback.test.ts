@@ -2,12 +2,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RestoreTask } from '../domain/protocol.ts';
 import { OverdubError } from '../errors.ts';
 import {
+  acceptedMachine,
   bootableImage,
   bootRequest,
   ended,
   type Ground,
   installTasks,
   MAC_1,
+  MAC_2,
   newGround,
   newWorld,
   runningServer,
@@ -53,6 +55,40 @@ describe('rollback', () => {
     expect((await world.control.resolveSnapshot('web-1', 'latest')).suspect).toBe(false);
     expect(await world.control.getServer('web-1')).toMatchObject({ state: 'running', generation: 1 });
     expect((await world.netboot.answer(bootRequest(MAC_1))).plan.kind).toBe('local');
+  });
+
+  it('gives up what came after: neither latest nor a move brings it back, its id does', async () => {
+    const { good, bad } = await withSnapshots();
+    const end = await ended(world, await world.control.rollback({ server: 'web-1', to: good.id }, 'ann'));
+    expect(end.result?.givenUp).toEqual([bad.id]);
+    const latest = () => world.control.resolveSnapshot('web-1', 'latest');
+    expect(await latest()).toMatchObject({ id: good.id });
+    expect(await world.control.resolveSnapshot('web-1', bad.id)).toMatchObject({ id: bad.id, suspect: true });
+    const other = await acceptedMachine(world, MAC_2);
+    const move = await world.control.move({ server: 'web-1', machine: other }, 'ann');
+    expect((await ended(world, move)).state).toBe('done');
+    expect(world.agents.diskOf(other)).toBe(good.manifest.root);
+  });
+
+  it('to evidence makes that what the server is: undone, a rollback is undone', async () => {
+    const { good } = await withSnapshots();
+    const back = await ended(world, await world.control.rollback({ server: 'web-1', to: good.id }, 'ann'));
+    const evidence = String(back.result?.safetySnapshot);
+    const forth = await ended(world, await world.control.rollback({ server: 'web-1', to: evidence }, 'ann'));
+    expect(forth.state).toBe('done');
+    expect(await world.control.resolveSnapshot('web-1', 'latest')).toMatchObject({
+      id: evidence,
+      suspect: false,
+    });
+  });
+
+  it('of some paths alone gives nothing up; one that keeps some does', async () => {
+    const { good, bad } = await withSnapshots();
+    const latest = async () => (await world.control.resolveSnapshot('web-1', 'latest')).id;
+    await ended(world, await world.control.rollback({ server: 'web-1', to: good.id, only: ['etc'] }, 'ann'));
+    expect(await latest()).toBe(bad.id);
+    await ended(world, await world.control.rollback({ server: 'web-1', to: good.id, keep: ['srv'] }, 'ann'));
+    expect(await latest()).toBe(good.id);
   });
 
   it('renews the credential: the one of before is worth nothing', async () => {

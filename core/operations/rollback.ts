@@ -12,6 +12,7 @@ import {
   type StepContext,
   type StepDefinition,
 } from './definition.ts';
+import { giveUpAfter } from './given-up.ts';
 import { knownImage, latestSnapshot } from './images.ts';
 import { PEOPLE_DEADLINE_MS } from './install-steps.ts';
 import {
@@ -40,6 +41,7 @@ interface RollbackMemory {
   readonly previousState: ServerState;
   readonly safety: string;
   readonly restored: RestoreResult;
+  readonly givenUp: readonly string[];
 }
 
 /** Changes a dry run lists; it counts all. */
@@ -154,7 +156,18 @@ async function restore(services: OperationServices, context: StepContext): Promi
   const { server, machineId, snapshot } = await subject(services, context.operation);
   await enterRamdisk(services, context, await machineOf(services, machineId));
   const restored = await runRestore(services, context, { server, machineId, snapshot, dryRun: false });
-  await context.remember({ restored: { ...restored, changes: restored.changes.slice(0, LISTED_CHANGES) } });
+  // Of a server that only some paths were put back of, what came later is no less than it was.
+  const { only } = parametersOf(context.operation);
+  const givenUp = only.length === 0 ? await giveUpAfter(services.repository, snapshot) : [];
+  if (givenUp.length > 0)
+    services.log.info(
+      { server: server.name, snapshots: givenUp },
+      'given up by the rollback: marked suspect',
+    );
+  await context.remember({
+    restored: { ...restored, changes: restored.changes.slice(0, LISTED_CHANGES) },
+    givenUp: [...(recall<RollbackMemory>(context.operation).givenUp ?? []), ...givenUp],
+  });
 }
 
 async function runRestore(
@@ -185,7 +198,7 @@ async function runRestore(
 async function finish(services: OperationServices, context: StepContext): Promise<void> {
   const { operation } = context;
   const { server, machineId, snapshot } = await subject(services, operation);
-  const { safety, restored } = recall<RollbackMemory>(operation);
+  const { safety, restored, givenUp } = recall<RollbackMemory>(operation);
   const { name, generation } = server;
   // Whoever broke in may have read the credential of before.
   await services.credentials.issue({ server: name, generation, operation: operation.id });
@@ -196,6 +209,7 @@ async function finish(services: OperationServices, context: StepContext): Promis
       machine: machineId,
       snapshot: snapshot.id,
       ...(safety === undefined ? {} : { safetySnapshot: safety }),
+      ...(givenUp === undefined ? {} : { givenUp }),
       ...restored,
     },
   });
