@@ -19,8 +19,8 @@ const ROOMS = {
   control: ['catalogue', 'operations', 'hooks'],
   scheduler: ['catalogue', 'operations'],
 };
-/** Small files of the core's root that hold no state and know no room. */
-const LEAVES = '(errors|version|late-bound)\\.ts$';
+/** Small files of the core's root that know no room. */
+const LEAVES = '(errors|version|late-bound|unnamed-file)\\.ts$';
 
 /** Rules of one room. */
 function room([name, others]) {

@@ -4,14 +4,11 @@
  * and put into an unnamed file that the small reads then go to. Memory stays flat, a crash leaves nothing behind.
  */
 
-import { randomUUID } from 'node:crypto';
-import { readSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { ContentRef } from '../domain/manifest.ts';
 import { PassedBytes } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
+import { UnnamedFile } from '../unnamed-file.ts';
 
 interface Piece {
   readonly offset: number;
@@ -31,7 +28,7 @@ export class VirtualBase implements RandomReader {
   readonly #dir: string;
   readonly #pieces: Piece[] = [];
   readonly #passed = new PassedBytes();
-  #file: Promise<FileHandle> | undefined;
+  readonly #file: UnnamedFile;
   #touched: Piece[] = [];
   #bytes = 0;
 
@@ -39,6 +36,7 @@ export class VirtualBase implements RandomReader {
   constructor(read: ReadPiece, dir: string) {
     this.#read = read;
     this.#dir = dir;
+    this.#file = new UnnamedFile(dir);
   }
 
   get bytes(): number {
@@ -69,10 +67,7 @@ export class VirtualBase implements RandomReader {
     this.#bytes += bytes.length;
   }
 
-  /**
-   * Reads past the end return fewer bytes. What was just written lies in memory, and a delta of a log reads a few
-   * bytes at a time: a trip to another thread for each would cost ten times as much as the read.
-   */
+  /** Reads past the end return fewer bytes. */
   async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     const end = Math.min(offset + length, this.#bytes);
     if (end <= offset) return new Uint8Array(0);
@@ -85,9 +80,7 @@ export class VirtualBase implements RandomReader {
       await piece.loaded;
       piece.there = true;
     }
-    const { fd } = await this.#open();
-    const buffer = into?.subarray(0, end - offset) ?? Buffer.allocUnsafe(end - offset);
-    return buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, offset));
+    return this.#file.read(into?.subarray(0, end - offset) ?? Buffer.allocUnsafe(end - offset), offset);
   }
 
   /** What was read from since the last call, ascending. */
@@ -103,9 +96,8 @@ export class VirtualBase implements RandomReader {
     this.#touched.push(piece);
   }
 
-  async close(): Promise<void> {
-    await (await this.#file)?.close();
-    this.#file = undefined;
+  close(): Promise<void> {
+    return this.#file.close();
   }
 
   /** The last piece that begins at or before `offset`. */
@@ -127,25 +119,10 @@ export class VirtualBase implements RandomReader {
 
   async #put(bytes: Uint8Array, offset: number): Promise<void> {
     try {
-      const file = await this.#open();
-      for (let done = 0; done < bytes.length; ) {
-        done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
-      }
+      await this.#file.put(bytes, offset);
     } catch (error) {
       throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? noRoom(this.#dir, error) : error;
     }
-  }
-
-  /** Open, but without a name: the system removes it with its last handle. */
-  #open(): Promise<FileHandle> {
-    this.#file ??= (async () => {
-      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-      const path = join(this.#dir, `base-${randomUUID()}`);
-      const file = await open(path, 'wx+', 0o600);
-      await rm(path);
-      return file;
-    })();
-    return this.#file;
   }
 }
 

@@ -4,18 +4,14 @@
  * file. Memory stays flat; a crash leaves nothing behind.
  */
 
-import { randomUUID } from 'node:crypto';
-import { readSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { PassedBytes } from '../domain/release.ts';
+import { UnnamedFile } from '../unnamed-file.ts';
 import { damaged } from './damage.ts';
 
 /** A file that has grown to this is given up for a new one, as soon as nobody reads from it. */
 const FILE_BYTES = 512 * 1024 * 1024;
-const SHORT_READ = 128 * 1024;
 
 /** One base: where it begins in the space of the delta. */
 export interface PlacedBase {
@@ -28,7 +24,7 @@ export interface PlacedBase {
 export type MakeBase = (digest: Digest) => Promise<Uint8Array>;
 
 interface Layer {
-  readonly file: Promise<FileHandle>;
+  readonly file: UnnamedFile;
   /** Digest → offset in the file, once it is there. */
   readonly laid: Map<Digest, Promise<number>>;
   bytes: number;
@@ -73,8 +69,13 @@ export class BaseSpool {
   #current(): Layer {
     if (this.#layer !== undefined && this.#layer.bytes < FILE_BYTES) return this.#layer;
     void this.close();
-    this.#layer = { file: openUnnamed(this.#dir), laid: new Map(), bytes: 0, readers: 0, closing: false };
-    this.#layer.file.catch(() => undefined);
+    this.#layer = {
+      file: new UnnamedFile(this.#dir),
+      laid: new Map(),
+      bytes: 0,
+      readers: 0,
+      closing: false,
+    };
     return this.#layer;
   }
 
@@ -112,19 +113,12 @@ function spaceOf(
         const wanted = Math.min(end, base.at + base.bytes) - from;
         const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
         const start = (await lay(base)) + (from - base.at);
-        parts.push(await readPart(await layer.file, part, start));
+        parts.push(await layer.file.read(part, start));
         from += wanted;
       }
       return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
     },
   };
-}
-
-/** What was laid out a moment ago is in memory: a short read is done before another thread could be woken for it. */
-async function readPart(file: FileHandle, part: Uint8Array, start: number): Promise<Uint8Array> {
-  if (part.length <= SHORT_READ) return part.subarray(0, readSync(file.fd, part, 0, part.length, start));
-  const { bytesRead } = await file.read(part, 0, part.length, start);
-  return part.subarray(0, bytesRead);
 }
 
 /** The last base that begins at or before `offset`. */
@@ -147,22 +141,10 @@ async function write(
 ): Promise<number> {
   const bytes = await making;
   if (bytes.length !== base.bytes) throw damaged(`A delta gives its base ${base.digest} another length.`);
-  const file = await layer.file;
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
-  }
+  await layer.file.put(bytes, offset);
   return offset;
 }
 
 async function closeIfIdle(layer: Layer): Promise<void> {
-  if (layer.closing && layer.readers === 0) await (await layer.file).close();
-}
-
-/** Open, but without a name: the system removes it with its last handle. */
-async function openUnnamed(dir: string): Promise<FileHandle> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const path = join(dir, `sort-base-${randomUUID()}`);
-  const file = await open(path, 'wx+', 0o600);
-  await rm(path);
-  return file;
+  if (layer.closing && layer.readers === 0) await layer.file.close();
 }
