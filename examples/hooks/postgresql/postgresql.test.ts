@@ -1,6 +1,7 @@
 /** The hooks, by a shell's own check everywhere, and against a real cluster where PostgreSQL is installed. */
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -28,6 +29,29 @@ test.each([PRE, POST])('%s is right for every shell at hand', (script) => {
     execFileSync(`/bin/${shell}`, ['-n', script], { stdio: 'pipe' });
   }
 });
+
+test.each([PRE, POST])(
+  '%s takes a process for alive that is about to become another program',
+  async (script) => {
+    const directory = mkdtempSync(join(tmpdir(), 'overdub-alive-'));
+    const again = join(directory, 'again');
+    writeFileSync(again, '#!/bin/sh\nexec "$0"\n', { mode: 0o755 });
+    const process = spawn(again, { stdio: 'ignore' });
+    try {
+      writeFileSync(join(directory, 'pid'), `${process.pid}`);
+      writeFileSync(join(directory, 'program'), again);
+      const [alive = ''] = /^alive\(\) \{\n[\s\S]*?\n\}\n/m.exec(readFileSync(script, 'utf8')) ?? [];
+      const asked = `${alive}n=0\nwhile [ $n -lt 300 ]; do alive ${directory} || exit 1; n=$((n + 1)); done\n`;
+      await run('sh', ['-c', asked]);
+      process.kill('SIGKILL');
+      await once(process, 'exit');
+      await expect(run('sh', ['-c', asked])).rejects.toMatchObject({ code: 1 });
+    } finally {
+      process.kill('SIGKILL');
+      rmSync(directory, { recursive: true });
+    }
+  },
+);
 
 const versions = existsSync('/usr/lib/postgresql') ? readdirSync('/usr/lib/postgresql') : [];
 const bin = `/usr/lib/postgresql/${versions.toSorted((a, b) => Number(a) - Number(b)).at(-1)}/bin`;
