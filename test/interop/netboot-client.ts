@@ -5,6 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   addressOption,
   type DhcpPacket,
@@ -26,6 +27,9 @@ export interface ClientOrder {
   readonly mac: string;
   /** The offer to take; its reply must come from there. */
   readonly server: string;
+  /** Others whose offers are waited for as well. */
+  readonly others?: readonly string[];
+  /** So long answers are collected; longer only for one that is still missing. */
   readonly waitMs: number;
   readonly bootServer?: string;
   /** The broadcast flag; default set. */
@@ -51,6 +55,9 @@ export interface ClientReport {
   readonly bootServer: readonly SeenReply[];
 }
 
+const RESEND_MS = 2000;
+const SENDS = 3;
+
 const order = JSON.parse(process.argv[2] ?? '{}') as ClientOrder;
 const chaddr = Uint8Array.from(order.mac.split(':').map((byte) => Number.parseInt(byte, 16)));
 const identity: (readonly [number, Uint8Array])[] = [
@@ -72,12 +79,20 @@ function message(type: number, more: typeof identity, fields: { ciaddr?: string 
   return encodeDhcp({ op: 1, xid: 77, flags, chaddr, options, ...fields }).bytes;
 }
 
-async function gather(type: number): Promise<SeenReply[]> {
-  await new Promise((resolve) => setTimeout(resolve, order.waitMs));
-  return replies
-    .splice(0)
-    .filter(({ packet }) => messageType(packet) === type)
-    .map(seen);
+/** Asks, and again as clients do while one of `servers` is silent (RFC 2131 §4.1); the answers, each once. */
+async function ask(request: Uint8Array, type: number, servers: readonly string[]): Promise<SeenReply[]> {
+  const answers = () =>
+    replies.filter(({ packet }) => messageType(packet) === type).map((reply) => JSON.stringify(seen(reply)));
+  const isMissing = (server: string) =>
+    !answers().some((text) => (JSON.parse(text) as SeenReply).server === server);
+  for (let sent = 0; sent === 0 || (sent < SENDS && servers.some(isMissing)); sent++) {
+    socket.send(request, 67, '255.255.255.255');
+    await delay(order.waitMs);
+    for (let waited = 0; waited < RESEND_MS && servers.some(isMissing); waited += 50) await delay(50);
+  }
+  const once = [...new Set(answers())];
+  replies.length = 0;
+  return once.map((text) => JSON.parse(text) as SeenReply);
 }
 
 function seen({ packet, from }: { packet: DhcpPacket; from: string }): SeenReply {
@@ -95,8 +110,8 @@ function seen({ packet, from }: { packet: DhcpPacket; from: string }): SeenReply
   };
 }
 
-socket.send(message(MESSAGE.discover, []), 67, '255.255.255.255');
-const offers = await gather(MESSAGE.offer);
+const discover = message(MESSAGE.discover, []);
+const offers = await ask(discover, MESSAGE.offer, [order.server, ...(order.others ?? [])]);
 const taken = offers.find((offer) => offer.server === order.server);
 let acks: SeenReply[] = [];
 const bootServer: SeenReply[] = [];
@@ -105,8 +120,7 @@ if (taken !== undefined) {
     [OPTION.requestedAddress, ipv4Bytes(taken.yiaddr)],
     [OPTION.serverId, ipv4Bytes(order.server)],
   ] as const;
-  socket.send(message(MESSAGE.request, [...choice]), 67, '255.255.255.255');
-  acks = await gather(MESSAGE.ack);
+  acks = await ask(message(MESSAGE.request, [...choice]), MESSAGE.ack, [order.server]);
 }
 const address = acks[0]?.yiaddr;
 if (address !== undefined) {

@@ -49,7 +49,12 @@ describe.skipIf(needsRoot)(
       const { first } = await room.appliance({ interface: 'eth0' });
       expect(first).toEqual({ ready: true });
 
-      const report = await room.client({ class: UEFI, server: DNSMASQ, bootServer: APPLIANCE });
+      const report = await room.client({
+        class: UEFI,
+        server: DNSMASQ,
+        others: [APPLIANCE],
+        bootServer: APPLIANCE,
+      });
       const proxied = report.offers.filter((offer) => offer.server === APPLIANCE);
       expect(proxied).toEqual([
         expect.objectContaining({
@@ -85,7 +90,12 @@ describe.skipIf(needsRoot)(
       await room.appliance({ interface: 'eth0' });
       const plain = await room.client({ server: DNSMASQ });
       expect(plain.offers.map((offer) => offer.server)).toEqual([DNSMASQ]);
-      const ipxe = await room.client({ server: DNSMASQ, class: BIOS, userClass: 'iPXE' });
+      const ipxe = await room.client({
+        server: DNSMASQ,
+        others: [APPLIANCE],
+        class: BIOS,
+        userClass: 'iPXE',
+      });
       expect(ipxe.offers.find((offer) => offer.server === APPLIANCE)?.bootFile).toBe(
         `http://${APPLIANCE}:7077/boot/ipxe/script?mac=${MAC}&arch=bios-x86`,
       );

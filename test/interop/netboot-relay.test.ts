@@ -97,7 +97,7 @@ describe.skipIf(needsRoot)(
       const both = [...DHCRELAY, '-iu', 'eth0', '-id', 'eth1', dhcp, APPLIANCE];
       await room.foreign('relay', both, 'stderr', /Sending on +Socket/);
       await room.appliance({ interface: 'eth0' });
-      const { offers } = await room.client({ class: BIOS, server: dhcp }, 'far');
+      const { offers } = await room.client({ class: BIOS, server: dhcp, others: [APPLIANCE] }, 'far');
       expect(offers.find((offer) => offer.server === APPLIANCE)).toMatchObject({
         yiaddr: '0.0.0.0',
         file: 'ipxe/undionly.kpxe',
