@@ -255,6 +255,32 @@ describe('a sighting', () => {
     });
   });
 
+  it('admits it as whom it was seen: rules for its MAC address and UUID still concern it', async () => {
+    const asked: unknown[] = [];
+    world.hooks.tapsFor('discovery-test').discovery.admit.tap(({ sighting: { mac, uuid, via } }) => {
+      asked.push([mac, uuid, via]);
+      return undefined;
+    });
+    const facts = factsOf(MAC_1, {
+      nics: [
+        { name: 'a', mac: MAC_1 },
+        { name: 'b', mac: MAC_2 },
+      ],
+    });
+    const id = await acceptedMachine(world, MAC_1, facts);
+    await seen(MAC_2, UUID);
+    asked.length = 0;
+    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
+      where: 'controller 1',
+      features: { off: false, cycle: false, state: true, netboot: false, facts: true },
+      on: async () => {},
+      state: async () => 'on',
+      facts: async () => ({ serial: '7' }),
+    }));
+    await world.control.powerMachine(id, 'status', 'ann');
+    expect(asked).toEqual([[MAC_2, UUID, 'controller']]);
+  });
+
   it('leaves a machine held when admission fails', async () => {
     world.hooks.tapsFor('discovery-test').discovery.admit.tap(() => {
       throw new Error('directory server is down');

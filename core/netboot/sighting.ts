@@ -29,21 +29,37 @@ export interface Sightings {
 /** Hooks that fail cost a machine nothing but its admission: it stays held. */
 export function sightings(deps: SightingDeps): Sightings {
   let turn: Promise<unknown> = Promise.resolve();
+  /** As whom each machine was seen last: rules that name it so must fit again when it is admitted again. */
+  const seenAs = new Map<string, Pick<Sighting, 'mac' | 'uuid'>>();
   const inTurn = (work: () => Promise<Machine>): Promise<Machine> => {
     const done = turn.then(work);
     turn = done.catch(() => undefined);
     return done;
   };
   return {
-    see: (sighting, claimed) => inTurn(() => recordSighting(deps, clean(sighting), claimed)),
-    readmit: (machine) => inTurn(() => admitAgain(deps, machine)),
+    see: (sighting, claimed) =>
+      inTurn(async () => {
+        const cleaned = clean(sighting);
+        const machine = await recordSighting(deps, cleaned, claimed);
+        const { mac, uuid } = cleaned;
+        seenAs.set(machine.id, uuid === undefined ? { mac } : { mac, uuid });
+        return machine;
+      }),
+    readmit: (machine) => inTurn(() => admitAgain(deps, machine, seenAs.get(machine.id))),
   };
 }
 
-async function admitAgain(deps: SightingDeps, before: Machine): Promise<Machine> {
+async function admitAgain(
+  deps: SightingDeps,
+  before: Machine,
+  seenAs: Pick<Sighting, 'mac' | 'uuid'> | undefined,
+): Promise<Machine> {
   const machine = (await deps.catalogue.machines.get(before.id)) ?? before;
-  const [mac] = machine.macs;
-  return mac === undefined ? machine : admit(deps, { mac, via: 'controller' }, machine);
+  const { macs, uuid } = machine;
+  const [mac] = macs;
+  const onRecord = mac && { mac, ...(uuid === undefined ? {} : { uuid }) };
+  const known = seenAs ?? onRecord;
+  return known ? admit(deps, { ...known, via: 'controller' }, machine) : machine;
 }
 
 async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: Machine): Promise<Machine> {
