@@ -20,6 +20,8 @@ it('gives back what was put, short and long, to its end, and has no name meanwhi
   expect([...(await file.read(new Uint8Array(6), 0))]).toEqual([0, 0, 0, 0, 0, 0]);
   await file.close();
   await file.close();
+  await expect(file.put(Uint8Array.of(1), 0)).rejects.toThrow(/closed/);
+  await expect(file.read(new Uint8Array(1), 0)).rejects.toThrow(/closed/);
 });
 
 it('says why it cannot be made, to whoever uses it', async () => {

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 /** So little comes sooner than another thread could be woken for it, from what was written a moment ago. */
 const SHORT_READ = 128 * 1024;
 
-/** Made at the first use. Failures are the system's own. */
+/** Made at the first use; of no use once it is closed. Failures are the system's own. */
 export class UnnamedFile {
   readonly #dir: string;
   #file: Promise<FileHandle> | undefined;
+  #closed = false;
 
   /** `dir`: where the bytes go; made if need be, for this user alone. */
   constructor(dir: string) {
@@ -37,10 +38,12 @@ export class UnnamedFile {
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    this.#closed = true;
     await (await file?.catch(() => undefined))?.close();
   }
 
-  #open(): Promise<FileHandle> {
+  async #open(): Promise<FileHandle> {
+    if (this.#closed) throw new Error('the file was closed');
     this.#file ??= openUnnamed(this.#dir);
     return this.#file;
   }

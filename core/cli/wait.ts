@@ -128,11 +128,17 @@ function head(operation: Operation): string {
 }
 
 function outcome(operation: Operation): string {
-  const result = Object.entries(operation.result ?? {})
-    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
-    .map(
-      ([key, value]) =>
-        `  ${key}: ${/bytes/i.test(key) && typeof value === 'number' ? size(value) : safe(String(value))}`,
-    );
+  const result = Object.entries(operation.result ?? {}).flatMap(([key, value]) => {
+    const text = resultText(key, value);
+    return text === undefined ? [] : [`  ${key}: ${text}`];
+  });
   return [head(operation), ...result].join('\n');
+}
+
+/** Texts, numbers and lists of texts; undefined for what has no line of its own. */
+function resultText(key: string, value: unknown): string | undefined {
+  if (typeof value === 'number') return /bytes/i.test(key) ? size(value) : String(value);
+  if (typeof value === 'string') return safe(value);
+  const isList = Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string');
+  return isList ? value.map(safe).join(', ') : undefined;
 }

@@ -26,9 +26,12 @@ export interface Repository {
   readContent(content: ContentRef): AsyncIterable<Uint8Array>;
   openContent(content: ContentRef): RandomReader;
 
-  /** Durable commit objects. Blobs are flushed first; resolves when the record itself is durable. */
+  /**
+   * Durable commit objects. Blobs are flushed first; resolves when the record itself is durable. Also for re-commits that
+   * change `pinned` or `suspect`.
+   */
   commitSnapshot(snapshot: Snapshot): Promise<void>;
-  /** Also for re-commits that change `pinned` or `suspect`. Newest last. */
+  /** Newest last. */
   listSnapshots(server: string): Promise<Snapshot[]>;
   getSnapshot(server: string, id: string): Promise<Snapshot | undefined>;
   removeSnapshot(server: string, id: string): Promise<void>;

@@ -79,7 +79,16 @@ describe('snapshotsToRemove', () => {
     expect(kept([...suspects, ...good], { ...none, last: 2 })).toEqual([...suspects.slice(0, 2), ...good]);
   });
 
-  it('keeps evidence as long as good ones, by the same rules', () => {
+  it('lets evidence go when it is older than any rule of time reaches, and never for lack of newer evidence', () => {
+    const [young, older, old] = [13, 15, 100].map((days) =>
+      snapshotAt(now - days * 24 * HOUR, { suspect: true }),
+    ) as [Snapshot, Snapshot, Snapshot];
+    const rules = { last: 5, hourly: 24, daily: 14, withinSeconds: 3600 };
+    expect(kept([young, older, old], rules)).toEqual([young]);
+    expect(kept([young, older, old], { ...none, last: 2 })).toEqual([young, older]);
+  });
+
+  it('keeps evidence by the same rules as good ones', () => {
     const suspects = everyTenMinutes.map((one) => ({ ...one, suspect: true }));
     const rules = { ...none, last: 3, hourly: 5, daily: 2 };
     const expected = kept(everyTenMinutes, rules).map(({ id }) => id);

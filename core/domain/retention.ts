@@ -19,7 +19,7 @@ const DAY = 24 * HOUR;
 /**
  * The snapshots of one server that no rule keeps, oldest first. Ages count from `endedAt`; hours and days are
  * UTC's. Pinned ones stay and take no other's place. Suspect ones are counted by themselves: an intruder's states must not
- * push the good ones out, and evidence is kept as long as they are. The newest good one stays whatever the policy says.
+ * push the good ones out. No newer ones push them out either, so they go when they are older than any rule of time reaches. The newest good one stays whatever the policy says.
  */
 export function snapshotsToRemove(
   snapshots: readonly Snapshot[],
@@ -27,8 +27,10 @@ export function snapshotsToRemove(
   nowMs: number,
 ): Snapshot[] {
   const newestFirst = [...snapshots].sort((a, b) => endOf(b) - endOf(a) || (a.id < b.id ? 1 : -1));
+  const reach = Math.max(policy.hourly * HOUR, policy.daily * DAY, policy.withinSeconds * 1000);
+  const isPast = (snapshot: Snapshot) => snapshot.suspect && reach > 0 && endOf(snapshot) <= nowMs - reach;
   const ranked = [false, true].map((suspect) =>
-    newestFirst.filter((snapshot) => !snapshot.pinned && snapshot.suspect === suspect),
+    newestFirst.filter((one) => !one.pinned && one.suspect === suspect && !isPast(one)),
   );
   const kept = new Set<Snapshot>([
     ...snapshots.filter((snapshot) => snapshot.pinned),

@@ -17,7 +17,7 @@ export interface Snapshot {
   readonly endedAt: string;
   readonly consistency: Consistency;
   readonly reason: SnapshotReason;
-  /** Taken as evidence: `latest`, move and drill skip it. */
+  /** Taken as evidence, or given up by a rollback: `latest`, move and drill skip it. */
   readonly suspect: boolean;
   readonly pinned: boolean;
   readonly machineId?: string;

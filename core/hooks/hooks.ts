@@ -120,7 +120,7 @@ export const HOOK_TABLE: { readonly [N in HookName]: HookDescription } = {
     kind: 'bail',
     summary:
       'May it have a role, and which labels does it get? Its admission counts while the machine is not yet accepted, or rejected by hand. Default: held.',
-    previous: 'discovery.identify, or the first word of the machine’s management controller',
+    previous: 'discovery.identify, or an answer of the machine’s management controller',
     next: 'boot.plan',
   },
   'boot.plan': {

@@ -30,12 +30,14 @@ export function controllers(deps: ControllerDeps): Controllers {
       const now = deps.clock.now();
       if (now - (askedAt.get(machine.id) ?? Number.NEGATIVE_INFINITY) < EVERY_MS) return;
       askedAt.set(machine.id, now);
-      ask(machine, AbortSignal.timeout(LIMIT_MS)).catch((error: unknown) =>
+      ask(machine, AbortSignal.timeout(LIMIT_MS)).catch((error: unknown) => {
+        // A rule may wait for it: asked again as soon as the machine is seen again.
+        askedAt.delete(machine.id);
         deps.log.warn(
           { machine: machine.name, error: String(error) },
-          'its management controller does not say what it is',
-        ),
-      );
+          'its management controller does not say what it is; asked again when it is seen again, or by `overdub machine power NAME status`',
+        );
+      });
     },
   };
 }

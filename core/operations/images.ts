@@ -19,7 +19,7 @@ export interface InstallImage {
   readonly snapshot?: string;
 }
 
-/** The newest snapshot that is not evidence. */
+/** The newest snapshot that is not suspect. */
 export async function latestSnapshot(repository: Repository, server: string): Promise<Snapshot | undefined> {
   const good = (await repository.listSnapshots(server)).filter((snapshot) => !snapshot.suspect);
   return good.toSorted((a, b) => Date.parse(a.endedAt) - Date.parse(b.endedAt)).at(-1);

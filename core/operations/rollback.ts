@@ -12,7 +12,7 @@ import {
   type StepContext,
   type StepDefinition,
 } from './definition.ts';
-import { giveUpAfter } from './given-up.ts';
+import { giveUp, youngerThan } from './given-up.ts';
 import { knownImage, latestSnapshot } from './images.ts';
 import { PEOPLE_DEADLINE_MS } from './install-steps.ts';
 import {
@@ -155,19 +155,25 @@ async function takeSafetySnapshot(services: OperationServices, context: StepCont
 async function restore(services: OperationServices, context: StepContext): Promise<void> {
   const { server, machineId, snapshot } = await subject(services, context.operation);
   await enterRamdisk(services, context, await machineOf(services, machineId));
+  await disown(services, context, snapshot);
   const restored = await runRestore(services, context, { server, machineId, snapshot, dryRun: false });
-  // Of a server that only some paths were put back of, what came later is no less than it was.
+  await context.remember({ restored: { ...restored, changes: restored.changes.slice(0, LISTED_CHANGES) } });
+}
+
+/**
+ * Before the disk changes, so that a machine that burns meanwhile does not bring back what was to be undone. Of a server of
+ * which only some paths are put back, what came later is no less than it was.
+ */
+async function disown(services: OperationServices, context: StepContext, target: Snapshot): Promise<void> {
+  const { repository, log } = services;
   const { only } = parametersOf(context.operation);
-  const givenUp = only.length === 0 ? await giveUpAfter(services.repository, snapshot) : [];
+  if (only.length > 0) return;
+  const known = recall<RollbackMemory>(context.operation).givenUp;
+  const givenUp = known ?? (await youngerThan(repository, target));
+  if (known === undefined) await context.remember({ givenUp });
+  await giveUp(repository, target, givenUp);
   if (givenUp.length > 0)
-    services.log.info(
-      { server: server.name, snapshots: givenUp },
-      'given up by the rollback: marked suspect',
-    );
-  await context.remember({
-    restored: { ...restored, changes: restored.changes.slice(0, LISTED_CHANGES) },
-    givenUp: [...(recall<RollbackMemory>(context.operation).givenUp ?? []), ...givenUp],
-  });
+    log.info({ server: target.server, snapshots: givenUp }, 'given up by the rollback: marked suspect');
 }
 
 async function runRestore(

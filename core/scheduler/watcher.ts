@@ -3,7 +3,6 @@
 import type { Log } from '../contracts/log.ts';
 import type { Server } from '../domain/server.ts';
 import type { Engine } from '../operations/engine.ts';
-import { latestSnapshot } from '../operations/images.ts';
 import { removable } from '../operations/retention.ts';
 import type { OperationServices } from '../operations/services.ts';
 
@@ -74,8 +73,10 @@ async function attempt(log: Log, what: string, work: () => Promise<void>): Promi
 async function tellOverdue(deps: WatcherDeps, server: Server, told: Map<string, string>): Promise<void> {
   const { schedule, name, state } = server;
   if (schedule === undefined || (state !== 'running' && state !== 'enrolled')) return;
-  const last = await latestSnapshot(deps.repository, name);
-  const since = last?.endedAt ?? server.createdAt;
+  // Suspect ones too: after a rollback the newest good one may be days old, and the server does send.
+  const ends = (await deps.repository.listSnapshots(name)).map(({ endedAt }) => endedAt);
+  const last = ends.toSorted((a, b) => Date.parse(a) - Date.parse(b)).at(-1);
+  const since = last ?? server.createdAt;
   const limitMs =
     OVERDUE_INTERVALS * schedule.everySeconds * 1000 + schedule.jitterSeconds * 1000 + OVERDUE_GRACE_MS;
   if (deps.clock.now() - Date.parse(since) <= limitMs || told.get(name) === since) return;

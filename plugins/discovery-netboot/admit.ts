@@ -91,7 +91,9 @@ function fitsController(
 ): boolean | undefined {
   const texts = Object.entries(wanted) as [keyof typeof wanted, string][];
   if (texts.length === 0) return true;
-  return said && texts.every(([key, text]) => sameText(text, said[key]));
+  // The record has MAC addresses with colons.
+  const wantedText = (key: string, text: string) => (key === 'mac' ? text.replaceAll('-', ':') : text);
+  return said && texts.every(([key, text]) => sameText(wantedText(key, text), said[key]));
 }
 
 function sameText(wanted: string | undefined, present: string | undefined): boolean {

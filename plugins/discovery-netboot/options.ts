@@ -6,6 +6,7 @@ import { type Static, Type } from 'typebox';
 
 const Decision = Type.Union([Type.Literal('hold'), Type.Literal('accept'), Type.Literal('reject')]);
 
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 const Text = Type.Optional(Type.String({ minLength: 1 }));
 
 const Rule = Type.Object(
@@ -18,7 +19,7 @@ const Rule = Type.Object(
     ),
     uuid: Type.Optional(
       Type.String({
-        pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$',
+        pattern: UUID,
         description: 'The SMBIOS UUID.',
       }),
     ),
@@ -59,8 +60,8 @@ const Rule = Type.Object(
           vendor: Text,
           product: Text,
           serial: Text,
-          uuid: Text,
-          mac: Text,
+          uuid: Type.Optional(Type.String({ pattern: UUID })),
+          mac: Type.Optional(Type.String({ pattern: '^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$' })),
           biosVersion: Text,
           firmwareVersion: Text,
         },

@@ -93,6 +93,12 @@ describe('a rule about what the management controller says', () => {
     (said) => expect(decided(said).admission).toBe('rejected'),
   );
 
+  test('compares addresses however they are written', () => {
+    const mac = [{ controller: { mac: 'AA-BB-CC-00-00-01' }, admission: 'accept' as const }];
+    const known = { labels: {}, controller: { mac: 'aa:bb:cc:00:00:01', at } };
+    expect(decideAdmission(AGENT, known, { rules: mac }).admission).toBe('accepted');
+  });
+
   test('and about what the agent says waits for both', () => {
     const both = [{ facts: { memoryGiB: 1 }, controller: { serial: '1' }, admission: 'accept' as const }];
     const reason = (sighting: Sighting, controller?: Machine['controller']) =>
@@ -131,6 +137,8 @@ test.each([
   [{ facts: { arch: 'sparc' }, admission: 'accept' }],
   [{ controller: {}, admission: 'accept' }],
   [{ controller: { watts: '3' }, admission: 'accept' }],
+  [{ controller: { mac: 'aa:bb' }, admission: 'accept' }],
+  [{ controller: { uuid: 'x' }, admission: 'accept' }],
 ])('%j is no rule', (rule) => expect(Check(DiscoveryOptions, { rules: [rule] })).toBe(false));
 
 test('a machine of which nobody knows where it was seen is in no subnet', () => {

@@ -266,7 +266,9 @@ async function restoredSum(snapshot: Snapshot, path: string): Promise<string> {
 }
 
 function shownRamdisk(): Ramdisk {
-  const shown = spawnSync(OVERDUB, ['ramdisk', 'show', '--json'], { maxBuffer: 16 * 1024 * 1024 });
+  const shown = spawnSync(OVERDUB, ['ramdisk', 'show', '--arch', 'x86_64', '--json'], {
+    maxBuffer: 16 * 1024 * 1024,
+  });
   if (shown.status !== 0) throw new Error(shown.stderr.toString());
   const { digest } = JSON.parse(shown.stdout.toString()) as Ramdisk;
   return { digest };

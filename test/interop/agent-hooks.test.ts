@@ -1,6 +1,6 @@
 /** Hooks of a snapshot: what runs around the scan, and what it may say. */
 
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { treeImager } from '../../plugins/imaging-tree/imager.ts';
@@ -74,6 +74,24 @@ describe('hooks', () => {
       expect((await stat(join(copy, 'var/lib/db/table'))).size).toBe(3_000_000);
     }
     expect(read).not.toContain('var/lib/db/old/1');
+  });
+
+  it('leave out one name of a file that has others: they hold it', async () => {
+    const root = await world.smallTree();
+    await mkdir(join(root, 'var/lib/db/old'));
+    await writeFile(join(root, 'var/lib/db/old/1'), 'done with\n');
+    await link(join(root, 'var/lib/db/old/1'), join(root, 'var/lib/db/zz-kept'));
+    await link(join(root, 'var/lib/db/old/1'), join(root, 'var/zz-archive'));
+    await hook('pre', 'a', 'echo defer /var/lib/db');
+    await hook('post', 'a', 'echo omit /var/lib/db/old');
+    for (let nth = 0; nth < 2; nth++) {
+      const snapshot = await world.snapshot(root, { hooksDir: hooksDir() });
+      const copy = await world.makeRoot(`copy${nth}`);
+      await world.restore(copy, snapshot.id);
+      await expect(stat(join(copy, 'var/lib/db/old'))).rejects.toThrow(/ENOENT/);
+      for (const path of ['var/lib/db/zz-kept', 'var/zz-archive'])
+        expect(await readFile(join(copy, path), 'utf8')).toBe('done with\n');
+    }
   });
 
   it('take a deferred tree once, after the post hooks; no word of it is needed there', async () => {

@@ -319,6 +319,8 @@ function faults(fixture: Fixture): void {
         excludes: [],
       });
     };
+    const doubtful: ContentSource = { announce() {}, open: () => stream([Buffer.from('wrong')]) };
+    await expect(apply(doubtful)).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     await expect(apply(vouching('longer than right'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     await expect(apply(vouching('no'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     await apply(vouching('right'));

@@ -119,7 +119,8 @@ function lifeRoutes(api: Api): void {
     url: '/servers/:server/rollback',
     role: 'operator',
     tag,
-    summary: 'Takes the server back in time',
+    summary:
+      'Takes the server back in time; its younger snapshots are marked suspect, unless `only` narrows it',
     params,
     body: Type.Object({
       to: Type.String({ minLength: 1, description: 'Snapshot selector; times carry an offset' }),

@@ -1,4 +1,4 @@
-/** Puts one file in place: a new file beside it, checked while it is written, then renamed over it. */
+/** Puts one file in place: a new file beside it, checked while it is written unless that was done, then renamed over it. */
 
 import { createHash } from 'node:crypto';
 import {
@@ -58,8 +58,8 @@ export interface FileJob {
 
 /**
  * Writes a regular file's content and metadata under a temporary name and renames it to `name`; `plainly` under that name at
- * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes do not match the
- * digest.
+ * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes have another length,
+ * or another digest where nobody compared it.
  */
 export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<void> {
   const wanted = fsPath(within(dirfd, toRaw(name)));

@@ -311,6 +311,20 @@ class SnapshotWork {
     const changed = new Collector((line) => touched.some((path) => isUnder(line.entry.path, path)));
     await this.#rewrite(changed.pass(lines));
     await this.#send(sender, asChanged(changed.lines(this.#lines())));
+    if (omitted.length > 0) await this.#freeLinks(omitted, sender);
+  }
+
+  /** Other names of what was left out are taken as files of their own: a link to what is not there could not be restored. */
+  async #freeLinks(omitted: readonly string[], sender: Sender): Promise<void> {
+    const links: string[] = [];
+    for await (const { entry } of this.#lines()) {
+      const { type, target = '', path } = entry;
+      if (type === 'hardlink' && omitted.some((one) => isUnder(target, one))) links.push(path);
+    }
+    if (links.length === 0) return;
+    const changed = new Collector((line) => links.some((path) => path === line.entry.path));
+    await this.#rewrite(changed.pass(merged(without(this.#lines(), links), this.#scan(links))));
+    await this.#send(sender, asChanged(changed.lines(this.#lines())));
   }
 
   async *#put(puts: readonly Extract<Directive, { kind: 'put' }>[]): AsyncGenerator<RecordLine> {
