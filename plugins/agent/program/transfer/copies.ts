@@ -8,6 +8,7 @@ import {
   type ContentRef,
   type FileStamp,
   type Imager,
+  OverdubError,
   type RandomReader,
 } from '@overdub/core/agent';
 import { readPieces } from './read-file.ts';
@@ -74,4 +75,13 @@ export class Copies {
   async clear(): Promise<void> {
     await rm(this.#dir, { recursive: true, force: true });
   }
+}
+
+/** CONFLICT: the copy itself changed while it was sent. */
+export function tooLively(path: string): OverdubError {
+  return new OverdubError(
+    'CONFLICT',
+    `${JSON.stringify(path)} could not be captured: its copy changed while it was sent.`,
+    'Look at what writes into the agent’s state directory; then take the snapshot again.',
+  );
 }

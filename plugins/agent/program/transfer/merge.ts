@@ -21,6 +21,19 @@ export async function* inside(
   for await (const line of lines) if (paths.some((path) => isUnder(line.entry.path, path))) yield line;
 }
 
+/** Paths of hard links to what lies at or below `paths`. */
+export async function linksInto(
+  lines: AsyncIterable<RecordLine>,
+  paths: readonly string[],
+): Promise<string[]> {
+  const links: string[] = [];
+  for await (const { entry } of lines) {
+    const { type, target = '', path } = entry;
+    if (type === 'hardlink' && paths.some((one) => isUnder(target, one))) links.push(path);
+  }
+  return links;
+}
+
 /** `lines`, with every content as if it were new. */
 export async function* asChanged(lines: AsyncIterable<RecordLine>): AsyncGenerator<RecordLine> {
   for await (const line of lines) yield line.entry.content === undefined ? line : changedLine(line);

@@ -22,10 +22,10 @@ import {
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
 import { Collector } from './collector.ts';
-import { Copies, openPlain } from './copies.ts';
+import { Copies, openPlain, tooLively } from './copies.ts';
 import { fetchRecord } from './fetch-record.ts';
 import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
-import { asChanged, inside, merged, nothing, without } from './merge.ts';
+import { asChanged, inside, linksInto, merged, nothing, without } from './merge.ts';
 import { sendPages } from './pages.ts';
 import { putEntry } from './put-entry.ts';
 import {
@@ -316,11 +316,7 @@ class SnapshotWork {
 
   /** Other names of what was left out are taken as files of their own: a link to what is not there could not be restored. */
   async #freeLinks(omitted: readonly string[], sender: Sender): Promise<void> {
-    const links: string[] = [];
-    for await (const { entry } of this.#lines()) {
-      const { type, target = '', path } = entry;
-      if (type === 'hardlink' && omitted.some((one) => isUnder(target, one))) links.push(path);
-    }
+    const links = await linksInto(this.#lines(), omitted);
     if (links.length === 0) return;
     const changed = new Collector((line) => links.some((path) => path === line.entry.path));
     await this.#rewrite(changed.pass(merged(without(this.#lines(), links), this.#scan(links))));
@@ -395,12 +391,4 @@ class SnapshotWork {
 function consistencyOf(preHooks: number, still: boolean): Consistency {
   if (preHooks > 0) return 'application';
   return still ? 'crash' : 'fuzzy';
-}
-
-function tooLively(path: string): OverdubError {
-  return new OverdubError(
-    'CONFLICT',
-    `${JSON.stringify(path)} could not be captured: its copy changed while it was sent.`,
-    'Look at what writes into the agent’s state directory; then take the snapshot again.',
-  );
 }
