@@ -93,8 +93,8 @@ export interface Imager {
   ): Promise<RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> }>;
   /**
    * Makes `root` equal to `target`. `present` is what is there now, hashed (manifest order). Deletes before it
-   * writes; each file is replaced atomically (but for `blank`); extended attributes last; directory times at the end. Idempotent:
-   * interrupted anywhere, run again, same end.
+   * writes; each file is replaced atomically (but for `blank`); extended attributes last; directory times at the end.
+   * Idempotent: interrupted anywhere, run again, same end.
    */
   apply(
     root: string,

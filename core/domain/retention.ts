@@ -19,7 +19,8 @@ const DAY = 24 * HOUR;
 /**
  * The snapshots of one server that no rule keeps, oldest first. Ages count from `endedAt`; hours and days are
  * UTC's. Pinned ones stay and take no other's place. Suspect ones are counted by themselves: an intruder's states must not
- * push the good ones out. No newer ones push them out either, so they go when they are older than any rule of time reaches. The newest good one stays whatever the policy says.
+ * push the good ones out. No newer ones push them out either, so they go when they are older than any rule of time
+ * reaches. The newest good one stays whatever the policy says.
  */
 export function snapshotsToRemove(
   snapshots: readonly Snapshot[],

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Machine } from '../domain/machine.ts';
+import type { ControllerFacts, Machine } from '../domain/machine.ts';
 import type { Server, ServerState } from '../domain/server.ts';
 import {
   acceptedMachine,
@@ -231,6 +231,15 @@ describe('a sighting', () => {
     });
   });
 
+  const controllerSays = (facts: ControllerFacts) =>
+    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
+      where: 'controller 1',
+      features: { off: false, cycle: false, state: true, netboot: false, facts: true },
+      on: async () => {},
+      state: async () => 'on',
+      facts: async () => facts,
+    }));
+
   it('admits a held machine once more with what its management controller said', async () => {
     world.hooks
       .tapsFor('discovery-test')
@@ -239,13 +248,7 @@ describe('a sighting', () => {
           ? { admission: 'accepted', reason: `by ${sighting.via}` }
           : { admission: 'held', reason: 'waits for its management controller' },
       );
-    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
-      where: 'controller 1',
-      features: { off: false, cycle: false, state: true, netboot: false, facts: true },
-      on: async () => {},
-      state: async () => 'on',
-      facts: async () => ({ serial: '7' }),
-    }));
+    controllerSays({ serial: '7' });
     await seen(MAC_1);
     expect((await seen(MAC_1)).admission).toBe('held');
     await world.control.powerMachine(MAC_1, 'status', 'ann');
@@ -270,13 +273,7 @@ describe('a sighting', () => {
     const id = await acceptedMachine(world, MAC_1, facts);
     await seen(MAC_2, UUID);
     asked.length = 0;
-    world.hooks.tapsFor('power-test').boot.power.tap(() => ({
-      where: 'controller 1',
-      features: { off: false, cycle: false, state: true, netboot: false, facts: true },
-      on: async () => {},
-      state: async () => 'on',
-      facts: async () => ({ serial: '7' }),
-    }));
+    controllerSays({ serial: '7' });
     await world.control.powerMachine(id, 'status', 'ann');
     expect(asked).toEqual([[MAC_2, UUID, 'controller']]);
   });

@@ -30,7 +30,7 @@ export interface Sightings {
 export function sightings(deps: SightingDeps): Sightings {
   let turn: Promise<unknown> = Promise.resolve();
   /** As whom each machine was seen last: rules that name it so must fit again when it is admitted again. */
-  const seenAs = new Map<string, Pick<Sighting, 'mac' | 'uuid'>>();
+  const seenAs = new Map<string, Whom>();
   const inTurn = (work: () => Promise<Machine>): Promise<Machine> => {
     const done = turn.then(work);
     turn = done.catch(() => undefined);
@@ -41,25 +41,25 @@ export function sightings(deps: SightingDeps): Sightings {
       inTurn(async () => {
         const cleaned = clean(sighting);
         const machine = await recordSighting(deps, cleaned, claimed);
-        const { mac, uuid } = cleaned;
-        seenAs.set(machine.id, uuid === undefined ? { mac } : { mac, uuid });
+        seenAs.set(machine.id, whom(cleaned.mac, cleaned.uuid));
         return machine;
       }),
     readmit: (machine) => inTurn(() => admitAgain(deps, machine, seenAs.get(machine.id))),
   };
 }
 
-async function admitAgain(
-  deps: SightingDeps,
-  before: Machine,
-  seenAs: Pick<Sighting, 'mac' | 'uuid'> | undefined,
-): Promise<Machine> {
+async function admitAgain(deps: SightingDeps, before: Machine, seenAs: Whom | undefined): Promise<Machine> {
   const machine = (await deps.catalogue.machines.get(before.id)) ?? before;
-  const { macs, uuid } = machine;
-  const [mac] = macs;
-  const onRecord = mac && { mac, ...(uuid === undefined ? {} : { uuid }) };
-  const known = seenAs ?? onRecord;
-  return known ? admit(deps, { ...known, via: 'controller' }, machine) : machine;
+  const [mac] = machine.macs;
+  const known = seenAs ?? (mac === undefined ? undefined : whom(mac, machine.uuid));
+  return known === undefined ? machine : admit(deps, { ...known, via: 'controller' }, machine);
+}
+
+/** What rules name a machine by. */
+type Whom = Pick<Sighting, 'mac' | 'uuid'>;
+
+function whom(mac: string, uuid: string | undefined): Whom {
+  return uuid === undefined ? { mac } : { mac, uuid };
 }
 
 async function recordSighting(deps: SightingDeps, sighting: Sighting, claimed?: Machine): Promise<Machine> {

@@ -20,6 +20,15 @@ describe('hooks', () => {
     await writeFile(join(dir, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   }
   const hooksDir = () => join(world.dir, 'hooks');
+  /** An imager, and the paths of all it opened. */
+  const noting = () => {
+    const read: string[] = [];
+    const open = (at: string, path: string) => {
+      read.push(path);
+      return treeImager.open(at, path);
+    };
+    return { read, imager: { ...treeImager, open } };
+  };
 
   it('run around the scan; rescan and put get in', async () => {
     const root = await world.smallTree();
@@ -57,14 +66,7 @@ describe('hooks', () => {
     await hook('pre', 'a', 'echo defer /var/lib/db');
     await hook('post', 'a', 'echo omit /var/lib/db/old\necho omit /etc/state');
     await writeFile(join(root, 'etc/state'), 'private\n');
-    const read: string[] = [];
-    const imager = {
-      ...treeImager,
-      open: (at: string, path: string) => {
-        read.push(path);
-        return treeImager.open(at, path);
-      },
-    };
+    const { read, imager } = noting();
     for (let nth = 0; nth < 2; nth++) {
       const snapshot = await world.snapshot(root, { hooksDir: hooksDir(), imager });
       const copy = await world.makeRoot(`copy${nth}`);
@@ -98,14 +100,7 @@ describe('hooks', () => {
     const root = await world.smallTree();
     await hook('pre', 'a', `echo before > ${root}/var/lib/db/log\necho defer /var/lib/db`);
     await hook('post', 'a', `echo after > ${root}/var/lib/db/log`);
-    const read: string[] = [];
-    const imager = {
-      ...treeImager,
-      open: (at: string, path: string) => {
-        read.push(path);
-        return treeImager.open(at, path);
-      },
-    };
+    const { read, imager } = noting();
     const snapshot = await world.snapshot(root, { hooksDir: hooksDir(), imager });
     // Once to hash it, once to send it.
     expect(read.filter((path) => path === 'var/lib/db/table')).toHaveLength(2);
