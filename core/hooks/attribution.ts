@@ -11,6 +11,7 @@ import {
   type HookTaps,
   type TapOptions,
 } from './hooks.ts';
+import { tapGroups } from './tap-groups.ts';
 
 /** Told of failures that must not reach the caller (isolated hooks). */
 export type OnIsolatedFailure = (error: OverdubError) => void;
@@ -51,35 +52,10 @@ function tapsFor(
   hooks: ReadonlyMap<HookName, AnyHook>,
   onIsolatedFailure: OnIsolatedFailure,
 ): HookTaps {
-  const groups: Record<string, Record<string, unknown>> = {};
-  for (const [name, hook] of hooks) {
-    const [group, verb] = name.split('.') as [string, string];
-    groups[group] ??= {};
-    groups[group][verb] = Object.freeze({
-      tap: (handler: Handler, options: TapOptions = {}) =>
-        tapOne(plugin, name, hook, handler, options, onIsolatedFailure),
-    });
-  }
-  for (const [name, group] of Object.entries(groups))
-    groups[name] = known(plugin, Object.freeze(group), `${name}.`);
-  return known(plugin, Object.freeze(groups), '') as unknown as HookTaps;
-}
-
-/** A plugin in plain JavaScript hears what it misspelt, not that `undefined` has no `tap`. */
-function known<T extends object>(plugin: string, members: T, prefix: string): T {
-  return new Proxy(members, {
-    get(target, name, receiver) {
-      if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, receiver);
-      throw new OverdubError(
-        'PLUGIN_FAILED',
-        `${plugin} asks for ${prefix}${name}, which is no hook${prefix === '' ? ' group' : ''}.`,
-        `There are ${Object.keys(target)
-          .map((one) => prefix + one)
-          .join(', ')}.`,
-        { plugin, hook: `${prefix}${name}` },
-      );
-    },
-  });
+  return tapGroups(plugin, hooks.keys(), (name) => ({
+    tap: (handler: Handler, options: TapOptions = {}) =>
+      tapOne(plugin, name, hooks.get(name) as AnyHook, handler, options, onIsolatedFailure),
+  }));
 }
 
 function tapOne(

@@ -1,5 +1,6 @@
 import { OverdubError } from '../errors.ts';
-import type { HookTaps } from '../hooks/hooks.ts';
+import { HOOK_NAMES, type HookName, type HookTaps } from '../hooks/hooks.ts';
+import { tapGroups } from '../hooks/tap-groups.ts';
 
 /** Asked at every tap and every call of a tap. */
 export interface TapGuard {
@@ -13,17 +14,16 @@ type AnyTap = { tap(handler: (input: unknown) => unknown, options?: unknown): vo
 
 /** The same frozen groups, obeying the guard. */
 export function guardTaps(plugin: string, taps: HookTaps, guard: TapGuard): HookTaps {
-  const groups = Object.entries(taps).map(([group, verbs]) => {
-    const guarded = Object.entries(verbs as Record<string, AnyTap>).map(
-      ([verb, hook]) => [verb, guardOne(plugin, `${group}.${verb}`, hook, guard)] as const,
-    );
-    return [group, Object.freeze(Object.fromEntries(guarded))] as const;
-  });
-  return Object.freeze(Object.fromEntries(groups)) as unknown as HookTaps;
+  return tapGroups(plugin, HOOK_NAMES, (name) => guardOne(plugin, name, tapOf(taps, name), guard));
+}
+
+function tapOf(taps: HookTaps, name: HookName): AnyTap {
+  const [group, verb] = name.split('.') as [string, string];
+  return (taps as unknown as Record<string, Record<string, AnyTap>>)[group]?.[verb] as AnyTap;
 }
 
 function guardOne(plugin: string, name: string, hook: AnyTap, guard: TapGuard): AnyTap {
-  return Object.freeze({
+  return {
     tap(handler: (input: unknown) => unknown, options?: unknown): void {
       if (!guard.mayTap()) {
         throw new OverdubError(
@@ -38,5 +38,5 @@ function guardOne(plugin: string, name: string, hook: AnyTap, guard: TapGuard): 
         options,
       );
     },
-  });
+  };
 }

@@ -293,6 +293,26 @@ describe('optional plugins', () => {
 });
 
 describe('apply', () => {
+  test.each([
+    ['bot', 'plan', /asks for bot, which is no hook group/],
+    ['boot', 'plann', /asks for boot\.plann, which is no hook/],
+  ])('%s.%s, misspelt, is told with the names that there are', async (group, verb, message) => {
+    const misspelling = plugin('site', {
+      apply(ctx) {
+        (ctx.hooks as unknown as Record<string, Record<string, { tap(handler: unknown): void }>>)[group]?.[
+          verb
+        ]?.tap(() => undefined);
+        return undefined;
+      },
+    });
+    const { host } = hostOf(misspelling);
+    expect(await codeOf(() => host.apply())).toMatchObject({
+      code: 'PLUGIN_FAILED',
+      message: expect.stringMatching(message),
+      remedy: expect.stringContaining('boot'),
+    });
+  });
+
   test('refuses a promise', async () => {
     const asynchronous = (async () => undefined) as unknown as () => undefined;
     const { host } = hostOf(plugin('a', { apply: asynchronous }));
