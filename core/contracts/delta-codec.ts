@@ -94,6 +94,11 @@ export interface SignOptions {
    * changed block of equal weak sum (one in 2^32) makes the signature wrong, and a delta made from it is refused.
    */
   readonly previous?: SignedBase;
+  /**
+   * Optional, beside `previous`: called before the next piece of the source is asked for, with how many bytes, in whole
+   * blocks, of the last one lie where they lay. A hint of where files are edited in place: nothing depends on its being right.
+   */
+  readonly onStayed?: (bytes: number) => void;
   readonly signal?: AbortSignal;
 }
 

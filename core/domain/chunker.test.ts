@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { collect } from '../testing/collect.ts';
 import { CHUNK_LIMITS, CutScanner, chunkStream } from './chunker.ts';
 import { ContentHasher, contentRefOf, digestOf, EMPTY_DIGEST } from './content-ref.ts';
+import type { ContentRef } from './manifest.ts';
 
 /** Deterministic noise: AES would do, a chain of hashes is simpler. */
 function noise(bytes: number, seed = 1): Buffer {
@@ -106,3 +107,64 @@ describe('contentRefOf', () => {
     expect(new ContentHasher().finish()).toEqual({ digest: EMPTY_DIGEST, bytes: 0, chunks: [] });
   });
 });
+
+describe('a content that was edited in place', () => {
+  const before = contentOf(sample);
+
+  it('keeps its cuts, whatever the edit did to them', () => {
+    const edited = Buffer.from(sample);
+    for (const cut of wholeCuts) noise(64, cut).copy(edited, cut - 40);
+    const cuts = cutsIn(contentOf(edited, before, () => true));
+    expect(cuts).toEqual(wholeCuts);
+    expect(cutsIn(contentOf(edited))).not.toEqual(wholeCuts);
+  });
+
+  it('has the cuts of its content where nothing is in place, and its own again where it is', () => {
+    const middle = wholeCuts[Math.floor(wholeCuts.length / 2)] as number;
+    const half = Buffer.concat([noise(middle, 9), sample.subarray(middle)]);
+    const cuts = cutsIn(contentOf(half, before, (at) => at >= middle));
+    expect(cuts.slice(-3)).toEqual(wholeCuts.slice(-3));
+    expect(cutsIn(contentOf(half, before, () => false))).toEqual(cutsOf(half, [half.length]));
+  });
+
+  it('is not cut at its old end when it has grown', () => {
+    const grown = Buffer.concat([sample, noise(3 << 20, 5)]);
+    const cuts = cutsIn(contentOf(grown, before, (at) => at < sample.length));
+    expect(cuts.slice(0, wholeCuts.length)).toEqual(wholeCuts);
+    expect(cuts).not.toContain(sample.length);
+  });
+
+  it('keeps the bounds of a chunk, whatever it is told', () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 12 << 20 }), { maxLength: 12 });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.boolean(), { minLength: 1 }), (lengths, places) => {
+        const told = { ...before, chunks: lengths.map((bytes) => ({ digest: EMPTY_DIGEST, bytes })) };
+        const content = contentOf(sample, told, (at) => places[(at >> 16) % places.length] === true);
+        expect(content.bytes).toBe(sample.length);
+        expect(content.digest).toBe(before.digest);
+        let at = 0;
+        for (const [nth, { digest, bytes }] of content.chunks.entries()) {
+          expect(bytes).toBeLessThanOrEqual(CHUNK_LIMITS.max);
+          if (nth < content.chunks.length - 1) expect(bytes).toBeGreaterThanOrEqual(CHUNK_LIMITS.min);
+          expect(digest).toBe(digestOf(sample.subarray(at, at + bytes)));
+          at += bytes;
+        }
+        expect(at).toBe(sample.length);
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+function contentOf(bytes: Buffer, before?: ContentRef, isInPlace: (at: number) => boolean = () => false) {
+  const hasher = new ContentHasher(before);
+  const step = 65_536;
+  for (let at = 0; at < bytes.length; at += step) hasher.update(bytes.subarray(at, at + step), isInPlace(at));
+  return hasher.finish();
+}
+
+/** Where its chunks end, but for the last. */
+function cutsIn({ chunks }: ContentRef): number[] {
+  let end = 0;
+  return chunks.slice(0, -1).map(({ bytes }) => (end += bytes));
+}

@@ -96,6 +96,19 @@ export class CutScanner {
     return -1;
   }
 
+  /**
+   * Takes bytes[from, to) as part of the current chunk without looking for a boundary; `ends` it there, or lets it go on.
+   * Returns what {@link scan} would: `to`, or -1.
+   */
+  pass(bytes: Uint8Array, from: number, to: number, ends: boolean): number {
+    if (ends) return this.#cut(to);
+    this.#length += to - from;
+    const state = this.#roll;
+    for (let at = Math.max(from, to - WINDOW); at < to; at++)
+      state.hash = ((state.hash << 1) + (GEAR[bytes[at] as number] as number)) | 0;
+    return -1;
+  }
+
   #cut(at: number): number {
     this.#roll.hash = 0;
     this.#length = 0;

@@ -15,7 +15,7 @@ const DEEP_FACTOR = 1.6;
  * So many in a row are written: all chunks of a table then begin anew in one snapshot. One by one, neighbours whose cuts
  * have moved would hold on to what was left behind, and reading them would cost several times what they are.
  */
-const WRITTEN_DEPTH = 50;
+const WRITTEN_DEPTH = 49;
 const STORED_FLOOR_BYTES = 8 * 1024 * 1024;
 /** Stored bytes between two bases that are read along rather than jumped over. */
 const GAP_BYTES = 256 * 1024;

@@ -28,6 +28,8 @@ export interface SignatureOptions {
   readonly sourceBytes?: number;
   /** See {@link SignOptions.previous}; one with other sums or blocks, or that cannot be read, is passed over. */
   readonly previous?: SignedBase;
+  /** See `SignOptions.onStayed`. */
+  readonly onStayed?: (bytes: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -54,10 +56,12 @@ export async function* sign(
   const before = previousEntries(options.previous, { weak, strong: kind }, blockBytes, strongBytes);
   const last = { weak: -1, strong: new Uint8Array(strongBytes) };
   let block = 0;
+  let stayed = 0;
   const putEntry = (out: Uint8Array, at: number, bytes: Uint8Array, from: number, length: number): void => {
     const sum = weakSum(weak, bytes, from, length);
     putWord(out, at, sum);
     const known = before?.(block++, sum, length);
+    if (known !== undefined) stayed += length;
     const isRepeated = known === undefined && sum === last.weak && repeats(bytes, from, length);
     if (!isRepeated)
       last.strong.set(known ?? strong(bytes.subarray(from, from + length)).subarray(0, strongBytes));
@@ -86,6 +90,8 @@ export async function* sign(
     held.set(chunk.subarray(at), heldBytes);
     heldBytes += chunk.length - at;
     if (out.length > 0) yield out;
+    options.onStayed?.(stayed);
+    stayed = 0;
   }
   if (options.sourceBytes !== undefined && total !== options.sourceBytes) {
     throw new Error(

@@ -124,6 +124,26 @@ function wholeTargets(feature: SignatureFeature): void {
     ).toBe(true);
   });
 
+  it('never says that more stayed in place than did, and says so before it asks for more', async () => {
+    const previous = await signedBase(feature, base, 512);
+    const told: number[] = [];
+    let asked = 0;
+    const source = async function* () {
+      for (const piece of [base.subarray(0, 4096), target.subarray(4096, 8192), noise(4096, 33)]) {
+        if (told.length > 0) expect(told.length).toBe(asked);
+        yield piece;
+        asked += 1;
+      }
+    };
+    const onStayed = (bytes: number) => told.push(bytes);
+    await collected(feature.sign(source(), { sourceBytes: 12_288, blockBytes: 512, previous, onStayed }));
+    // A codec that does not compare says nothing.
+    if (told.length === 0) return;
+    expect(told[0]).toBe(4096);
+    expect(told[1]).toBeLessThanOrEqual(4096);
+    expect(told[2]).toBe(0);
+  });
+
   it.skipIf(feature.encode === undefined)(
     'encodes the chunks of a file that was edited in place',
     async () => {

@@ -4,13 +4,13 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  ContentHasher,
   type ContentRef,
   type FileStamp,
   type Imager,
   OverdubError,
   type RandomReader,
 } from '@overdub/core/agent';
+import { EitherCuts } from './name-content.ts';
 import { readPieces } from './read-file.ts';
 import type { RecordLine } from './record.ts';
 
@@ -55,12 +55,16 @@ export class Copies {
     this.#dir = join(dir, 'copies');
   }
 
-  /** Copies a file's bytes as they are at this moment, and names them. */
-  async take(source: RandomReader, signal: AbortSignal): Promise<{ path: string; content: ContentRef }> {
+  /** Copies a file's bytes as they are at this moment, and names them. `before` is what the file held. */
+  async take(
+    source: RandomReader,
+    signal: AbortSignal,
+    before?: ContentRef,
+  ): Promise<{ path: string; content: ContentRef }> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const path = join(this.#dir, randomUUID());
     const file = await open(path, 'wx', 0o600);
-    const hasher = new ContentHasher();
+    const hasher = new EitherCuts(before);
     try {
       for await (const piece of readPieces(source, signal)) {
         hasher.update(piece);

@@ -1,15 +1,10 @@
 /** Reads one file once: whole digest, chunk list and, where it pays, its signature; notices changes on the way. */
 
 import { createHash } from 'node:crypto';
-import {
-  ContentHasher,
-  type ContentRef,
-  type FileStamp,
-  type Imager,
-  type RandomReader,
-} from '@overdub/core/agent';
+import type { ContentRef, FileStamp, Imager, RandomReader } from '@overdub/core/agent';
+import { nameContent } from './name-content.ts';
 import { isSettled } from './settled.ts';
-import { type SignatureStore, worthSigning } from './signatures.ts';
+import type { SignatureStore } from './signatures.ts';
 
 /** One read. */
 const PIECE_BYTES = 512 * 1024;
@@ -50,7 +45,7 @@ export async function readContent(
     try {
       const began = await file.stamp();
       const same = known !== undefined && (await holds(options, file, known));
-      const content = same ? known : await nameContent(options, path, file, before);
+      const content = same ? known : await name(options, path, file, before);
       const after = await file.stamp();
       if (sameStamp(began, after) && content.bytes === after.size) {
         return { content, stamp: after, settled: isSettled(after, openedNs), changing: false };
@@ -60,6 +55,15 @@ export async function readContent(
       await file.close();
     }
   }
+}
+
+function name(
+  { signatures, signal }: ReadOptions,
+  path: string,
+  file: RandomReader,
+  before: ContentRef | undefined,
+): Promise<ContentRef> {
+  return nameContent(signatures, path, file.bytes, readPieces(file, signal), before);
 }
 
 export function sameStamp(a: FileStamp, b: FileStamp): boolean {
@@ -97,39 +101,4 @@ async function holds(options: ReadOptions, file: RandomReader, known: ContentRef
   const hash = createHash('sha256');
   for await (const piece of readPieces(file, options.signal)) hash.update(piece);
   return hash.digest('hex') === known.digest;
-}
-
-async function nameContent(
-  options: ReadOptions,
-  path: string,
-  file: RandomReader,
-  before: ContentRef | undefined,
-): Promise<ContentRef> {
-  const hasher = new ContentHasher();
-  const { signatures } = options;
-  const source = hashing(readPieces(file, options.signal), hasher);
-  if (signatures === undefined || !worthSigning(path, file.bytes)) {
-    for await (const _piece of source);
-    return hasher.finish();
-  }
-  const signed = await signatures.tee(source, file.bytes, before);
-  try {
-    await signed.drain();
-    const content = hasher.finish();
-    // A signature speaks of the length it was made for: of a file that grew meanwhile it would lie.
-    if (content.bytes === file.bytes) await signed.keep(content.digest);
-    return content;
-  } finally {
-    await signed.drop();
-  }
-}
-
-async function* hashing(
-  source: AsyncIterable<Uint8Array>,
-  hasher: ContentHasher,
-): AsyncGenerator<Uint8Array> {
-  for await (const piece of source) {
-    hasher.update(piece);
-    yield piece;
-  }
 }

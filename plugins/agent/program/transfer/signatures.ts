@@ -13,6 +13,7 @@ import {
   type Digest,
   isDigest,
   type SignatureFeature,
+  type SignedBase,
   type StayedRange,
   WIRE_BLOCK_BYTES,
 } from '@overdub/core/agent';
@@ -89,14 +90,18 @@ export class SignatureStore {
       : this.#pages.stayed(before.digest, now.digest, pageBytes, at, length);
   }
 
-  /**
-   * Passes a file's pieces on and writes their signature; `keep` puts it in place under the digest. `before` is what
-   * the file held: what did not change of it need not be signed anew.
-   */
-  async tee(source: AsyncIterable<Uint8Array>, bytes: number, before?: ContentRef): Promise<SignedStream> {
-    const known = before === undefined ? undefined : await this.get(before.digest);
-    const previous =
-      known === undefined ? {} : { previous: { signature: known, baseBytes: before?.bytes ?? 0 } };
+  /** The kept signature of a content with what it was made of. */
+  async signedBase({ digest, bytes }: ContentRef): Promise<SignedBase | undefined> {
+    const signature = await this.get(digest);
+    return signature === undefined ? undefined : { signature, baseBytes: bytes };
+  }
+
+  /** Passes a file's pieces on and writes their signature; `keep` puts it in place under the digest. */
+  async tee(
+    source: AsyncIterable<Uint8Array>,
+    bytes: number,
+    { previous, onStayed }: Earlier,
+  ): Promise<SignedStream> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const part = join(this.#dir, `${randomUUID()}.part`);
     const file = await open(part, 'w', 0o600);
@@ -110,7 +115,7 @@ export class SignatureStore {
           for await (const piece of this.feature.sign(pieces, {
             sourceBytes: bytes,
             blockBytes,
-            ...previous,
+            ...(previous === undefined ? {} : { previous, onStayed }),
           })) {
             await file.write(piece);
           }
@@ -155,6 +160,13 @@ export class SignatureStore {
     }
     await this.#pages.prune(contents);
   }
+}
+
+/** What a file held: what did not change of it need not be signed anew. */
+export interface Earlier {
+  readonly previous: SignedBase | undefined;
+  /** See `SignOptions.onStayed`. */
+  readonly onStayed: (bytes: number) => void;
 }
 
 async function* summed(source: AsyncIterable<Uint8Array>, pages: PageSummer): AsyncGenerator<Uint8Array> {

@@ -282,9 +282,9 @@ class SnapshotWork {
       }
       try {
         const { mtimeNs } = await source.stamp();
-        const { path, content } = await this.#copies.take(source, signal);
-        this.#skip({ path: line.entry.path, reason: 'changing' });
         const { before } = line;
+        const { path, content } = await this.#copies.take(source, signal, before);
+        this.#skip({ path: line.entry.path, reason: 'changing' });
         yield {
           entry: { ...line.entry, mtimeNs, content },
           changed: true,
