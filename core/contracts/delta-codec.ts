@@ -116,6 +116,11 @@ export interface InPlace {
   readonly at: number;
   /** What the file was: its place among the signatures that the index was made of. */
   readonly base: number;
+  /**
+   * Copies from anywhere but the target's own place are worth it from so many bytes in a row, else literals: they tie the
+   * target to what that place was made from. Undefined: all are.
+   */
+  readonly farBytes?: number;
 }
 
 /**

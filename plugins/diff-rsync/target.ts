@@ -4,6 +4,7 @@ import type { InPlace, SignedBase, TargetOptions } from '@overdub/core/agent';
 import type { BlockIndex, IndexedBase, Range } from './block-index.ts';
 import { BlockSearcher } from './block-searcher.ts';
 import { type DeltaSink, DeltaWriter } from './delta-writer.ts';
+import { NearCopies, type OwnPlace } from './near-copies.ts';
 import { parseSignature } from './signature.ts';
 
 const PIECE_BYTES = 256 * 1024;
@@ -18,7 +19,8 @@ export async function* encodeTarget(
 ): AsyncGenerator<Uint8Array> {
   const writer = new DeltaWriter();
   const fresh = new LiteralRanges(writer);
-  let search: DeltaSink = fresh;
+  const own = inPlace === undefined ? undefined : ownPlace(index, target.length, inPlace);
+  let search: DeltaSink = own === undefined ? fresh : new NearCopies(target, own, fresh);
   for (const group of index.groups.toReversed()) {
     search = new BlockSearcher(group, await index.strongSum(group.strong), search);
   }
@@ -40,6 +42,13 @@ export async function* encodeTarget(
   search.end();
   yield writer.take() as Uint8Array;
   if (joins) await index.join(target, fresh.ranges);
+}
+
+/** Where short copies may come from; undefined when they may come from anywhere. */
+function ownPlace(index: BlockIndex, length: number, { at, base, farBytes }: InPlace): OwnPlace | undefined {
+  const before = index.baseAt(base);
+  if (farBytes === undefined || before === undefined) return undefined;
+  return { from: before.start + at, to: before.start + at + length, farBytes };
 }
 
 /** A stretch of the target that is the base's from `offset` on. */

@@ -1,14 +1,10 @@
 /** The cases of a codec's {@link SignatureFeature}. */
 
 import { describe, expect, it } from 'vitest';
-import type {
-  DeltaPart,
-  InPlace,
-  RandomReader,
-  SignatureFeature,
-  SignedBase,
-} from '../../contracts/delta-codec.ts';
+import type { DeltaPart, RandomReader, SignatureFeature } from '../../contracts/delta-codec.ts';
 import { createRandom, damaged, databasePages, deltaSamples, editPages, noise } from './delta-samples.ts';
+import { wholeTargets } from './delta-whole-targets.ts';
+import { collected, deltaOf, patched, pieces, sameBytes, signedBase } from './signature-streams.ts';
 
 const PIECES = [1, 7, 513, 4096, 65_537];
 
@@ -107,132 +103,6 @@ function severalBases(feature: SignatureFeature): void {
     expect(sameBytes(await patched(feature, zeros, delta, longer.length), longer)).toBe(true);
     expect(delta.length).toBeLessThan(20_000);
   });
-}
-
-function wholeTargets(feature: SignatureFeature): void {
-  const base = databasePages(400_000, 31);
-  const target = editPages(base, 30, 32);
-
-  it('signs the same with what the source was before at hand', async () => {
-    const previous = await signedBase(feature, base, 512);
-    const options = { sourceBytes: target.length, blockBytes: 512 };
-    const signed = await collected(feature.sign(pieces(target, 4096), { ...options, previous }));
-    expect(sameBytes(signed, (await signedBase(feature, target, 512)).signature)).toBe(true);
-    const cut = { ...previous, signature: previous.signature.subarray(0, 100) };
-    expect(
-      sameBytes(await collected(feature.sign(pieces(target, 4096), { ...options, previous: cut })), signed),
-    ).toBe(true);
-  });
-
-  it('never says that more stayed in place than did, and says so before it asks for more', async () => {
-    const previous = await signedBase(feature, base, 512);
-    const told: number[] = [];
-    let asked = 0;
-    const source = async function* () {
-      for (const piece of [base.subarray(0, 4096), target.subarray(4096, 8192), noise(4096, 33)]) {
-        if (told.length > 0) expect(told.length).toBe(asked);
-        yield piece;
-        asked += 1;
-      }
-    };
-    const onStayed = (bytes: number) => told.push(bytes);
-    await collected(feature.sign(source(), { sourceBytes: 12_288, blockBytes: 512, previous, onStayed }));
-    // A codec that does not compare says nothing.
-    if (told.length === 0) return;
-    expect(told[0]).toBe(4096);
-    expect(told[1]).toBeLessThanOrEqual(4096);
-    expect(told[2]).toBe(0);
-  });
-
-  it.skipIf(feature.encode === undefined)(
-    'encodes the chunks of a file that was edited in place',
-    async () => {
-      const before = await signedBase(feature, base, 512);
-      const now = await signedBase(feature, target, 512);
-      const { made, bytes } = await encodedChunks(feature, [before], base, target, (at) => ({
-        known: now,
-        at,
-        base: 0,
-      }));
-      expect(sameBytes(made, target)).toBe(true);
-      expect(bytes).toBeLessThan((await deltaOf(feature, [before], target)).length + 500);
-      const searched = await encodedChunks(feature, [before], base, target, () => undefined);
-      expect(sameBytes(searched.made, target)).toBe(true);
-    },
-  );
-
-  it.skipIf(feature.encode === undefined)(
-    'takes what it is told stayed in place from there, though the blocks are too long to tell',
-    async () => {
-      const page = 4096;
-      const edited = new Uint8Array(base);
-      for (let at = 0; at < base.length; at += 10 * page) edited.set(noise(page, at), at);
-      const stayed = (at: number, length: number) => {
-        const ranges: { from: number; to: number }[] = [];
-        for (let start = 0; start < base.length; start += page) {
-          const [from, to] = [Math.max(0, start - at), Math.min(length, start + page - at)];
-          if (from < to && (start / page) % 10 !== 0) ranges.push({ from, to });
-        }
-        return ranges;
-      };
-      const before = await signedBase(feature, base, 16 * page);
-      const { made, bytes } = await encodedChunks(feature, [before], base, edited, (at, length) => ({
-        known: { stayed: stayed(at, length) },
-        at,
-        base: 0,
-      }));
-      expect(sameBytes(made, edited)).toBe(true);
-      expect(bytes).toBeLessThan(Math.ceil(base.length / 10 / page) * page + 2000);
-    },
-  );
-
-  it.skipIf(feature.encode === undefined)('finds what joined the base', async () => {
-    const fresh = noise(50_000, 33);
-    const again = new Uint8Array(Buffer.concat([noise(77, 34), fresh.subarray(3000, 47_000), noise(99, 35)]));
-    const index = await feature.index([await signedBase(feature, base, 512)]);
-    const encode = feature.encode as NonNullable<typeof feature.encode>;
-    await collected(encode(index, fresh, { joins: true }));
-    const delta = await collected(encode(index, again, { joins: false }));
-    const virtual = new Uint8Array(Buffer.concat([base, fresh]));
-    expect(sameBytes(await patched(feature, virtual, delta, again.length), again)).toBe(true);
-    expect(delta.length).toBeLessThan(2500);
-  });
-
-  it.skipIf(feature.encode === undefined)('makes the right length of a wrong signature', async () => {
-    const before = await signedBase(feature, base, 512);
-    const now = await signedBase(feature, editPages(base, 30, 99), 512);
-    const { made } = await encodedChunks(feature, [before], base, target, (at) => ({
-      known: now,
-      at,
-      base: 0,
-    }));
-    expect(made.length).toBe(target.length);
-  });
-}
-
-/** The target in chunks of odd lengths, each encoded, patched and joined. */
-async function encodedChunks(
-  feature: SignatureFeature,
-  bases: readonly SignedBase[],
-  base: Uint8Array,
-  target: Uint8Array,
-  inPlace: (at: number, length: number) => InPlace | undefined,
-): Promise<{ made: Uint8Array; bytes: number }> {
-  const index = await feature.index(bases);
-  const encode = feature.encode as NonNullable<typeof feature.encode>;
-  let virtual = base;
-  let bytes = 0;
-  const parts: Uint8Array[] = [];
-  for (let at = 0; at < target.length; at += 33_333) {
-    const chunk = target.subarray(at, at + 33_333);
-    const place = inPlace(at, chunk.length);
-    const options = { joins: true, ...(place === undefined ? {} : { inPlace: place }) };
-    const delta = await collected(encode(index, chunk, options));
-    bytes += delta.length;
-    parts.push(await patched(feature, virtual, delta, chunk.length));
-    virtual = new Uint8Array(Buffer.concat([virtual, chunk]));
-  }
-  return { made: new Uint8Array(Buffer.concat(parts)), bytes };
 }
 
 /** A delta says the same in parts as patched, and is refused alike. */
@@ -339,61 +209,4 @@ function refusals(feature: SignatureFeature): void {
     const options = { sourceBytes: 1e9, blockBytes: 512, signal: controller.signal };
     await expect(collected(feature.sign(endless(), options))).rejects.toThrow('enough');
   });
-}
-
-async function signedBase(
-  feature: SignatureFeature,
-  base: Uint8Array,
-  blockBytes: number,
-  piece = 65_536,
-): Promise<SignedBase> {
-  const options = { sourceBytes: base.length, blockBytes };
-  return { signature: await collected(feature.sign(pieces(base, piece), options)), baseBytes: base.length };
-}
-
-async function deltaOf(
-  feature: SignatureFeature,
-  bases: readonly SignedBase[],
-  target: Uint8Array,
-  piece = 65_536,
-): Promise<Uint8Array> {
-  return collected(feature.delta(await feature.index(bases), pieces(target, piece)));
-}
-
-function patched(
-  feature: SignatureFeature,
-  base: Uint8Array,
-  delta: Uint8Array,
-  targetBytes: number,
-  piece = 65_536,
-): Promise<Uint8Array> {
-  const reader: RandomReader = {
-    bytes: base.length,
-    read: async (offset, length) => base.slice(offset, offset + length),
-  };
-  return taken(feature.patch(reader, pieces(delta, piece), { targetBytes }));
-}
-
-/** Like {@link collected}, and overwrites each piece: it is the caller's. */
-async function taken(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of stream) {
-    parts.push(Uint8Array.from(part));
-    part.fill(0xee);
-  }
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-async function* pieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += length) yield bytes.slice(at, at + length);
-}
-
-async function collected(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of stream) parts.push(part.slice());
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }

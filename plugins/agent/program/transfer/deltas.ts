@@ -5,6 +5,12 @@ import type { Bases, GrowingIndex } from './bases.ts';
 import type { ChangedFile } from './sender.ts';
 import { blockBytesFor, DELTA_MIN_BYTES, isLogLike, type SignatureStore } from './signatures.ts';
 
+/**
+ * Copies from elsewhere than a chunk's own place, bytes, at least: each lets deltas of two chunks lie on one another, on and
+ * on while they change in every snapshot, and all of that is read to restore one of them. Where a log follows, deltas do not
+ * lie deep, and what a few bytes save in the table they save in the log again.
+ */
+const FAR_BYTES = 64 * 1024;
 /** Of larger files no chunk joins. */
 const MAX_JOINING_BYTES = 4 * 1024 ** 3;
 
@@ -20,6 +26,7 @@ export async function deltaTarget(
   bases: Bases | undefined,
   store: SignatureStore | undefined,
   { entry, before }: ChangedFile,
+  logsFollow: boolean,
 ): Promise<DeltaTarget | undefined> {
   if (bases?.index === undefined || entry.content.bytes < DELTA_MIN_BYTES) return undefined;
   const base = before === undefined ? undefined : bases.near.get(entry.path);
@@ -31,7 +38,12 @@ export async function deltaTarget(
     inPlace:
       known === undefined || base === undefined
         ? undefined
-        : (at, length) => ({ known: known(at, length), at, base }),
+        : (at, length) => ({
+            known: known(at, length),
+            at,
+            base,
+            ...(logsFollow ? {} : { farBytes: FAR_BYTES }),
+          }),
   };
 }
 

@@ -180,6 +180,7 @@ export class Sender {
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
     const left = new Set(missing);
+    const logsFollow = files.some(isLargeLog);
     for (const file of inSendingOrder(files)) {
       const near = bases?.near.get(file.entry.path);
       let offset = 0;
@@ -190,7 +191,7 @@ export class Sender {
         continue;
       }
       try {
-        const target = await deltaTarget(bases, this.#options.signatures, file);
+        const target = await deltaTarget(bases, this.#options.signatures, file, logsFollow);
         for (const chunk of file.entry.content.chunks) {
           const at = offset;
           offset += chunk.bytes;
