@@ -26,7 +26,8 @@ export class ReadCache {
   readonly #deltas: ByteCache<Uint8Array>;
   readonly #deltaBytes: number;
   #links = 0;
-  #linksBefore = 0;
+  /** Links that there is room for, besides those of the chain at hand. */
+  #room = 0;
 
   constructor({ frames, deltas }: ReadCacheLimits) {
     this.#frames = new ByteCache(frames);
@@ -45,15 +46,15 @@ export class ReadCache {
     return this.#deltas.get(`base ${digest}`, bytes, make);
   }
 
-  /** Deltas are about to be put together: room that only the chain before the last one needed is given up. */
+  /** Deltas are about to be put together: of room that longer chains needed, some is given up. A short one between them changes little. */
   beginChain(): void {
-    this.#linksBefore = this.#links;
+    this.#room = Math.max(this.#links, this.#room - 1);
     this.#links = 0;
   }
 
   /** One more delta belongs to the chain. */
   addLink(): void {
     this.#links += 1;
-    this.#deltas.resize(this.#deltaBytes + LINK_BYTES * Math.max(this.#links, this.#linksBefore));
+    this.#deltas.resize(this.#deltaBytes + LINK_BYTES * Math.max(this.#links, this.#room));
   }
 }
