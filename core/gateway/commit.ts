@@ -17,10 +17,18 @@ export class CommitCheck {
 
   /** The image's entries. CONFLICT when it refers to something that was neither known nor sent. */
   async *entries(): AsyncGenerator<Entry> {
-    for await (const page of walkPages(this.#manifest, (digest) => this.#read(digest))) {
+    const isReferable = await this.#transfer.referable();
+    const read = async (digest: Digest) => {
+      const bytes = this.#transfer.pageBytes.get(digest);
+      if (bytes !== undefined) return await this.#transfer.readChunk({ digest, bytes });
+      if (!isReferable('pages', digest)) throw missing('a page of its manifest');
+      return await this.#transfer.options.repository.readChunk(digest);
+    };
+    for await (const page of walkPages(this.#manifest, read)) {
       this.#transfer.options.touch();
       for (const entry of decodePage(page)) {
-        for (const chunk of entry.content?.chunks ?? []) this.#assertChunk(entry, chunk.digest);
+        for (const chunk of entry.content?.chunks ?? [])
+          if (!isReferable('chunks', chunk.digest)) throw missing(JSON.stringify(entry.path));
         yield entry;
       }
     }
@@ -34,17 +42,6 @@ export class CommitCheck {
       'The stored image differs from the one that the agent announced.',
       'Compare the versions of agent and appliance; nothing was committed.',
     );
-  }
-
-  async #read(digest: Digest): Promise<Uint8Array> {
-    const bytes = this.#transfer.pageBytes.get(digest);
-    if (bytes !== undefined) return await this.#transfer.readChunk({ digest, bytes });
-    if (!this.#transfer.has('pages', digest)) throw missing('a page of its manifest');
-    return await this.#transfer.options.repository.readChunk(digest);
-  }
-
-  #assertChunk(entry: Entry, digest: Digest): void {
-    if (!this.#transfer.has('chunks', digest)) throw missing(JSON.stringify(entry.path));
   }
 }
 

@@ -71,6 +71,23 @@ async function indexImage(repository: Repository, image: ManifestRef): Promise<I
   return { pages, chunks };
 }
 
+/** Digests of all pages of an image; only those are read that list others. */
+export async function pagesOf(
+  repository: Pick<Repository, 'readChunk'>,
+  image: ManifestRef,
+): Promise<Digest[]> {
+  const all: Digest[] = [image.root];
+  const visit = async (digest: Digest): Promise<void> => {
+    const { level, pages } = decodeIndex(await repository.readChunk(digest));
+    for (const page of pages) {
+      all.push(page.digest);
+      if (level > 1) await visit(page.digest);
+    }
+  };
+  await visit(image.root);
+  return all;
+}
+
 /** The contents of some paths of an image, reading only the pages that may hold them. */
 export async function findContents(
   repository: Repository,

@@ -21,8 +21,11 @@ export interface TransferOptions {
   readonly job: Job;
   readonly ingest: IngestSession;
   readonly repository: Repository;
-  /** Images whose contents the server may refer to: its newest snapshots and its master. */
-  readonly known: readonly ImageIndex[];
+  /**
+   * Images whose contents the server may refer to: its newest snapshots and its master. Looked at when something is offered:
+   * of a million files that takes seconds, and a server of which nothing has changed offers nothing.
+   */
+  readonly known: () => Promise<readonly ImageIndex[]>;
   /** What the agent's own record of earlier contents belongs to, when it is known here. */
   readonly base: ManifestRef | undefined;
   readonly parent: string | undefined;
@@ -43,14 +46,17 @@ export class Transfer {
   /** Aborts the upload that runs now, if any; a new one takes its place. */
   upload: { readonly stop: AbortController; readonly done: Promise<unknown> } | undefined;
   closed = false;
+  #known: Promise<readonly ImageIndex[]> | undefined;
 
   constructor(options: TransferOptions) {
     this.options = options;
   }
 
-  /** May an image of this server refer to it? */
-  has(kind: keyof ImageIndex, digest: Digest): boolean {
-    return this.asked.hasArrived(digest) || this.options.known.some((index) => index[kind].has(digest));
+  /** Tells of a digest whether an image of this server may refer to it. */
+  async referable(): Promise<(kind: keyof ImageIndex, digest: Digest) => boolean> {
+    this.#known ??= this.options.known();
+    const known = await this.#known;
+    return (kind, digest) => this.asked.hasArrived(digest) || known.some((index) => index[kind].has(digest));
   }
 
   /**
@@ -58,10 +64,11 @@ export class Transfer {
    * repository cannot read any more must be sent too: that is how damage heals.
    */
   async offer(kind: keyof ImageIndex, digests: readonly Digest[]): Promise<Buffer> {
+    const isReferable = await this.referable();
     const readable = await this.options.repository.hasChunks(digests);
     const bitmap = Buffer.alloc(Math.ceil(digests.length / 8));
     for (const [at, digest] of digests.entries()) {
-      if (this.asked.hasArrived(digest) || (readable[at] === true && this.has(kind, digest))) continue;
+      if (this.asked.hasArrived(digest) || (readable[at] === true && isReferable(kind, digest))) continue;
       if (this.asked.size >= MAX_OFFERED) throw tooMany();
       this.asked.ask(digest);
       bitmap[at >> 3] = (bitmap[at >> 3] as number) | (1 << (at & 7));

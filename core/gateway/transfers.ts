@@ -12,7 +12,7 @@ import type { Snapshot } from '../domain/snapshot.ts';
 import { GROUP_BYTES } from '../domain/transfer-bodies.ts';
 import { type ErrorCode, OverdubError } from '../errors.ts';
 import { CommitCheck } from './commit.ts';
-import type { ImageIndex, ImageIndexes } from './image-index.ts';
+import { type ImageIndex, type ImageIndexes, pagesOf } from './image-index.ts';
 import type { Jobs } from './jobs.ts';
 import type { Session } from './sessions.ts';
 import { Transfer } from './transfer.ts';
@@ -70,7 +70,7 @@ export class Transfers {
     for (const other of this.#transfers.values()) {
       if (other.options.task.id === task.id) await this.#close(other);
     }
-    const { known, base, parent } = await this.#knownTo(task, snapshots, request.base);
+    const { images, base, parent } = await this.#knownTo(task, snapshots, request.base);
     const ingest = await repository.ingest({ label: task.id, signal: job.ended.signal });
     const transfer = new Transfer({
       id: randomUUID(),
@@ -79,7 +79,7 @@ export class Transfers {
       job,
       ingest,
       repository,
-      known,
+      known: () => this.#indexed(images),
       base,
       parent,
       startedAt: clock.now() - Math.min(request.ageMs, MAX_AGE_MS),
@@ -169,9 +169,18 @@ export class Transfers {
     const { base } = transfer.options;
     // What was sent all the same heals something, and has to become durable.
     if (base?.root !== root || transfer.asked.arrived > 0) return undefined;
-    const { pages } = await this.#options.indexes.of(base);
-    const sound = await this.#options.repository.hasChunks([...pages.digests()]);
-    return sound.includes(false) ? undefined : base;
+    return (await this.#isSound(base)) ? base : undefined;
+  }
+
+  /** Are all pages of the image there, as far as is known? */
+  async #isSound(image: ManifestRef): Promise<boolean> {
+    const { repository } = this.#options;
+    try {
+      return !(await repository.hasChunks(await pagesOf(repository, image))).includes(false);
+    } catch (error) {
+      if (isDamage(error)) return false;
+      throw error;
+    }
   }
 
   /** What this server may refer to without sending it: its newest snapshots, the named base, its master. */
@@ -179,8 +188,8 @@ export class Transfers {
     task: SnapshotTask,
     snapshots: readonly Snapshot[],
     baseRoot: Digest | undefined,
-  ): Promise<{ known: ImageIndex[]; base: ManifestRef | undefined; parent: string | undefined }> {
-    const { repository, indexes } = this.#options;
+  ): Promise<{ images: ManifestRef[]; base: ManifestRef | undefined; parent: string | undefined }> {
+    const { repository } = this.#options;
     const { master } = task.server;
     const masters = master === undefined ? [] : await repository.listMasters();
     const own = masters.find((one) => one.name === master?.name && one.version === master.version);
@@ -195,20 +204,23 @@ export class Transfers {
     ]) {
       images.set(image.root, image);
     }
+    const named = base?.root === baseRoot ? base : undefined;
+    const usable = named !== undefined && (await this.#isSound(named));
+    return { images: [...images.values()], base: usable ? named : undefined, parent: parent?.id };
+  }
+
+  /** What these images consist of. Nothing of a damaged one counts as known: what the agent offers of it comes anew. */
+  async #indexed(images: readonly ManifestRef[]): Promise<ImageIndex[]> {
     const known: ImageIndex[] = [];
-    const damaged = new Set<Digest>();
-    for (const image of images.values()) {
+    for (const image of images) {
       try {
-        known.push(await indexes.of(image));
+        known.push(await this.#options.indexes.of(image));
       } catch (error) {
-        if (!(error instanceof OverdubError && DAMAGE.has(error.code))) throw error;
-        // Nothing of it counts as known: the agent offers everything, and what is damaged comes anew.
+        if (!isDamage(error)) throw error;
         this.#options.log.warn({ image: image.root, error: error.message }, 'a known image is damaged');
-        damaged.add(image.root);
       }
     }
-    const usable = base?.root === baseRoot && !damaged.has(base?.root ?? '') ? base : undefined;
-    return { known, base: usable, parent: parent?.id };
+    return known;
   }
 
   async #close(transfer: Transfer): Promise<void> {
@@ -243,6 +255,10 @@ function snapshotId(task: SnapshotTask, startedAt: number): string {
 
 function suffixOf(task: SnapshotTask): string {
   return `-${createHash('sha256').update(task.id).digest('hex').slice(0, 12)}`;
+}
+
+function isDamage(error: unknown): error is OverdubError {
+  return error instanceof OverdubError && DAMAGE.has(error.code);
 }
 
 function unknownTransfer(): OverdubError {

@@ -23,6 +23,7 @@ import { statsOf } from './index-stats.ts';
 import { LiveSet, type MarkedPlace, type PackLife } from './live-set.ts';
 import type { PackedFrame } from './pack-format.ts';
 import { resolveDepths } from './resolve-depths.ts';
+import { Suspects } from './suspects.ts';
 
 export type { IndexedChunk } from './chunk-rows.ts';
 
@@ -54,6 +55,7 @@ export type ChunkStanding = 'missing' | 'stored' | 'suspect' | 'condemned';
 export class ChunkIndex {
   /** Kept beside it: which packs' data was read when. */
   readonly checked: CheckedPacks;
+  readonly suspects: Suspects;
   readonly #database: DatabaseSync;
   readonly #find: StatementSync;
   readonly #has: StatementSync;
@@ -74,6 +76,7 @@ export class ChunkIndex {
       this.#place = this.#database.prepare(PLACE);
       this.#drop = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
       this.checked = new CheckedPacks(this.#database);
+      this.suspects = new Suspects(this.#database);
     } catch (error) {
       this.#database.close();
       throw error;
@@ -215,25 +218,6 @@ export class ChunkIndex {
     return row === undefined ? undefined : placeOf(row);
   }
 
-  /** From now on this chunk counts as missing, until somebody stores it again. */
-  markSuspect(digest: Digest): void {
-    this.#database.prepare('UPDATE chunks SET suspect = 1 WHERE digest = ?').run(Buffer.from(digest, 'hex'));
-  }
-
-  /** All that is read from this pack counts as missing. */
-  markPackSuspect(name: string): void {
-    this.#database
-      .prepare('UPDATE chunks SET suspect = 1 WHERE pack = (SELECT id FROM packs WHERE name = ?)')
-      .run(name);
-  }
-
-  /** A chunk that was read and is as it should be. */
-  markSound(digest: Digest): void {
-    this.#database
-      .prepare('UPDATE chunks SET suspect = 0 WHERE digest = ? AND suspect = 1')
-      .run(Buffer.from(digest, 'hex'));
-  }
-
   /** Is it stored, with everything it is made from, and no read of it has failed? */
   isSound(digest: Digest): boolean {
     return this.#isSound(digest, new Set());
@@ -252,12 +236,6 @@ export class ChunkIndex {
   /** The frames of a pack as this index has them: for a pack whose own index is damaged. */
   framesOf(name: string): PackedFrame[] {
     return framesOf(this.#database.prepare(ROWS_OF_PACK).all(name) as unknown as DigestRow[]);
-  }
-
-  /** Chunks of which a read failed. */
-  suspects(): Digest[] {
-    const rows = this.#database.prepare('SELECT digest FROM chunks WHERE suspect = 1').all();
-    return rows.map((row) => Buffer.from(row.digest as Uint8Array).toString('hex'));
   }
 
   /** Adds a durable pack and its chunks, in one transaction. */

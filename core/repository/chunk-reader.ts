@@ -121,7 +121,7 @@ export class ChunkReader {
       const now = this.#index.find(digest);
       if (now?.pack !== stored.pack) return this.#find(digest, pending, chain);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
-      if (isDamage(error)) this.#index.markSuspect(digest);
+      if (isDamage(error)) this.#index.suspects.mark(digest);
       throw error;
     }
   }
@@ -138,6 +138,8 @@ export class ChunkReader {
     if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
     if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
     return decompress(stored, frame).catch((error: unknown) => {
+      // Its neighbours cannot be read either: whoever has them still shall be asked for all of them at a time.
+      this.#index.suspects.markFrame(pack, frame.offset);
       throw damagedChunk(digest, pack, 'its frame does not decompress', error);
     });
   }
@@ -245,7 +247,7 @@ export class ChunkReader {
       return { bytes, delta, payload: await this.#payload(digest, stored) };
     } catch (error) {
       if (this.#index.find(digest)?.pack !== pack) return this.#link(digest, pending);
-      if (isDamage(error)) this.#index.markSuspect(digest);
+      if (isDamage(error)) this.#index.suspects.mark(digest);
       throw error;
     }
   }

@@ -69,10 +69,10 @@ export async function checkPackData(
     chunks += here.length;
     for (const [chunk, why] of await checkFrame(parts, name, frame, here)) {
       if (why === undefined) {
-        index.markSound(chunk.digest);
+        index.suspects.clear(chunk.digest);
         continue;
       }
-      index.markSuspect(chunk.digest);
+      index.suspects.mark(chunk.digest);
       bad += 1;
       first ??= why;
     }
@@ -94,11 +94,11 @@ export async function recheckSuspects(
   // A delta may hang on another that is healed only after it: as often as deltas lie in a row.
   for (let turn = 0, healed = 1; turn <= MAX_DEPTH && healed > 0; turn++) {
     healed = 0;
-    for (const digest of parts.index.suspects()) {
+    for (const digest of parts.index.suspects.all()) {
       parts.signal?.throwIfAborted();
       const why = await failureOf(() => parts.reader.recheck(digest));
       if (why !== undefined) continue;
-      parts.index.markSound(digest);
+      parts.index.suspects.clear(digest);
       healed += 1;
     }
   }

@@ -58,7 +58,7 @@ export class Verifier {
         this.#options.onProgress?.({ text: `looking at pack ${at + 1} of ${known.length}` });
       const length = present.get(name);
       if (length !== bytes) {
-        index.markPackSuspect(name);
+        index.suspects.markPack(name);
         this.#note(name, length === undefined ? 'it is gone' : `it has ${length} bytes instead of ${bytes}`);
         continue;
       }

@@ -343,9 +343,8 @@ class SnapshotWork {
         offer.baseKnown && this.#task.everything !== true ? this.#unchanged?.manifest : undefined;
       return await this.#commitOnce(offer, consistency, manifest);
     } catch (error) {
-      const lacks = error instanceof OverdubError && error.code === 'CONFLICT';
-      if (!lacks) throw error;
-      // The record of earlier contents was wrong, or what it referred to is gone: offer everything.
+      if (!isLacking(error)) throw error;
+      // The record of earlier contents was wrong, or what it referred to is gone or damaged: offer everything.
       await this.#send(sender, asChanged(this.#lines()));
       return await this.#commitOnce(offer, consistency);
     }
@@ -385,6 +384,10 @@ class SnapshotWork {
     await writeRecord(this.#spool, { server: this.#task.server.name }, lines);
     this.#unchanged = undefined;
   }
+}
+
+function isLacking(error: unknown): boolean {
+  return error instanceof OverdubError && ['CONFLICT', 'REPOSITORY_DAMAGED'].includes(error.code);
 }
 
 /** Only a quiesced or a still root is of one instant. */
