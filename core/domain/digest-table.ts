@@ -43,6 +43,13 @@ export class DigestTable {
     if (this.#segmentOf(key).put(key, number)) this.#size += 1;
   }
 
+  /** Sets these bits of its number, beside those that are set. */
+  mark(digest: Digest, bits: number): void {
+    const key = Buffer.from(digest, 'hex');
+    const segment = this.#segmentOf(key);
+    if (segment.put(key, (segment.get(key) | bits) >>> 0)) this.#size += 1;
+  }
+
   /** All of them, in no order that means anything. */
   *digests(): Generator<Digest> {
     for (const segment of this.#segments) yield* segment.digests();

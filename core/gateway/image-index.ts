@@ -1,74 +1,103 @@
 /** What an image consists of, by digest: the ground on which reads are allowed and offers are answered. */
 
 import type { Repository } from '../contracts/repository.ts';
-import { DigestSet } from '../domain/digest-set.ts';
+import type { DigestSet } from '../domain/digest-set.ts';
+import { DigestTable } from '../domain/digest-table.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { decodeIndex, type PageIndex } from '../domain/page-index.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { decodePage } from '../domain/pages.ts';
 import { comparePaths } from '../domain/path.ts';
 
-/** Memory that indexes of images may hold together, bytes. */
+/** Memory that indexes of images may hold together, bytes; those of one server may be more. */
 const CACHE_BYTES = 64 * 1024 * 1024;
+/** Images of one shelf: a bit each. */
+const IMAGES = 32;
 
 export interface ImageIndex {
-  readonly pages: DigestSet;
-  readonly chunks: DigestSet;
+  readonly pages: Pick<DigestSet, 'has'>;
+  readonly chunks: Pick<DigestSet, 'has'>;
 }
 
-/** Builds indexes on demand, one at a time an image, and keeps the last used ones. */
+/** Builds indexes on demand, one at a time an image, and keeps those of the servers that were looked at last. */
 export class ImageIndexes {
   readonly #repository: Repository;
-  readonly #built = new Map<Digest, Promise<ImageIndex>>();
-  readonly #sizes = new Map<Digest, number>();
+  readonly #shelves = new Map<string, Shelf>();
 
   constructor(repository: Repository) {
     this.#repository = repository;
   }
 
-  of(image: ManifestRef): Promise<ImageIndex> {
-    const known = this.#built.get(image.root);
-    const index = known ?? this.#build(image);
-    this.#built.delete(image.root);
-    this.#built.set(image.root, index);
+  /** `server`: whose image it is, or whose master: what its images have in common is kept once. */
+  async of(image: ManifestRef, server = ''): Promise<ImageIndex> {
+    const known = this.#shelves.get(server);
+    const shelf = known?.takes(image) === true ? known : new Shelf(this.#repository);
+    this.#shelves.delete(server);
+    this.#shelves.set(server, shelf);
+    const index = await shelf.of(image);
+    this.#evict(shelf);
     return index;
   }
 
-  #build(image: ManifestRef): Promise<ImageIndex> {
-    const index = indexImage(this.#repository, image);
-    index.then(
-      (done) => this.#keep(image.root, done.pages.bytes + done.chunks.bytes),
-      () => this.#built.delete(image.root),
-    );
-    return index;
-  }
-
-  #keep(root: Digest, bytes: number): void {
-    this.#sizes.set(root, bytes);
-    let total = [...this.#sizes.values()].reduce((sum, size) => sum + size, 0);
-    for (const oldest of this.#built.keys()) {
-      if (total <= CACHE_BYTES || oldest === root) break;
-      total -= this.#sizes.get(oldest) ?? 0;
-      this.#sizes.delete(oldest);
-      this.#built.delete(oldest);
+  #evict(last: Shelf): void {
+    let total = 0;
+    for (const { bytes } of this.#shelves.values()) total += bytes;
+    for (const [server, shelf] of this.#shelves) {
+      if (total <= CACHE_BYTES) break;
+      if (shelf === last) continue;
+      total -= shelf.bytes;
+      this.#shelves.delete(server);
     }
   }
 }
 
-async function indexImage(repository: Repository, image: ManifestRef): Promise<ImageIndex> {
-  const pages = new DigestSet();
-  const chunks = new DigestSet();
-  const enter = (digest: Digest) => {
-    pages.add(digest);
-    return true;
-  };
-  const read = (digest: Digest) => repository.readChunk(digest);
-  for await (const page of walkPages(image, read, { enter })) {
-    for (const entry of decodePage(page)) {
-      for (const chunk of entry.content?.chunks ?? []) chunks.add(chunk.digest);
-    }
+/** Indexes of images that are much alike: each digest once, with a bit for each image that it belongs to. */
+class Shelf {
+  readonly #repository: Repository;
+  readonly #pages = new DigestTable((slots) => new Uint32Array(slots));
+  readonly #chunks = new DigestTable((slots) => new Uint32Array(slots));
+  readonly #built = new Map<Digest, Promise<ImageIndex>>();
+  #images = 0;
+
+  constructor(repository: Repository) {
+    this.#repository = repository;
   }
-  return { pages, chunks };
+
+  /** Memory held, bytes. */
+  get bytes(): number {
+    return this.#pages.bytes + this.#chunks.bytes;
+  }
+
+  /** Is the image there, or room for it? */
+  takes({ root }: ManifestRef): boolean {
+    return this.#built.has(root) || this.#images < IMAGES;
+  }
+
+  of(image: ManifestRef): Promise<ImageIndex> {
+    const known = this.#built.get(image.root);
+    if (known !== undefined) return known;
+    const index = this.#build(image, 2 ** this.#images++);
+    this.#built.set(image.root, index);
+    index.catch(() => this.#built.delete(image.root));
+    return index;
+  }
+
+  async #build(image: ManifestRef, bit: number): Promise<ImageIndex> {
+    const enter = (digest: Digest) => {
+      this.#pages.mark(digest, bit);
+      return true;
+    };
+    const read = (digest: Digest) => this.#repository.readChunk(digest);
+    for await (const page of walkPages(image, read, { enter })) {
+      for (const entry of decodePage(page)) {
+        for (const chunk of entry.content?.chunks ?? []) this.#chunks.mark(chunk.digest, bit);
+      }
+    }
+    const within = (table: DigestTable) => ({
+      has: (digest: Digest) => (table.get(digest) & bit) !== 0,
+    });
+    return { pages: within(this.#pages), chunks: within(this.#chunks) };
+  }
 }
 
 /** Digests of all pages of an image; only those are read that list others. */

@@ -90,7 +90,8 @@ export class Reads {
     codecName: string,
     blockBytes: number,
   ): Promise<AsyncIterable<Uint8Array>> {
-    const { index } = await this.#granted(session, { image });
+    const { server } = session.identity;
+    const { index } = await this.#granted(session, { ...(server === undefined ? {} : { server }), image });
     for (const chunk of content.chunks) if (!index.chunks.has(chunk.digest)) throw notInImage(chunk.digest);
     const codec = (await this.#options.codecs()).find((one) => one.name === codecName);
     if (codec?.signatures === undefined) throw badFrame('it names no codec with signatures');
@@ -108,7 +109,7 @@ export class Reads {
   async #granted(session: Session, head: ReadHead): Promise<Grant> {
     if (session.identity.standing === 'held') throw heldMachine();
     if (!(await this.#options.policy.mayRead(session.identity, head.image))) throw notYours();
-    return { head, index: await this.#options.indexes.of(head.image) };
+    return { head, index: await this.#options.indexes.of(head.image, head.server) };
   }
 
   async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
@@ -205,7 +206,7 @@ export class Reads {
     }
     const found = [grant.index];
     for (const image of images)
-      if (await policy.mayRead(session.identity, image)) found.push(await indexes.of(image));
+      if (await policy.mayRead(session.identity, image)) found.push(await indexes.of(image, server));
     return found;
   }
 

@@ -79,7 +79,7 @@ export class Transfers {
       job,
       ingest,
       repository,
-      known: () => this.#indexed(images),
+      known: () => this.#indexed(images, task.server.name),
       base,
       parent,
       startedAt: clock.now() - Math.min(request.ageMs, MAX_AGE_MS),
@@ -210,11 +210,11 @@ export class Transfers {
   }
 
   /** What these images consist of. Nothing of a damaged one counts as known: what the agent offers of it comes anew. */
-  async #indexed(images: readonly ManifestRef[]): Promise<ImageIndex[]> {
+  async #indexed(images: readonly ManifestRef[], server: string): Promise<ImageIndex[]> {
     const known: ImageIndex[] = [];
     for (const image of images) {
       try {
-        known.push(await this.#options.indexes.of(image));
+        known.push(await this.#options.indexes.of(image, server));
       } catch (error) {
         if (!isDamage(error)) throw error;
         this.#options.log.warn({ image: image.root, error: error.message }, 'a known image is damaged');
