@@ -1,6 +1,7 @@
 import type { DeltaCodec, RandomReader } from '../contracts/delta-codec.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { alone } from './byte-cache.ts';
@@ -127,19 +128,28 @@ export class ChunkReader {
   }
 
   async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
-    const read = () => this.#readFrame(digest, pack, frame);
     const shared = payloadBytes < frame.rawBytes;
-    const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
+    const raw = await (shared ? this.frame(digest, pack, frame) : this.#readFrame(digest, pack, frame));
     return raw.subarray(at, at + payloadBytes);
+  }
+
+  /** The decoded bytes of a frame, kept a while and shared; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
+  frame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+    const read = () => this.#readFrame(digest, pack, frame);
+    return this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read);
   }
 
   async #readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
     const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
     if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
     if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
-    return decompress(stored, frame).catch((error: unknown) => {
+    try {
+      const raw = await decompress(stored, frame);
+      if (raw !== stored) release(stored);
+      return raw;
+    } catch (error) {
       throw damagedChunk(digest, pack, 'its frame does not decompress', error);
-    });
+    }
   }
 
   async #restore(
