@@ -262,9 +262,9 @@ export interface StoredFrame {
   readonly storedBytes: number;
   /** All its whole chunks in order, each at its place among the decoded bytes. */
   readonly chunks: readonly { readonly digest: Digest; readonly bytes: number; readonly at: number }[];
-  /** The stored bytes, not checked; undefined when they are gone or cut off. */
+  /** The stored bytes, not checked, the caller's to free; undefined when they are gone or cut off. */
   read(): Promise<Uint8Array | undefined>;
-  /** The decoded bytes, no digest checked; they may be shared. Undefined when they cannot be had. */
+  /** The decoded bytes, no digest checked, the caller's to free; undefined when they cannot be had. */
   open(): Promise<Uint8Array | undefined>;
 }
 

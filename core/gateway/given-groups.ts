@@ -23,7 +23,13 @@ export interface GroupPlanOptions {
 type Give = readonly [want: number, chunk: number];
 
 /** What answers one want. */
-type Answer = 'given' | 'chunk' | readonly Uint8Array[];
+type Answer = 'given' | 'chunk' | Group;
+
+/** The frames of the wire, and what is to be freed once they are gone. */
+interface Group {
+  readonly frames: readonly Uint8Array[];
+  readonly buffer: Uint8Array;
+}
 
 /** Decides for one want after another. Sends no frame twice as long as the agent's window holds what it gives. */
 export class GroupPlan {
@@ -48,7 +54,7 @@ export class GroupPlan {
     }
   }
 
-  /** For each want in turn: an earlier frame gave it, it goes alone, or the frames of the wire that give it. */
+  /** For each want in turn: an earlier frame gave it, it goes alone, or the group that gives it. */
   async next(): Promise<Answer> {
     const at = this.#next++;
     if (at > 0) this.#held -= this.#released[at - 1] as number;
@@ -108,19 +114,19 @@ export class GroupPlan {
 }
 
 /** The frame as it is stored; undefined when it cannot be read. */
-async function wholeGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Uint8Array[] | undefined> {
+async function wholeGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
   const stored = await frame.read();
   if (stored === undefined) return undefined;
   const chunks = frame.chunks.map((chunk) => chunk.bytes);
   const head: GivenGroup = { chunks, encoding: frame.encoding, bytes: stored.length, gives };
-  return [...groupFrames(head, [stored])];
+  return { frames: [...groupFrames(head, [stored])], buffer: stored };
 }
 
 /**
  * What is wanted of a frame that cannot go out as it is, laid together anew: decoded once, and not again for each chunk.
  * Undefined when that is a single one, or one is damaged: read by itself, it says what is wrong.
  */
-async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Uint8Array[] | undefined> {
+async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
   const picked = [...new Set(gives.map(([, chunk]) => chunk))].sort((a, b) => a - b);
   if (picked.length < 2) return undefined;
   const raw = await frame.open();
@@ -135,5 +141,5 @@ async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<
     bytes: chunks.reduce((sum, { bytes }) => sum + bytes, 0),
     gives: gives.map(([want, chunk]) => [want, places.get(chunk) as number]),
   };
-  return [...groupFrames(head, pieces)];
+  return { frames: [...groupFrames(head, pieces)], buffer: raw };
 }

@@ -98,7 +98,7 @@ export class ChunkReader {
     const stored = this.#index.find(digest);
     if (stored === undefined) throw damaged(`Chunk ${digest} is not in the repository.`);
     const { pack, frame, at, payloadBytes } = stored;
-    const raw = await this.#readFrame(digest, pack, frame);
+    const raw = await this.readFrame(digest, pack, frame);
     await this.verify(digest, pack, stored, raw.subarray(at, at + payloadBytes));
   }
 
@@ -129,17 +129,13 @@ export class ChunkReader {
 
   async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
     const shared = payloadBytes < frame.rawBytes;
-    const raw = await (shared ? this.frame(digest, pack, frame) : this.#readFrame(digest, pack, frame));
+    const read = () => this.readFrame(digest, pack, frame);
+    const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
     return raw.subarray(at, at + payloadBytes);
   }
 
-  /** The decoded bytes of a frame, kept a while and shared; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
-  frame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
-    const read = () => this.#readFrame(digest, pack, frame);
-    return this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read);
-  }
-
-  async #readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+  /** The decoded bytes of a frame, the caller's to free; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
+  async readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
     const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
     if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
     if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
