@@ -4,9 +4,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
-import { encodeFrame, FRAME, type Frame, type GivenGroup, OverdubError } from '@overdub/core/agent';
+import {
+  encodeFrame,
+  FRAME,
+  type Frame,
+  type GivenGroup,
+  type Imager,
+  OverdubError,
+} from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Appliance } from '../../plugins/agent/program/link/appliance.ts';
+import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { World } from './agent-world.ts';
 
 let world: World;
@@ -90,6 +98,27 @@ describe('a restore', () => {
     expect(counted(types, FRAME.group)).toBeGreaterThan(1);
     expect(counted(types, FRAME.chunk)).toBeGreaterThan(0);
     await expectEqual(copy);
+  });
+
+  it('writes files under their own names only where nothing was, not even something else', async () => {
+    await tree();
+    const snapshot = await world.snapshot(root);
+    const blank: unknown[] = [];
+    const imager: Imager = {
+      ...treeImager,
+      apply: (at, target, present, contents, options) => {
+        blank.push(options.blank);
+        return treeImager.apply(at, target, present, contents, options);
+      },
+    };
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id, { imager });
+    await expectEqual(copy);
+    const other = await world.makeRoot('other');
+    await writeFile(join(other, 'aaa'), 'another');
+    await world.restore(other, snapshot.id, { imager });
+    await expectEqual(other);
+    expect(blank).toEqual([true, false]);
   });
 
   it('goes chunk by chunk for an agent that takes no groups, and from an appliance that gives none', async () => {
