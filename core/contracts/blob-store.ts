@@ -5,7 +5,7 @@
 export interface BlobStore {
   /** Atomic and durable before it resolves; never visible in part. Overwrites unless `createOnly`. */
   put(name: string, data: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void>;
-  /** The bytes, or the asked range of them; a range past the end is cut. */
+  /** The bytes, or the asked range of them, in a buffer that is the caller's to free; a range past the end is cut. */
   get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
   stat(name: string): Promise<BlobStat | undefined>;
   /** Every blob whose name begins with `prefix`, in byte order of names. */

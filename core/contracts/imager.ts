@@ -52,7 +52,7 @@ export interface ApplyOptions {
   /** Paths excluded from snapshots: neither deleted nor written. */
   readonly excludes: readonly string[];
   readonly dryRun?: boolean;
-  /** A filesystem made for this, which nobody reads before the end: its files need not appear whole. */
+  /** A filesystem made for this, or an empty directory: nobody reads it before the end, and files need not appear whole. */
   readonly blank?: boolean;
 }
 

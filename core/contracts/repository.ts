@@ -250,18 +250,22 @@ export interface MadeFrame {
   readonly lengths: readonly number[];
 }
 
-/** A frame of a pack and everything in it. It may hold chunks of other images than the one that is read. */
+/** A frame of a pack and the chunks in it. It may hold those of other images than the one that is read. */
 export interface StoredFrame {
   /** The same for the same frame. */
   readonly id: string;
+  /** It holds nothing but whole chunks, so that it can be read without anything else. */
+  readonly isWhole: boolean;
   readonly encoding: 'raw' | 'zstd';
   /** Decoded, 16 MiB at most. */
   readonly rawBytes: number;
   readonly storedBytes: number;
-  /** All its chunks in order, each at its place among the decoded bytes. */
+  /** All its whole chunks in order, each at its place among the decoded bytes. */
   readonly chunks: readonly { readonly digest: Digest; readonly bytes: number; readonly at: number }[];
-  /** The stored bytes, not checked; undefined when they are gone or cut off. */
+  /** The stored bytes, not checked, the caller's to free; undefined when they are gone or cut off. */
   read(): Promise<Uint8Array | undefined>;
+  /** The decoded bytes, no digest checked, the caller's to free; undefined when they cannot be had. */
+  open(): Promise<Uint8Array | undefined>;
 }
 
 /** A delta in a codec that has `signatures`, and what it copies from. */

@@ -43,6 +43,25 @@ describe('frames', () => {
     expect(rest).toEqual([]);
   });
 
+  it('may be freed once the next is asked for, whatever their lengths', async () => {
+    const sizes = [10, 100_000, 3_000_000, 5, 1_048_576, 70_000, 70_000, 2_000_000, 1];
+    const payloads = sizes.map((size) => randomBytes(size));
+    const reused = (async function* () {
+      for (const payload of payloads) {
+        const pieces = encodeFrame(FRAME.chunk, Buffer.from(payload));
+        for (const piece of pieces) {
+          yield piece;
+          piece.fill(0);
+        }
+      }
+      yield* encodeFrame(FRAME.end);
+    })();
+    const read = await all(readBody(compressFrames(reused, 'light')));
+    expect(read.map(({ payload }) => digestOf(payload))).toEqual(
+      payloads.map((payload) => digestOf(payload)),
+    );
+  });
+
   it('carry a sender’s failure as its error', async () => {
     const failure = JSON.stringify({ code: 'NOT_FOUND', message: 'gone', remedy: 'look' });
     const sent = (async function* () {

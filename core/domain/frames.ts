@@ -126,33 +126,36 @@ const EFFORTS: Readonly<Record<BodyEffort, Readonly<Record<number, number>>>> = 
   light: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_windowLog]: 21 },
 };
 
-/** A compressed body: frames in, zstd out. Errors of `frames` destroy the stream. */
+/**
+ * A compressed body: frames in, zstd out. A piece is read until the next one is asked for, and may be freed then. Errors of
+ * `frames` destroy the stream.
+ */
 export function compressFrames(frames: AsyncIterable<Uint8Array>, effort: BodyEffort): Readable {
-  const compress = createZstdCompress({ params: EFFORTS[effort], chunkSize: PIECE_BYTES });
-  return pipeline(gathered(frames), compress, () => undefined) as unknown as Readable;
+  // With room for nothing, whoever feeds the compressor waits until it has taken each piece.
+  const options = { params: EFFORTS[effort], chunkSize: PIECE_BYTES, writableHighWaterMark: 1 };
+  return pipeline(gathered(frames), createZstdCompress(options), () => undefined) as unknown as Readable;
 }
 
 /**
- * Small pieces joined up to {@link GATHER_BYTES}: each write to the compressor is a trip to another thread. A long piece
- * goes as it is: copies of all large chunks would take more memory than anything else that an answer needs.
+ * Small pieces joined up to {@link GATHER_BYTES}, always in the same buffer: each write to the compressor is a trip to another
+ * thread. A long piece goes as it is: copies of all large chunks would take more memory than anything else an answer needs.
  */
 async function* gathered(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let parts: Uint8Array[] = [];
+  const joined = Buffer.allocUnsafeSlow(GATHER_BYTES + LONG_BYTES);
   let bytes = 0;
   for await (const piece of frames) {
     const isLong = piece.length >= LONG_BYTES;
     if (!isLong) {
-      parts.push(piece);
+      joined.set(piece, bytes);
       bytes += piece.length;
     }
     if (bytes > 0 && (isLong || bytes >= GATHER_BYTES)) {
-      yield Buffer.concat(parts);
-      parts = [];
+      yield joined.subarray(0, bytes);
       bytes = 0;
     }
     if (isLong) yield piece;
   }
-  if (bytes > 0) yield Buffer.concat(parts);
+  if (bytes > 0) yield joined.subarray(0, bytes);
 }
 
 /**

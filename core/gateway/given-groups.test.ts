@@ -2,51 +2,67 @@
 
 import { describe, expect, it } from 'vitest';
 import type { StoredFrame } from '../contracts/repository.ts';
-import { parseFrames } from '../domain/frames.ts';
+import { digestOf } from '../domain/content-ref.ts';
+import { FRAME, parseFrames } from '../domain/frames.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import { GroupPlan } from './given-groups.ts';
 
-/** Frames by name; a chunk is named `f0`, `f1`, …, each of ten bytes. */
-function repositoryOf(frames: Readonly<Record<string, number>>) {
+const contentOf = (name: string) => Buffer.from(name.padEnd(10, '.'));
+const named = (name: string) => digestOf(contentOf(name));
+
+/** Frames by name; a chunk is named `f0`, `f1`, …, each of ten bytes. Frames in capitals hold something else, too. */
+function repositoryOf(frames: Readonly<Record<string, number>>, damaged?: string) {
   const reads: string[] = [];
-  const frameOf = async (digest: string): Promise<StoredFrame | undefined> => {
-    const id = digest.slice(0, 1);
-    const count = frames[id];
-    if (count === undefined) return undefined;
-    const chunks = Array.from({ length: count }, (_, at) => ({
-      digest: `${id}${at}`,
-      bytes: 10,
-      at: at * 10,
-    }));
+  const framed = Object.entries(frames).map(([id, count]) => {
+    const names = Array.from({ length: count }, (_, at) => `${id}${at}`);
+    const chunks = names.map((name, at) => ({ digest: named(name), bytes: 10, at: at * 10 }));
     const read = async () => {
       reads.push(id);
       return new Uint8Array(4);
     };
-    return { id, encoding: 'zstd', rawBytes: count * 10, storedBytes: 4, chunks, read };
-  };
+    const open = async () => {
+      reads.push(`open ${id}`);
+      return Buffer.concat(names.map((name) => contentOf(name === damaged ? 'damaged' : name)));
+    };
+    const isWhole = id === id.toLowerCase();
+    const sizes = { rawBytes: count * 10, storedBytes: 4 };
+    return { id, isWhole, encoding: 'zstd' as const, ...sizes, chunks, read, open };
+  });
+  const frameOf = async (wanted: string): Promise<StoredFrame | undefined> =>
+    framed.find(({ chunks }) => chunks.some(({ digest }) => digest === wanted));
   return { frameOf, reads };
 }
 
 async function answers(
   frames: Readonly<Record<string, number>>,
   wanted: readonly string[],
-  { due = wanted.length, window = 1000, mayGive = async (_digests: readonly string[]) => true } = {},
+  {
+    due = wanted.length,
+    window = 1000,
+    mayGive = async (_digests: readonly string[]) => true,
+    damaged = '',
+  } = {},
 ) {
-  const repository = repositoryOf(frames);
-  const plan = new GroupPlan({ repository, wanted, mayGive, window });
+  const repository = repositoryOf(frames, damaged);
+  const plan = new GroupPlan({ repository, wanted: wanted.map(named), mayGive, window });
   const given: unknown[] = [];
   for (let at = 0; at < due; at++) {
     const answer = await plan.next();
-    given.push(typeof answer === 'string' ? answer : (await headOf(answer)).gives);
+    given.push(typeof answer === 'string' ? answer : (await headOf(answer.frames)).gives);
   }
   return { given, reads: repository.reads };
 }
 
+function parsed(frames: readonly Uint8Array[]) {
+  return parseFrames(
+    (async function* () {
+      yield* frames;
+    })(),
+  );
+}
+
 async function headOf(frames: readonly Uint8Array[]): Promise<GivenGroup> {
-  const source = (async function* () {
-    yield* frames;
-  })();
-  for await (const frame of parseFrames(source)) return JSON.parse(Buffer.from(frame.payload).toString());
+  for await (const frame of parsed(frames)) return JSON.parse(Buffer.from(frame.payload).toString());
   throw new Error('no frame');
 }
 
@@ -79,17 +95,54 @@ describe('a wanted chunk', () => {
     ]);
   });
 
-  it('goes alone when little of its frame is wanted, or it is in none', async () => {
-    const { given, reads } = await answers({ a: 10 }, ['a0', 'x0', 'a1']);
-    expect(given).toEqual(['chunk', 'chunk', 'chunk']);
+  it('goes alone when it is all that is wanted of a frame, or it is in none', async () => {
+    const { given, reads } = await answers({ a: 10 }, ['a0', 'x0']);
+    expect(given).toEqual(['chunk', 'chunk']);
     expect(reads).toEqual([]);
   });
 
-  it('goes alone when its frame holds what the agent may not know of', async () => {
-    const mayGive = async (digests: readonly string[]) => !digests.includes('a2');
-    const { given, reads } = await answers({ a: 3, b: 2 }, ['a0', 'b0', 'b1', 'a1'], { mayGive });
-    expect(given.filter((one) => one === 'chunk')).toHaveLength(2);
-    expect(reads).toEqual(['b']);
+  const picked = [
+    [
+      [0, 1],
+      [2, 0],
+    ],
+    'chunk',
+    'given',
+  ];
+
+  it('brings what else is wanted of a frame of which little is, decoded once', async () => {
+    const { given, reads } = await answers({ a: 10 }, ['a7', 'x0', 'a2']);
+    expect(given).toEqual(picked);
+    expect(reads).toEqual(['open a']);
+  });
+
+  it('brings what else is wanted of a frame that holds what the agent may not know of, and nothing of that', async () => {
+    const mayGive = async (digests: readonly string[]) => !digests.includes(named('a2'));
+    const { given, reads } = await answers({ a: 3 }, ['a1', 'x0', 'a0'], { mayGive });
+    expect(given).toEqual(picked);
+    expect(reads).toEqual(['open a']);
+  });
+
+  it('brings what else is wanted of a frame that also holds deltas', async () => {
+    const { given, reads } = await answers({ A: 2 }, ['A1', 'x0', 'A0']);
+    expect(given).toEqual(picked);
+    expect(reads).toEqual(['open A']);
+  });
+
+  it('comes with its own bytes when it is picked out of a frame', async () => {
+    const { frameOf } = repositoryOf({ a: 10 });
+    const wanted = ['a7', 'a2'].map(named);
+    const plan = new GroupPlan({ repository: { frameOf }, wanted, mayGive: async () => true, window: 1000 });
+    const parts: Uint8Array[] = [];
+    const answer = await plan.next();
+    for await (const { type, payload } of parsed(typeof answer === 'string' ? [] : answer.frames))
+      if (type === FRAME.piece) parts.push(payload);
+    expect(Buffer.concat(parts)).toEqual(Buffer.concat([contentOf('a2'), contentOf('a7')]));
+  });
+
+  it('is not picked out of a frame where one that is wanted is damaged', async () => {
+    const { given } = await answers({ a: 10 }, ['a0', 'a1'], { damaged: 'a1' });
+    expect(given).toEqual(['chunk', 'chunk']);
   });
 
   it('is not given before there is room for it: then its frame comes again', async () => {

@@ -1,6 +1,7 @@
 /** Stored frames in the answer to a fetch: which go out whole, and for which wants (docs/agent-protocol.md). */
 
 import type { Repository, StoredFrame } from '../contracts/repository.ts';
+import { digestOf } from '../domain/content-ref.ts';
 import { groupFrames } from '../domain/groups.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
@@ -18,8 +19,17 @@ export interface GroupPlanOptions {
   readonly window: number;
 }
 
+/** A want and the chunk of the frame that answers it. */
+type Give = readonly [want: number, chunk: number];
+
 /** What answers one want. */
-type Answer = 'given' | 'chunk' | readonly Uint8Array[];
+type Answer = 'given' | 'chunk' | Group;
+
+/** The frames of the wire, and what is to be freed once they are gone. */
+interface Group {
+  readonly frames: readonly Uint8Array[];
+  readonly buffer: Uint8Array;
+}
 
 /** Decides for one want after another. Sends no frame twice as long as the agent's window holds what it gives. */
 export class GroupPlan {
@@ -44,7 +54,7 @@ export class GroupPlan {
     }
   }
 
-  /** For each want in turn: an earlier frame gave it, it goes alone, or the frames of the wire that give it. */
+  /** For each want in turn: an earlier frame gave it, it goes alone, or the group that gives it. */
   async next(): Promise<Answer> {
     const at = this.#next++;
     if (at > 0) this.#held -= this.#released[at - 1] as number;
@@ -52,18 +62,16 @@ export class GroupPlan {
     const frame = await this.#options.repository.frameOf(this.#options.wanted[at] as Digest);
     if (frame === undefined) return 'chunk';
     const { gives, bytes } = this.#givesOf(frame, at);
-    if (bytes < frame.rawBytes * WORTHWHILE || !(await this.#mayGive(frame))) return 'chunk';
-    const stored = await frame.read();
-    if (stored === undefined) return 'chunk';
+    const asItIs = frame.isWhole && bytes >= frame.rawBytes * WORTHWHILE && (await this.#mayGive(frame));
+    const group = await (asItIs ? wholeGroup(frame, gives) : pickedGroup(frame, gives));
+    if (group === undefined) return 'chunk';
     this.#note(frame, gives);
-    const chunks = frame.chunks.map((chunk) => chunk.bytes);
-    const head: GivenGroup = { chunks, encoding: frame.encoding, bytes: stored.length, gives };
-    return [...groupFrames(head, [stored])];
+    return group;
   }
 
   /** Which wants the frame answers, as far as the window goes, and the bytes of its chunks among them. */
-  #givesOf(frame: StoredFrame, at: number): { gives: [want: number, chunk: number][]; bytes: number } {
-    const all: [want: number, chunk: number][] = [];
+  #givesOf(frame: StoredFrame, at: number): { gives: Give[]; bytes: number } {
+    const all: Give[] = [];
     for (const [chunk, { digest }] of frame.chunks.entries()) {
       for (const want of this.#places.get(digest) ?? [])
         if (want >= at && this.#given[want] === 0) all.push([want, chunk]);
@@ -71,7 +79,7 @@ export class GroupPlan {
     all.sort(([a], [b]) => a - b);
     const room = this.#options.window - this.#held;
     const seen = new Set<number>();
-    const gives: [want: number, chunk: number][] = [];
+    const gives: Give[] = [];
     let bytes = 0;
     for (const give of all) {
       const more = seen.has(give[1]) ? 0 : (frame.chunks[give[1]]?.bytes ?? 0);
@@ -83,7 +91,7 @@ export class GroupPlan {
     return { gives, bytes };
   }
 
-  #note(frame: StoredFrame, gives: readonly (readonly [want: number, chunk: number])[]): void {
+  #note(frame: StoredFrame, gives: readonly Give[]): void {
     const last = new Map<number, number>();
     for (const [want, chunk] of gives) {
       this.#given[want] = 1;
@@ -103,4 +111,35 @@ export class GroupPlan {
     this.#allowed.set(id, asked);
     return asked;
   }
+}
+
+/** The frame as it is stored; undefined when it cannot be read. */
+async function wholeGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
+  const stored = await frame.read();
+  if (stored === undefined) return undefined;
+  const chunks = frame.chunks.map((chunk) => chunk.bytes);
+  const head: GivenGroup = { chunks, encoding: frame.encoding, bytes: stored.length, gives };
+  return { frames: [...groupFrames(head, [stored])], buffer: stored };
+}
+
+/**
+ * What is wanted of a frame that cannot go out as it is, laid together anew: decoded once, and not again for each chunk.
+ * Undefined when that is a single one, or one is damaged: read by itself, it says what is wrong.
+ */
+async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
+  const picked = [...new Set(gives.map(([, chunk]) => chunk))].sort((a, b) => a - b);
+  if (picked.length < 2) return undefined;
+  const raw = await frame.open();
+  if (raw === undefined) return undefined;
+  const chunks = picked.map((chunk) => frame.chunks[chunk] as StoredFrame['chunks'][number]);
+  const pieces = chunks.map(({ at, bytes }) => raw.subarray(at, at + bytes));
+  if (pieces.some((piece, at) => digestOf(piece) !== chunks[at]?.digest)) return undefined;
+  const places = new Map(picked.map((chunk, at) => [chunk, at]));
+  const head: GivenGroup = {
+    chunks: chunks.map(({ bytes }) => bytes),
+    encoding: 'raw',
+    bytes: chunks.reduce((sum, { bytes }) => sum + bytes, 0),
+    gives: gives.map(([want, chunk]) => [want, places.get(chunk) as number]),
+  };
+  return { frames: [...groupFrames(head, pieces)], buffer: raw };
 }

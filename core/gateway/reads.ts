@@ -7,7 +7,7 @@ import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts'
 import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
-import { PassedBytes } from '../domain/release.ts';
+import { PassedBytes, release } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { manifestRef } from './fields.ts';
@@ -144,7 +144,10 @@ export class Reads {
         const bytes = await this.#options.repository.readChunk(digest);
         yield* encodeFrame(FRAME.chunk, bytes);
         this.#passed.add(bytes.length);
-      } else if (way !== 'given') yield* way;
+      } else if (way !== 'given') {
+        yield* way.frames;
+        release(way.buffer);
+      }
     }
   }
 
@@ -178,6 +181,8 @@ export class Reads {
     const baseBytes = await this.#join(base);
     const best = await wireDelta(codecs, baseBytes, targetBytes);
     this.#passed.add(targetBytes.length + baseBytes.length);
+    if (target.length > 1) release(targetBytes);
+    if (base.length > 1) release(baseBytes);
     if (best === undefined) {
       yield* this.#raw(target);
       return;

@@ -1,6 +1,7 @@
 import type { DeltaCodec, RandomReader } from '../contracts/delta-codec.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { alone } from './byte-cache.ts';
@@ -97,7 +98,7 @@ export class ChunkReader {
     const stored = this.#index.find(digest);
     if (stored === undefined) throw damaged(`Chunk ${digest} is not in the repository.`);
     const { pack, frame, at, payloadBytes } = stored;
-    const raw = await this.#readFrame(digest, pack, frame);
+    const raw = await this.readFrame(digest, pack, frame);
     await this.verify(digest, pack, stored, raw.subarray(at, at + payloadBytes));
   }
 
@@ -127,21 +128,26 @@ export class ChunkReader {
   }
 
   async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
-    const read = () => this.#readFrame(digest, pack, frame);
     const shared = payloadBytes < frame.rawBytes;
+    const read = () => this.readFrame(digest, pack, frame);
     const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
     return raw.subarray(at, at + payloadBytes);
   }
 
-  async #readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+  /** The decoded bytes of a frame, the caller's to free; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
+  async readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
     const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
     if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
     if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
-    return decompress(stored, frame).catch((error: unknown) => {
+    try {
+      const raw = await decompress(stored, frame);
+      if (raw !== stored) release(stored);
+      return raw;
+    } catch (error) {
       // Its neighbours cannot be read either: whoever has them still shall be asked for all of them at a time.
       this.#index.suspects.markFrame(pack, frame.offset);
       throw damagedChunk(digest, pack, 'its frame does not decompress', error);
-    });
+    }
   }
 
   async #restore(

@@ -64,7 +64,7 @@ export class BlobRepository implements Repository {
 
   constructor(parts: RepositoryParts) {
     this.#parts = parts;
-    this.#frames = new StoredFrames(parts.store, parts.index);
+    this.#frames = new StoredFrames(parts.store, parts.index, (...frame) => parts.reader.readFrame(...frame));
   }
 
   async ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession> {

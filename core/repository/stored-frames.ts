@@ -9,15 +9,22 @@ import { readPackIndex } from './reconcile.ts';
 /** Packs whose lists are kept: an image is read from the master's, the first overlay's and later ones in turns. */
 const LISTS = 8;
 
+type FramedChunk = Pick<PackedFrame['chunks'][number], 'digest' | 'bytes' | 'at' | 'delta'>;
+
+/** Decodes a frame. REPOSITORY_DAMAGED, in the name of the chunk that is looked for. */
+export type OpenFrame = (digest: Digest, pack: string, frame: IndexedChunk['frame']) => Promise<Uint8Array>;
+
 /** Finds frames as they are stored, with everything that is in them. */
 export class StoredFrames {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
+  readonly #open: OpenFrame;
   readonly #lists = new ByteCache<ReadonlyMap<number, PackedFrame>>(LISTS);
 
-  constructor(store: PortableStore, index: ChunkIndex) {
+  constructor(store: PortableStore, index: ChunkIndex, open: OpenFrame) {
     this.#store = store;
     this.#index = index;
+    this.#open = open;
   }
 
   /** The frame that holds this chunk as it is; undefined where it is made from others, or cannot be found. */
@@ -26,24 +33,27 @@ export class StoredFrames {
     if (stored === undefined || stored.delta !== undefined) return undefined;
     const { pack, frame, bytes } = stored;
     const isAlone = stored.payloadBytes === frame.rawBytes;
-    const chunks = isAlone ? [{ digest, bytes, at: 0 }] : await this.#chunksOf(stored);
-    if (chunks === undefined) return undefined;
+    const all = isAlone ? [{ digest, bytes, at: 0 }] : await this.#chunksOf(stored);
+    if (all === undefined) return undefined;
+    // A delta's bytes are no chunk, and who reads the frame has no use for them.
+    const chunks = all.filter((chunk) => chunk.delta === undefined);
     return {
       id: `${pack}:${frame.offset}`,
+      isWhole: chunks.length === all.length,
       encoding: frame.encoding,
       rawBytes: frame.rawBytes,
       storedBytes: frame.storedBytes,
       chunks,
       read: () => this.#read(pack, frame),
+      open: () => this.#open(digest, pack, frame).catch(() => undefined),
     };
   }
 
-  async #chunksOf({ pack, frame }: IndexedChunk): Promise<StoredFrame['chunks'] | undefined> {
+  async #chunksOf({ pack, frame }: IndexedChunk): Promise<readonly FramedChunk[] | undefined> {
     const list = await this.#listOf(pack);
     const found = list?.get(frame.offset);
     const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;
-    // A delta's bytes are no chunk, and who reads the frame has no use for them.
-    return isSame && found.chunks.every((chunk) => chunk.delta === undefined) ? found.chunks : undefined;
+    return isSame ? found.chunks : undefined;
   }
 
   /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */

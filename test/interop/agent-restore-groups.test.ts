@@ -4,9 +4,17 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
-import { encodeFrame, FRAME, type Frame, type GivenGroup, OverdubError } from '@overdub/core/agent';
+import {
+  encodeFrame,
+  FRAME,
+  type Frame,
+  type GivenGroup,
+  type Imager,
+  OverdubError,
+} from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Appliance } from '../../plugins/agent/program/link/appliance.ts';
+import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { World } from './agent-world.ts';
 
 let world: World;
@@ -92,6 +100,27 @@ describe('a restore', () => {
     await expectEqual(copy);
   });
 
+  it('writes files under their own names only where nothing was, not even something else', async () => {
+    await tree();
+    const snapshot = await world.snapshot(root);
+    const blank: unknown[] = [];
+    const imager: Imager = {
+      ...treeImager,
+      apply: (at, target, present, contents, options) => {
+        blank.push(options.blank);
+        return treeImager.apply(at, target, present, contents, options);
+      },
+    };
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id, { imager });
+    await expectEqual(copy);
+    const other = await world.makeRoot('other');
+    await writeFile(join(other, 'aaa'), 'another');
+    await world.restore(other, snapshot.id, { imager });
+    await expectEqual(other);
+    expect(blank).toEqual([true, false]);
+  });
+
   it('goes chunk by chunk for an agent that takes no groups, and from an appliance that gives none', async () => {
     await tree();
     const snapshot = await world.snapshot(root);
@@ -140,7 +169,7 @@ describe('a restore', () => {
     expect((await world.repository.verify()).sound).toBe(false);
   });
 
-  it('tells no server what another has: a frame with a chunk of somebody else stays in', async () => {
+  it('tells no server what another has: of a frame with a chunk of somebody else only what is wanted goes out', async () => {
     await tree();
     const snapshot = await world.snapshot(root);
     const frameOf = world.repository.frameOf.bind(world.repository);
@@ -149,10 +178,18 @@ describe('a restore', () => {
       const frame = await frameOf(digest);
       return frame && { ...frame, chunks: [...frame.chunks, foreign] };
     };
-    const { appliance, types } = watched();
+    const given: GivenGroup[] = [];
+    const { appliance } = watched((frame) => {
+      if (frame.type === FRAME.group) given.push(JSON.parse(Buffer.from(frame.payload).toString()));
+      return frame;
+    });
     const copy = await world.makeRoot('copy');
     await world.restore(copy, snapshot.id, { appliance });
-    expect(counted(types, FRAME.group)).toBe(0);
+    expect(given.length).toBeGreaterThan(0);
+    for (const { chunks, encoding, gives } of given) {
+      expect(encoding).toBe('raw');
+      expect(new Set(gives.map(([, chunk]) => chunk)).size).toBe(chunks.length);
+    }
     await expectEqual(copy);
   });
 });

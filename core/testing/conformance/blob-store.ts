@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../contracts/blob-store.ts';
+import { release } from '../../domain/release.ts';
 import { collect } from '../collect.ts';
 
 /** What a suite needs: a fresh empty store, and a second opening of the same one. */
@@ -45,6 +46,17 @@ function putAndGet(store: () => BlobStore): void {
     expect(await store().get('empty')).toHaveLength(0);
     expect(Buffer.from(await store().get('streamed')).toString()).toBe('overdub');
     expect(await store().stat('streamed')).toEqual({ name: 'streamed', bytes: 7 });
+  });
+
+  it('gives bytes away: who reads may free their buffer, and the next reads the same', async () => {
+    const blob = Buffer.alloc(600_000, 'abc');
+    await store().put('a', blob);
+    for (const range of [undefined, { offset: 0, length: 300_000 }, { offset: 300_000, length: 300_000 }]) {
+      const bytes = await store().get('a', range);
+      release(bytes);
+      expect(bytes.length).toBe(0);
+    }
+    expect(blob.equals(await store().get('a'))).toBe(true);
   });
 
   it('reads ranges and cuts those that go past the end', async () => {

@@ -15,6 +15,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
+import { withRoom } from './heap-room.ts';
 import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { scanImage } from './scan.ts';
 import { isSettled } from './settled.ts';
@@ -52,6 +53,10 @@ export interface RestoreOrder {
 
 /** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
 export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
+  return await withRoom(() => restore(context, order));
+}
+
+async function restore(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
   const { appliance, imager, root, workDir, signal, onProgress } = context;
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const present = join(workDir, 'present');
@@ -80,7 +85,7 @@ export async function restoreImage(context: RestoreContext, order: RestoreOrder)
         onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
         excludes: order.excludes,
         dryRun: order.dryRun,
-        blank: order.blank === true,
+        blank: order.blank === true || (await isEmpty(present)),
         ...(order.keep.length === 0 ? {} : { keep: order.keep }),
         ...(order.only.length === 0 ? {} : { only: order.only }),
       },
@@ -193,6 +198,12 @@ async function basesOf(target: string, present: string): Promise<Map<Digest, Con
     there.close();
   }
   return bases;
+}
+
+/** Does the record list nothing but the root itself? Then nobody minds what appears before it is whole. */
+async function isEmpty(record: string): Promise<boolean> {
+  for await (const { entry } of readRecord(record)) if (entry.path !== '') return false;
+  return true;
 }
 
 function targetPath(workDir: string): string {

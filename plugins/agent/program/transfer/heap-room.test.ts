@@ -1,0 +1,27 @@
+import { setFlagsFromString } from 'node:v8';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { withRoom } from './heap-room.ts';
+
+vi.mock('node:v8', { spy: true });
+
+describe('a heap with room', () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.mocked(setFlagsFromString).mockReset();
+  });
+
+  it('has it while the work runs, and no longer, whatever comes of it', async () => {
+    vi.stubGlobal('gc', () => undefined);
+    const flags = vi.mocked(setFlagsFromString).mockImplementation(() => undefined);
+    expect(await withRoom(async () => flags.mock.calls.flat())).toEqual(['--heap-growing-percent=300']);
+    expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
+    await expect(withRoom(() => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed');
+    expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
+  });
+
+  it('is left as it is without leave', async () => {
+    vi.stubGlobal('gc', undefined);
+    expect(await withRoom(async () => 'done')).toBe('done');
+    expect(setFlagsFromString).not.toHaveBeenCalled();
+  });
+});
