@@ -244,7 +244,7 @@ export interface VerifyReport extends DamageReport {
 export interface MadeFrame {
   /** `raw`: the chunks as they are. */
   readonly encoding: 'raw' | 'zstd';
-  /** Kept: the caller must not change it. */
+  /** Taken over: the caller must not look at it again, since it may be freed. */
   readonly stored: Uint8Array;
   /** Length of each chunk, bytes; 16 MiB together at most. */
   readonly lengths: readonly number[];
