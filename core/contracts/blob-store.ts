@@ -3,7 +3,10 @@
  * Drivers throw raw; a missing blob is a `BlobNotFound`, a full store a `BlobStoreFull`.
  */
 export interface BlobStore {
-  /** Atomic and durable before it resolves; never visible in part. Overwrites unless `createOnly`. */
+  /**
+   * Atomic and durable before it resolves; never visible in part. Overwrites unless `createOnly`. Keeps nothing of `data`
+   * once it has settled: the memory behind it may be freed.
+   */
   put(name: string, data: Uint8Array | AsyncIterable<Uint8Array>, options?: PutOptions): Promise<void>;
   /** The bytes, or the asked range of them, in a buffer that is the caller's to free; a range past the end is cut. */
   get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;

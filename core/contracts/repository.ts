@@ -103,10 +103,10 @@ export interface IngestSession {
    */
   addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void>;
   /**
-   * Like {@link addChunk}, with a delta that the caller has decoded to these very bytes: it is kept as it is where
-   * the repository's bounds allow, and costs no search.
+   * Stores one chunk that came without a name worth anything: it is hashed, once, and its digest comes back. `admit` hears
+   * of it first: it refuses by throwing, and answers whether there is anything to store.
    */
-  addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void>;
+  addBytes(bytes: Uint8Array, admit: (digest: Digest) => boolean, form?: SentForm): Promise<Digest>;
   /**
    * Stores chunks that come compressed together, and keeps the frame as it came where all of them are new. It is decoded
    * once, and the chunks are named by their SHA-256; `admit` hears of them before anything is stored, and refuses by
@@ -240,11 +240,19 @@ export interface VerifyReport extends DamageReport {
   readonly damagedPacksTotal: number;
 }
 
+/** What is known about a chunk besides its bytes. */
+export interface SentForm {
+  /** A delta that the caller has decoded to these very bytes: kept as it is where the bounds allow, and costs no search. */
+  readonly made?: MadeDelta;
+  /** See {@link IngestSession.addChunk}. */
+  readonly near?: NearHint;
+}
+
 /** Chunks behind one another, compressed as one, as a frame of a pack (docs/repository-format.md). */
 export interface MadeFrame {
   /** `raw`: the chunks as they are. */
   readonly encoding: 'raw' | 'zstd';
-  /** Kept: the caller must not change it. */
+  /** Taken over: the caller must not look at it again, since it may be freed. */
   readonly stored: Uint8Array;
   /** Length of each chunk, bytes; 16 MiB together at most. */
   readonly lengths: readonly number[];

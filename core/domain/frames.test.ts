@@ -6,7 +6,7 @@ import { digestOf } from './content-ref.ts';
 import { DigestSet, digestBytes, packDigests, unpackDigests } from './digest-set.ts';
 import { compressFrames, encodeFrame, FRAME, parseFrames, readBody, requestFrames } from './frames.ts';
 import { cut } from './pieces.ts';
-import { storeFrames } from './stored-body.ts';
+import { storedFrames, storeFrames } from './stored-body.ts';
 
 async function* inPieces(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
@@ -92,6 +92,34 @@ describe('frames that are compressed already', () => {
     expect(Buffer.from(read[2]?.payload ?? []).equals(payload)).toBe(true);
     expect(zstdDecompressSync(bytes).includes(payload)).toBe(true);
     await expect(all(readBody(inPieces(bytes.subarray(0, -3), 70_000)))).rejects.toThrow();
+  });
+
+  it('come out as views of what arrived, wherever it was cut', async () => {
+    const bytes = Buffer.concat(await all(storeFrames(requestFrames({}, encodeFrame(FRAME.chunk, 'abc')))));
+    for (let length = 1; length <= bytes.length; length++) {
+      const parts = await all(storedFrames(inPieces(bytes, length)));
+      expect(parts.every((part) => part.buffer === bytes.buffer)).toBe(true);
+      expect(Buffer.concat(parts).equals(zstdDecompressSync(bytes))).toBe(true);
+      const read = await all(readBody(inPieces(bytes, length)));
+      expect(Buffer.from(read[1]?.payload ?? []).toString()).toBe('abc');
+    }
+  });
+
+  it.each([
+    ['cut off', (bytes: Buffer) => bytes.subarray(0, -1)],
+    ['cut off inside its header', (bytes: Buffer) => bytes.subarray(0, 4)],
+    ['going on behind the last block', (bytes: Buffer) => Buffer.concat([bytes, Buffer.from([0])])],
+    [
+      'of another kind of block',
+      (bytes: Buffer) => Buffer.from(bytes.map((byte, at) => (at === 6 ? byte | 2 : byte))),
+    ],
+    [
+      'of a block that is too long',
+      (bytes: Buffer) => Buffer.from(bytes.map((byte, at) => (at === 8 ? 0xff : byte))),
+    ],
+  ])('are refused %s', async (_what, spoil) => {
+    const bytes = Buffer.concat(await all(storeFrames(requestFrames({}, encodeFrame(FRAME.chunk, 'abc')))));
+    await expect(all(readBody(inPieces(spoil(bytes), 5)))).rejects.toMatchObject({ code: 'INPUT_INVALID' });
   });
 });
 

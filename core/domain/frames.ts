@@ -7,6 +7,7 @@
 import { pipeline, Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { OverdubError } from '../errors.ts';
+import { isStored, STORED_HEADER_BYTES, storedFrames } from './stored-body.ts';
 
 /** Frame types; letters so that a dump can be read. */
 export const FRAME = {
@@ -163,14 +164,11 @@ async function* gathered(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
  * zstd, or goes on behind it. A `failure` frame is thrown as the error it carries.
  */
 export async function* readBody(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
-  const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
-  const decompress = createZstdDecompress({ params, chunkSize: PIECE_BYTES });
   // A request must outlive its reading, so that a refusal can still be answered on the same socket.
   const feed = source instanceof Readable ? source.iterator({ destroyOnReturn: false }) : source;
-  const plain = pipeline(feed, decompress, () => undefined) as unknown as AsyncIterable<Uint8Array>;
   let ended = false;
   try {
-    for await (const frame of parseFrames(plain)) {
+    for await (const frame of parseFrames(unpacked(feed))) {
       if (ended) throw badFrame('it goes on behind its end');
       if (frame.type === FRAME.failure) throw OverdubError.fromJSON(frameJson(frame));
       if (frame.type === FRAME.end) ended = true;
@@ -180,6 +178,35 @@ export async function* readBody(source: AsyncIterable<Uint8Array>): AsyncGenerat
     throw error instanceof OverdubError ? error : asBodyError(error);
   }
   if (!ended) throw badFrame('it stops before its end');
+}
+
+/** What a body holds: through a decompressor, unless it says at its beginning that it needs none. */
+async function* unpacked(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  let beginning = Buffer.alloc(0);
+  while (beginning.length < STORED_HEADER_BYTES) {
+    const next = await pieces.next();
+    if (next.done === true) break;
+    beginning = Buffer.concat([beginning, next.value]);
+  }
+  const body = resumed(beginning, pieces);
+  if (isStored(beginning)) {
+    yield* storedFrames(body);
+    return;
+  }
+  const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
+  const decompress = createZstdDecompress({ params, chunkSize: PIECE_BYTES });
+  yield* pipeline(body, decompress, () => undefined) as unknown as AsyncIterable<Uint8Array>;
+}
+
+/** The whole of a source of which the beginning was looked at. */
+async function* resumed(beginning: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield beginning;
+    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
 }
 
 /** zlib's complaints are the sender's fault; everything else (a reset connection) is passed on. */

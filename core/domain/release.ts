@@ -17,7 +17,8 @@ export function release({ buffer }: Uint8Array): void {
 
 /**
  * Has the collector come by now, where the process was given leave (`--expose-gc`, as `overdub` starts it): many megabytes
- * of buffers have just become garbage that V8 would let lie until as many more are made. Some 20 ms for a heap of 30 MiB.
+ * of buffers have just become garbage that V8 would let lie until as many more are made. Some 50 ms for a heap of 30 MiB, on
+ * all its threads: once for a piece of work, not once for each of its parts.
  */
 export function collectNow(): void {
   globalThis.gc?.();

@@ -7,7 +7,12 @@ const BLOCK_BYTES = 128 * 1024;
 /** Magic number; no single segment, no checksum, no length; a window of 2^(10+7) bytes. */
 const FRAME_HEADER = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
 const LAST_BLOCK = 1;
+const BLOCK_TYPE = 6;
 const BLOCK_HEADER_BYTES = 3;
+/** As much of a body as {@link isStored} looks at. */
+export const STORED_HEADER_BYTES: number = FRAME_HEADER.length;
+/** The code of zlib's own complaints about what it is given. */
+const DATA_ERROR = 'Z_DATA_ERROR';
 
 /** Passes the pieces on as they are: they must not change until they are gone. Errors of `frames` destroy the stream. */
 export function storeFrames(frames: AsyncIterable<Uint8Array>): Readable {
@@ -24,6 +29,49 @@ async function* stored(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
     }
   }
   yield blockHeader(0, LAST_BLOCK);
+}
+
+/** Does a body that begins like this hold raw blocks alone? Other compressors announce other windows. */
+export function isStored(beginning: Uint8Array): boolean {
+  return beginning.length >= FRAME_HEADER.length && FRAME_HEADER.every((byte, at) => beginning[at] === byte);
+}
+
+/**
+ * What {@link storeFrames} was given, as views of the pieces that arrive: neither a decompressor nor a buffer in between.
+ * Throws an Error with the code of zlib's complaints when it is cut off, goes on behind its end, or holds other blocks.
+ */
+export async function* storedFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let skipped = 0;
+  let header = 0;
+  let headerBytes = 0;
+  let left = 0;
+  let isLast = false;
+  for await (const piece of source) {
+    let at = Math.min(FRAME_HEADER.length - skipped, piece.length);
+    skipped += at;
+    while (at < piece.length) {
+      if (left > 0) {
+        const part = piece.subarray(at, at + left);
+        yield part;
+        at += part.length;
+        left -= part.length;
+        continue;
+      }
+      if (isLast) throw badBlocks('go on behind the last one');
+      header += (piece[at++] as number) * 2 ** (8 * headerBytes++);
+      if (headerBytes < BLOCK_HEADER_BYTES) continue;
+      isLast = (header & LAST_BLOCK) !== 0;
+      left = header >>> 3;
+      if ((header & BLOCK_TYPE) !== 0 || left > BLOCK_BYTES) throw badBlocks('are not raw ones');
+      header = 0;
+      headerBytes = 0;
+    }
+  }
+  if (!isLast || left > 0) throw badBlocks('are cut off');
+}
+
+function badBlocks(what: string): Error {
+  return Object.assign(new Error(`the blocks of a stored body ${what}`), { code: DATA_ERROR });
 }
 
 /** §3.1.1.2: the last one's bit, two bits of type (raw is 0), the length. */

@@ -3,7 +3,6 @@
 import type { DeltaCodec, SignatureFeature } from '../contracts/delta-codec.ts';
 import type { MadeDelta, NearHint } from '../contracts/repository.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
-import { digestOf } from '../domain/content-ref.ts';
 import { badFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
 import { readGroup } from '../domain/groups.ts';
 import type { ChunkRef, ContentRef, Digest } from '../domain/manifest.ts';
@@ -98,14 +97,15 @@ class Upload {
 
   /** The bytes name themselves: a chunk that nobody asked for is a wrong one. */
   async #chunk(bytes: Uint8Array, made?: MadeDelta): Promise<ChunkRef> {
-    const digest = digestOf(bytes);
-    this.#assertWanted(digest);
-    if (!this.#transfer.asked.hasArrived(digest)) {
-      const { ingest } = this.#transfer.options;
-      if (made === undefined) await ingest.addChunk(digest, bytes, this.#hint());
-      else await ingest.addDelta(digest, bytes, made, this.#hint());
-      this.#transfer.asked.arrive(digest);
-    }
+    const { asked, options } = this.#transfer;
+    const near = this.#hint();
+    const admit = (digest: Digest) => {
+      this.#assertWanted(digest);
+      return !asked.hasArrived(digest);
+    };
+    const form = { ...(made === undefined ? {} : { made }), ...(near === undefined ? {} : { near }) };
+    const digest = await options.ingest.addBytes(bytes, admit, form);
+    asked.arrive(digest);
     if (this.#near !== undefined) this.#near.offset += bytes.length;
     return { digest, bytes: bytes.length };
   }

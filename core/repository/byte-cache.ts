@@ -49,5 +49,5 @@ export class ByteCache<T> {
  * keep all of that alive, whatever it weighs in a cache. A chunk is a view of its frame, which may be 16 MiB.
  */
 export function alone(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength > 2 * bytes.length ? Uint8Array.from(bytes) : bytes;
+  return bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
 }

@@ -48,6 +48,10 @@ export function openContent(content: ContentRef, read: ReadChunk): RandomReader 
     bytes: content.bytes,
     async read(offset, length) {
       const stop = Math.min(content.bytes, offset + length);
+      const [only, ...more] = content.chunks;
+      // Read whole, it is not read again: nothing has to be copied out of its frame to be kept.
+      if (only !== undefined && more.length === 0 && offset === 0 && stop === content.bytes)
+        return await read(only.digest);
       const parts: Uint8Array[] = [];
       for (let at = firstEndBehind(ends, offset), from = offset; from < stop; at++) {
         const chunk = await chunkAt(at);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { RandomReader } from '../contracts/delta-codec.ts';
-import type { IngestSession, MadeDelta, MadeFrame, NearHint } from '../contracts/repository.ts';
+import type { IngestSession, MadeDelta, MadeFrame, NearHint, SentForm } from '../contracts/repository.ts';
 import { CHUNK_LIMITS, chunkViews } from '../domain/chunker.ts';
 import { digestOf, isDigest } from '../domain/content-ref.ts';
 import type { ChunkRef, ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
@@ -86,11 +86,24 @@ export class Session implements IngestSession {
   }
 
   async addChunk(digest: Digest, bytes: Uint8Array, near?: NearHint): Promise<void> {
-    await this.#offer(digest, bytes, near, undefined);
+    this.#assertUsable();
+    assertChunkLength(bytes);
+    if (!isDigest(digest)) throw badInput(`A chunk named ${JSON.stringify(digest)} cannot be stored`);
+    if (this.#knows(digest)) return;
+    if (digestOf(bytes) !== digest) throw badInput(`The bytes sent for chunk ${digest} have another digest`);
+    await this.#addVerified(digest, bytes, near);
   }
 
-  async addDelta(digest: Digest, bytes: Uint8Array, made: MadeDelta, near?: NearHint): Promise<void> {
-    await this.#offer(digest, bytes, near, made);
+  async addBytes(
+    bytes: Uint8Array,
+    admit: (digest: Digest) => boolean,
+    { made, near }: SentForm = {},
+  ): Promise<Digest> {
+    this.#assertUsable();
+    assertChunkLength(bytes);
+    const digest = digestOf(bytes);
+    if (admit(digest)) await this.#addVerified(digest, bytes, near, made);
+    return digest;
   }
 
   async addFrame(frame: MadeFrame, admit: (chunks: readonly ChunkRef[]) => void): Promise<void> {
@@ -134,21 +147,6 @@ export class Session implements IngestSession {
     const isNew = (digest: Digest) =>
       !this.holds(digest) && !this.#running.has(digest) && this.#parts.index.standing(digest) === 'missing';
     return digests.size === chunks.length && chunks.every(({ digest }) => isNew(digest));
-  }
-
-  async #offer(
-    digest: Digest,
-    bytes: Uint8Array,
-    near: NearHint | undefined,
-    made: MadeDelta | undefined,
-  ): Promise<void> {
-    this.#assertUsable();
-    if (!isDigest(digest) || bytes.length === 0 || bytes.length > CHUNK_LIMITS.max) {
-      throw badInput(`A chunk named ${JSON.stringify(digest)} of ${bytes.length} bytes cannot be stored`);
-    }
-    if (this.#knows(digest)) return;
-    if (digestOf(bytes) !== digest) throw badInput(`The bytes sent for chunk ${digest} have another digest`);
-    await this.#addVerified(digest, bytes, near, made);
   }
 
   async addStream(source: AsyncIterable<Uint8Array>, near?: Omit<NearHint, 'offset'>): Promise<ContentRef> {
@@ -352,6 +350,11 @@ export class Session implements IngestSession {
     if (!this.#closed) return;
     throw new OverdubError('CONFLICT', 'The ingest session is closed.', 'Open a new one.');
   }
+}
+
+function assertChunkLength({ length }: Uint8Array): void {
+  if (length === 0 || length > CHUNK_LIMITS.max)
+    throw badInput(`A chunk of ${length} bytes cannot be stored`);
 }
 
 function badInput(what: string): OverdubError {

@@ -94,23 +94,21 @@ export class PackQueue implements PendingChunks {
 
   /** Resolves when everything appended so far is durable and known to others. */
   async flush(): Promise<void> {
-    const sent = this.#sendOff();
+    this.#sendOff();
     await this.#tail;
     this.assertSound();
-    if (sent >= EARLY_PACK_BYTES) collectNow();
   }
 
-  /** Puts what was filled behind the packs on their way; says how many bytes it held. */
-  #sendOff(): number {
+  /** Puts what was filled behind the packs on their way. */
+  #sendOff(): void {
     const writer = this.#writer;
-    if (writer.chunks === 0) return 0;
+    if (writer.chunks === 0) return;
     this.#writer = new PackWriter();
     this.#leaving.add(writer);
     this.#tail = this.#tail.then(() => this.#send(writer));
     this.#tail.catch((error: unknown) => {
       this.#failure ??= { error };
     });
-    return writer.heldBytes;
   }
 
   /** Throws what made an earlier pack fail: its chunks are lost, and others may hang on them. */
@@ -124,14 +122,16 @@ export class PackQueue implements PendingChunks {
     await this.#tail.catch(() => undefined);
     this.#writer = new PackWriter();
     this.#leaving.clear();
+    if (this.#stored >= EARLY_PACK_BYTES) collectNow();
   }
 
   async #send(writer: PackWriter): Promise<void> {
     if (this.#dropped) return;
     const { pieces, bytes, frames } = await writer.finish();
     const name = packName();
+    let isRead: boolean;
     try {
-      await this.#store.write(name, pieces);
+      isRead = await this.#store.write(name, pieces);
     } catch (error) {
       if (error instanceof OverdubError && error.code === 'REPOSITORY_FULL') await this.#giveBack();
       throw error;
@@ -140,6 +140,7 @@ export class PackQueue implements PendingChunks {
     this.#index.addPack(name, bytes, frames);
     this.#stored += bytes;
     this.#leaving.delete(writer);
+    if (isRead) writer.free();
   }
 
   /** Nothing of this will be committed: the packs go at once, so that something smaller fits. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../domain/content-ref.ts';
 import { prose } from './fixture.ts';
@@ -34,6 +35,22 @@ describe('a pack in the making', () => {
     const first = await payloadOf(writer, 0);
     const second = await payloadOf(writer, 1);
     expect(second.buffer).toBe(first.buffer);
+  });
+
+  it('frees what it compressed once it is told so, but for what is being opened', async () => {
+    const noise = randomBytes(MAX_FRAME_BYTES / 8);
+    const payload = Buffer.concat([noise, noise, Buffer.alloc(noise.length)]);
+    const writer = new PackWriter();
+    writer.append({ digest: digestOf(payload), bytes: payload.length, payload });
+    const { pieces } = await writer.finish();
+    const reading = writer.find(digestOf(payload))?.payload();
+    const lengths = () => pieces.map(({ length }) => length);
+    const before = lengths();
+    writer.free();
+    expect(lengths()).toEqual(before);
+    expect(digestOf((await reading) as Uint8Array)).toBe(digestOf(payload));
+    writer.free();
+    expect(lengths()).toEqual([before[0], 0, before[2]]);
   });
 
   it('made at leisure has the largest frames there may be, and none larger', async () => {

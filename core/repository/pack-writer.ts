@@ -1,4 +1,5 @@
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import {
   type DeltaForm,
   encodeHeader,
@@ -84,6 +85,8 @@ export class PackWriter {
   #held = 0;
   #packed = 0;
   #compressing = new Set<Promise<unknown>>();
+  /** Frames that are being opened now. */
+  #opening = 0;
   /** The frame that was opened last: whoever reads one chunk of it reads the next. */
   #opened: { readonly draft: Draft; readonly raw: Promise<Uint8Array> } | undefined;
   readonly #effort: ZstdEffort;
@@ -186,6 +189,16 @@ export class PackWriter {
     return { pieces, bytes: offset + tail.length, frames };
   }
 
+  /**
+   * Frees the compressed bytes, for when the pack is stored and nobody reads its pieces any more. Look nothing up
+   * afterwards: it is found in the store.
+   */
+  free(): void {
+    // What another thread is decompressing has to stay.
+    if (this.#opening > 0) return;
+    for (const { result } of this.#drafts) if (result?.encoding === 'zstd') release(result.stored);
+  }
+
   #newDraft(): Draft {
     const draft: Draft = { parts: [], rawBytes: 0, chunks: [] };
     this.#drafts.push(draft);
@@ -234,7 +247,10 @@ export class PackWriter {
     if (result === undefined) {
       return Promise.resolve(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts));
     }
-    const raw = decompress(result.stored, { encoding: result.encoding, rawBytes });
+    this.#opening += 1;
+    const raw = decompress(result.stored, { encoding: result.encoding, rawBytes }).finally(() => {
+      this.#opening -= 1;
+    });
     this.#opened = { draft, raw };
     raw.catch(() => {
       if (this.#opened?.raw === raw) this.#opened = undefined;

@@ -42,3 +42,17 @@ it('tells a missing blob, and a taken name, from a failure', async () => {
   expect(await store.writeNew('a', Buffer.from('2'))).toBe(false);
   expect(Buffer.from((await store.read('a')) as Uint8Array).toString()).toBe('1');
 });
+
+it('tells whether a try that ran out of time may still be reading what it writes', async () => {
+  let tries = 0;
+  const once = new FaultyBlobStore(new MemoryBlobStore(), async () => {
+    if (tries++ === 0) await new Promise(() => undefined);
+  });
+  const impatient: Clock = {
+    now: () => 0,
+    sleep: (ms) => (ms < 60_000 || tries === 0 ? Promise.resolve() : new Promise(() => undefined)),
+  };
+  const store = new PortableStore(once, { clock: impatient, log: silentLog });
+  expect(await store.write('a', [Buffer.from('1')])).toBe(false);
+  expect(await store.write('a', [Buffer.from('2')])).toBe(true);
+});

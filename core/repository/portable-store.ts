@@ -58,10 +58,23 @@ export class PortableStore {
     }
   }
 
-  /** Writes the joined pieces, atomically and durably. REPOSITORY_FULL when there is no room. */
-  async write(name: string, pieces: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Writes the joined pieces, atomically and durably. REPOSITORY_FULL when there is no room. False when a try that ran out
+   * of time may still be reading the pieces: they must not change.
+   */
+  async write(name: string, pieces: readonly Uint8Array[]): Promise<boolean> {
     const only = pieces.length === 1 ? pieces[0] : undefined;
-    await this.#call(`write ${name}`, () => this.#store.put(name, only ?? streamOf(pieces)));
+    let underWay = 0;
+    const put = async () => {
+      underWay += 1;
+      try {
+        await this.#store.put(name, only ?? streamOf(pieces));
+      } finally {
+        underWay -= 1;
+      }
+    };
+    await this.#call(`write ${name}`, put);
+    return underWay === 0;
   }
 
   /** Like {@link write}, unless the name is taken: then nothing happens, and false comes back. */

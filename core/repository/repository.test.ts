@@ -149,6 +149,21 @@ describe('contents', () => {
     await expect(add(good, Buffer.alloc((8 << 20) + 1))).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     expect(await session.missing([good])).toEqual([true]);
   });
+
+  it('that come without a name are told by their own, and are not stored unless they are let in', async () => {
+    const session = await repository.ingest({ label: 'unnamed' });
+    const bytes = noise(1000, 'unnamed');
+    const refuse = () => {
+      throw new Error('not asked for');
+    };
+    await expect(session.addBytes(bytes, refuse)).rejects.toThrow('not asked for');
+    expect(await session.addBytes(bytes, () => false)).toBe(digestOf(bytes));
+    expect(await session.missing([digestOf(bytes)])).toEqual([true]);
+    expect(await session.addBytes(bytes, () => true)).toBe(digestOf(bytes));
+    expect(await session.missing([digestOf(bytes)])).toEqual([false]);
+    const refused = { code: 'INPUT_INVALID' };
+    await expect(session.addBytes(Buffer.alloc((8 << 20) + 1), () => true)).rejects.toMatchObject(refused);
+  });
 });
 
 describe('deduplication', () => {

@@ -54,8 +54,10 @@ export class MemoryRepository implements Repository {
       addChunk: async (digest, bytes) => {
         this.#chunks.set(digest, bytes);
       },
-      addDelta: async (digest, bytes) => {
-        this.#chunks.set(digest, bytes);
+      addBytes: async (bytes, admit) => {
+        const digest = digestOf(bytes);
+        if (admit(digest)) this.#chunks.set(digest, bytes);
+        return digest;
       },
       addFrame: async () => {
         throw new Error('the memory repository takes no frames');

@@ -59,7 +59,7 @@ async function knownInPlace(
   return signature === undefined ? undefined : () => ({ signature, baseBytes: now.bytes });
 }
 
-/** `at`: where the chunk lies in its file. */
+/** `at`: where the chunk lies in its file. Once it is through, nobody looks at `bytes` any more. */
 export async function* encodeDelta(
   bases: Bases,
   { joins, inPlace }: DeltaTarget,
@@ -77,7 +77,11 @@ export async function* encodeDelta(
   };
   const { feature, index } = growing;
   const delta = feature.encode?.(index, bytes, options) ?? inSteps(growing, bytes, options);
-  for await (const piece of delta) yield* encodeFrame(FRAME.piece, piece);
+  for await (const piece of delta) {
+    // A codec may give out parts of what it was given.
+    const own = piece.buffer === bytes.buffer ? Uint8Array.prototype.slice.call(piece) : piece;
+    yield* encodeFrame(FRAME.piece, own);
+  }
   yield* encodeFrame(FRAME.piecesEnd);
 }
 

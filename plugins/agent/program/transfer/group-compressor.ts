@@ -10,14 +10,23 @@ const HEADER_BYTES = 6;
 /** Header flags (RFC 8878 §3.1.1.1.1): a window descriptor and nothing else; with four bytes of length. */
 const FLAGS = { plain: 0x00, withLength: 0x80 } as const;
 
+/** How hard to try. */
+export interface GroupEffort {
+  /** Of zstd; the window is set apart. */
+  readonly level: number;
+  /** Of the table of places, its length as a power of two; unless given, what goes with the level. */
+  readonly hashLog?: number;
+}
+
 export class GroupCompressor {
   readonly #stream: ReturnType<typeof createZstdCompress>;
   #pieces: Buffer[] = [];
 
   /** `groupBytes`: the most that is compressed at a time; the window goes over all of it. */
-  constructor(level: number, groupBytes: number) {
+  constructor({ level, hashLog }: GroupEffort, groupBytes: number) {
     const params = {
       [constants.ZSTD_c_compressionLevel]: level,
+      ...(hashLog === undefined ? {} : { [constants.ZSTD_c_hashLog]: hashLog }),
       [constants.ZSTD_c_windowLog]: Math.max(SMALLEST_WINDOW_LOG, Math.ceil(Math.log2(groupBytes))),
     };
     this.#stream = createZstdCompress({ params, chunkSize: PIECE_BYTES });

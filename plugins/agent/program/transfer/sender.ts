@@ -162,7 +162,7 @@ export class Sender {
     how: Manner,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
-    const groups = how.groups ? this.#groups(files, missing) : undefined;
+    const groups = how.groups ? this.#groups(files, missing, bases) : undefined;
     try {
       yield* this.#contents(files, missing, bases, groups, how, stale);
       if (groups !== undefined) yield* groups.end();
@@ -181,6 +181,7 @@ export class Sender {
   ): AsyncGenerator<Uint8Array> {
     const left = new Set(missing);
     const logsFollow = files.some(isLargeLog);
+    const reused = new ReusedRoom();
     for (const file of inSendingOrder(files)) {
       const near = bases?.near.get(file.entry.path);
       let offset = 0;
@@ -201,7 +202,8 @@ export class Sender {
           const alone = near !== undefined || target !== undefined || !groups?.takes(chunk.bytes);
           const group = alone ? undefined : groups;
           if (group?.isFullFor(chunk.bytes)) yield* group.next();
-          const bytes = await source.read(at, chunk.bytes, group?.room(chunk.bytes));
+          const room = target === undefined ? group?.room(chunk.bytes) : reused.room(chunk.bytes);
+          const bytes = await source.read(at, chunk.bytes, room);
           const byStamp = how.stamps && group !== undefined && (await isUntouched(source, file));
           how.trusted ||= byStamp;
           if (bytes.length !== chunk.bytes || !(byStamp || digestOf(bytes) === chunk.digest)) {
@@ -222,12 +224,20 @@ export class Sender {
     }
   }
 
-  #groups(files: readonly ChangedFile[], missing: ReadonlySet<Digest>): Groups | undefined {
+  #groups(
+    files: readonly ChangedFile[],
+    missing: ReadonlySet<Digest>,
+    bases: Bases | undefined,
+  ): Groups | undefined {
     const { groupBytes } = this.#options;
     if (groupBytes === undefined) return undefined;
     let bytes = 0;
-    for (const { entry } of files)
-      for (const chunk of entry.content.chunks) if (missing.has(chunk.digest)) bytes += chunk.bytes;
+    for (const { entry } of files) {
+      const { content, path } = entry;
+      // These go alone, as deltas or next to what they resemble.
+      if (bases?.near.has(path) || (bases?.index !== undefined && content.bytes >= DELTA_MIN_BYTES)) continue;
+      for (const chunk of content.chunks) if (missing.has(chunk.digest)) bytes += chunk.bytes;
+    }
     return new Groups(Math.min(bytes, groupBytes, GROUP_BYTES));
   }
 
@@ -239,6 +249,17 @@ export class Sender {
   ): AsyncGenerator<Uint8Array> {
     if (bases === undefined || target === undefined) yield* encodeFrame(FRAME.chunk, bytes);
     else yield* encodeDelta(bases, target, bytes, at, this.#options.signal);
+  }
+}
+
+/** Where one chunk after another is read to be made a delta of: a buffer for each was 200 MB of garbage in a snapshot. */
+class ReusedRoom {
+  #buffer: Buffer = Buffer.alloc(0);
+
+  /** Good until it is asked for the next. */
+  room(bytes: number): Uint8Array {
+    if (this.#buffer.length < bytes) this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    return this.#buffer.subarray(0, bytes);
   }
 }
 
