@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers]`: overlays beside the field's own
- * tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
+ * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise]`: overlays beside the
+ * field's own tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
  * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us.
  *
  * `--case sparse|dense|files|snapshots [--size N]` runs one of the large cases alone; see `cases.ts`.
@@ -36,6 +36,8 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '3' },
       report: { type: 'string' },
       'without-peers': { type: 'boolean', default: false },
+      // It takes most of a round, and what it gives is the same in each.
+      'without-optimise': { type: 'boolean', default: false },
       case: { type: 'string' },
       size: { type: 'string' },
     },
@@ -55,7 +57,7 @@ async function main(): Promise<void> {
         const peers = values['without-peers'] ? [] : await peerRound(data, work);
         // A run takes long: what was measured is not lost when it is cut off.
         if (peers.length > 0) print(peers);
-        rounds.push([...(await ourRound(data, work)), ...peers]);
+        rounds.push([...(await ourRound(data, work, !values['without-optimise'])), ...peers]);
       }
     }
     const figures = medians(rounds);
@@ -68,7 +70,7 @@ async function main(): Promise<void> {
 }
 
 /** Master, a, optimise, b, optimise, b again, restore, rollback. CPU is the agent's and the appliance's together. */
-async function ourRound(data: string, work: string): Promise<Figure[]> {
+async function ourRound(data: string, work: string, optimises: boolean): Promise<Figure[]> {
   const own = join(work, 'own');
   const live = join(own, 'live');
   await mkdir(own, { recursive: true });
@@ -79,7 +81,7 @@ async function ourRound(data: string, work: string): Promise<Figure[]> {
     figures.push({ tool: US, step: name, ...sizes, ...costOf(ran, peakMiB(appliance.child)) });
   try {
     await overdub('master', 'import', SERVER, join(data, 'master'));
-    await overdub('optimise');
+    if (optimises) await overdub('optimise');
     await overdub('server', 'create', SERVER, '--master', SERVER);
     for (const [name, tree] of [
       [STEPS.first, 'a'],
@@ -87,6 +89,7 @@ async function ourRound(data: string, work: string): Promise<Figure[]> {
     ] as const) {
       await become(live, join(data, tree));
       step(name, ...(await snapshot(overdub, live)));
+      if (!optimises) continue;
       const optimised = await overdub('optimise');
       const result = (optimised.json as Operation).result as { bytesAfter?: number } | undefined;
       step(`${name}, optimised`, optimised, { storedBytes: result?.bytesAfter ?? Number.NaN });
