@@ -5,7 +5,6 @@ import {
   encodeHeader,
   encodeTail,
   HEADER_BYTES,
-  MADE_DEPTH,
   MAX_FRAME_BYTES,
   type PackedChunk,
   type PackedFrame,
@@ -22,8 +21,8 @@ const GROUPS: Readonly<Record<ZstdEffort, { readonly bytes: number; readonly lon
   idle: { bytes: MAX_FRAME_BYTES, lone: MAX_FRAME_BYTES },
 };
 /**
- * Deltas that others may be made from, group by group: whoever puts many together reads a group of each, and they have to
- * fit in the reader's memory at a time. At leisure only those that lie deep: of the others there are two in a row.
+ * Deltas that others may be made from, group by group, also at leisure: whoever puts many together reads a group of each,
+ * and they have to fit in the reader's memory at a time.
  */
 const DELTA_GROUP_BYTES = 512 * 1024;
 /** Nor does a group hold more chunks than this: whoever reads one of them knows all of its neighbours for a moment. */
@@ -122,14 +121,8 @@ export class PackWriter {
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
-    const full = this.#isOneOfMany(chunk.delta) ? DELTA_GROUP_BYTES : bytes;
+    const full = chunk.delta?.places === undefined ? bytes : DELTA_GROUP_BYTES;
     if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
-  }
-
-  /** Will it be one of many that are read at a time? */
-  #isOneOfMany(delta: DeltaForm | undefined): boolean {
-    if (delta?.places === undefined) return false;
-    return this.#effort !== 'idle' || delta.depth > MADE_DEPTH;
   }
 
   /** Takes a frame as it is: `stored` makes the chunks, one behind another. */
