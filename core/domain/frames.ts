@@ -104,14 +104,17 @@ function take(queue: Uint8Array[], length: number): Buffer {
   }
   const out = Buffer.allocUnsafe(length);
   let at = 0;
+  let used = 0;
   while (at < length) {
-    const piece = queue[0] as Uint8Array;
+    const piece = queue[used] as Uint8Array;
     const part = piece.subarray(0, length - at);
     out.set(part, at);
     at += part.length;
-    if (part.length === piece.length) queue.shift();
-    else queue[0] = piece.subarray(part.length);
+    if (part.length === piece.length) used += 1;
+    else queue[used] = piece.subarray(part.length);
   }
+  // At once: a frame may arrive in a great many pieces.
+  queue.splice(0, used);
   return out;
 }
 

@@ -9,6 +9,8 @@ const FRAME_HEADER = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
 const LAST_BLOCK = 1;
 const BLOCK_TYPE = 6;
 const BLOCK_HEADER_BYTES = 3;
+/** Shorter parts are joined: whoever sends a byte a block must not make a view of each. */
+const SHORT_BYTES = 4096;
 /** As much of a body as {@link isStored} looks at. */
 export const STORED_HEADER_BYTES: number = FRAME_HEADER.length;
 /** The code of zlib's own complaints about what it is given. */
@@ -47,12 +49,17 @@ export async function* storedFrames(source: AsyncIterable<Uint8Array>): AsyncGen
   let left = 0;
   let isLast = false;
   for await (const piece of source) {
+    const short = new ShortParts(piece.length);
     let at = Math.min(FRAME_HEADER.length - skipped, piece.length);
     skipped += at;
     while (at < piece.length) {
       if (left > 0) {
         const part = piece.subarray(at, at + left);
-        yield part;
+        if (part.length < SHORT_BYTES) short.add(part);
+        else {
+          yield* short.take();
+          yield part;
+        }
         at += part.length;
         left -= part.length;
         continue;
@@ -66,8 +73,33 @@ export async function* storedFrames(source: AsyncIterable<Uint8Array>): AsyncGen
       header = 0;
       headerBytes = 0;
     }
+    yield* short.take();
   }
   if (!isLast || left > 0) throw badBlocks('are cut off');
+}
+
+/** Parts of one piece that are too short to be passed on by themselves, one behind another. */
+class ShortParts {
+  readonly #most: number;
+  #joined: Buffer | undefined;
+  #bytes = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  add(part: Uint8Array): void {
+    this.#joined ??= Buffer.allocUnsafe(this.#most);
+    this.#joined.set(part, this.#bytes);
+    this.#bytes += part.length;
+  }
+
+  /** What was added since the last call. */
+  *take(): Generator<Uint8Array> {
+    if (this.#joined !== undefined) yield this.#joined.subarray(0, this.#bytes);
+    this.#joined = undefined;
+    this.#bytes = 0;
+  }
 }
 
 function badBlocks(what: string): Error {

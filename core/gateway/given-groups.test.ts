@@ -162,3 +162,21 @@ describe('a wanted chunk', () => {
     expect(reads).toEqual(['a', 'a']);
   });
 });
+
+describe('a frame of which only a part is wanted', () => {
+  it('is opened for a sixteenth of it, not for less, unless that is all there is to want', async () => {
+    const many = Array.from({ length: 64 }, (_, at) => `F${at}`);
+    const full = await answers({ F: 64 }, many, { window: 40 });
+    expect(full.reads.filter((read) => read === 'open F').length).toBeLessThanOrEqual(64 / 4);
+    const narrow = await answers({ F: 64 }, many, { window: 30 });
+    expect(narrow.reads.filter((read) => read === 'open F').length).toBeLessThanOrEqual(1);
+    expect((await answers({ F: 64 }, ['F3', 'F9'])).reads).toEqual(['open F']);
+  });
+
+  it('is opened once when something in it is damaged', async () => {
+    const wanted = ['F0', 'F1', 'F2', 'F3'];
+    const { given, reads } = await answers({ F: 4 }, wanted, { damaged: 'F3' });
+    expect(given).toEqual(['chunk', 'chunk', 'chunk', 'chunk']);
+    expect(reads).toEqual(['open F']);
+  });
+});

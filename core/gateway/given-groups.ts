@@ -6,14 +6,16 @@ import { groupFrames } from '../domain/groups.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 
-/** A frame goes out whole when at least this part of its bytes is wanted: else its chunks cost less one by one. */
+/** A frame goes out whole when at least this part of its bytes is wanted. */
 const WORTHWHILE = 0.4;
+/** Chunks are picked out of another frame when they are at least this part of it, or all that is wanted of it. */
+const WORTH_PICKING = 1 / 16;
 
 export interface GroupPlanOptions {
   readonly repository: Pick<Repository, 'frameOf'>;
   /** Digests that are wanted, in order, a later request's behind this one's. */
   readonly wanted: readonly Digest[];
-  /** May all of these be told to who asks? A frame goes out whole or not at all. */
+  /** May all of these be told to who asks? Else a frame that holds them does not go out as it is. */
   readonly mayGive: (digests: readonly Digest[]) => Promise<boolean>;
   /** What the agent keeps at most of chunks whose turn is still to come, bytes. */
   readonly window: number;
@@ -39,6 +41,8 @@ export class GroupPlan {
   /** Bytes that the agent lets go of behind each want. */
   readonly #released: Float64Array;
   readonly #allowed = new Map<string, Promise<boolean>>();
+  /** Frames of which nothing can be picked: one by one their chunks come, or tell what is wrong. */
+  readonly #unpickable = new Set<string>();
   #held = 0;
   #next = 0;
 
@@ -61,16 +65,21 @@ export class GroupPlan {
     if (this.#given[at] === 1) return 'given';
     const frame = await this.#options.repository.frameOf(this.#options.wanted[at] as Digest);
     if (frame === undefined) return 'chunk';
-    const { gives, bytes } = this.#givesOf(frame, at);
+    const { gives, bytes, several, isAll } = this.#givesOf(frame, at);
     const asItIs = frame.isWhole && bytes >= frame.rawBytes * WORTHWHILE && (await this.#mayGive(frame));
+    const picks = several && (isAll || bytes >= frame.rawBytes * WORTH_PICKING);
+    if (!asItIs && (!picks || this.#unpickable.has(frame.id))) return 'chunk';
     const group = await (asItIs ? wholeGroup(frame, gives) : pickedGroup(frame, gives));
-    if (group === undefined) return 'chunk';
+    if (group === undefined) {
+      this.#unpickable.add(frame.id);
+      return 'chunk';
+    }
     this.#note(frame, gives);
     return group;
   }
 
   /** Which wants the frame answers, as far as the window goes, and the bytes of its chunks among them. */
-  #givesOf(frame: StoredFrame, at: number): { gives: Give[]; bytes: number } {
+  #givesOf(frame: StoredFrame, at: number) {
     const all: Give[] = [];
     for (const [chunk, { digest }] of frame.chunks.entries()) {
       for (const want of this.#places.get(digest) ?? [])
@@ -88,7 +97,7 @@ export class GroupPlan {
       bytes += more;
       gives.push(give);
     }
-    return { gives, bytes };
+    return { gives, bytes, several: seen.size > 1, isAll: gives.length === all.length };
   }
 
   #note(frame: StoredFrame, gives: readonly Give[]): void {
@@ -124,11 +133,10 @@ async function wholeGroup(frame: StoredFrame, gives: readonly Give[]): Promise<G
 
 /**
  * What is wanted of a frame that cannot go out as it is, laid together anew: decoded once, and not again for each chunk.
- * Undefined when that is a single one, or one is damaged: read by itself, it says what is wrong.
+ * Undefined when one of it is damaged: read by itself, it says what is wrong.
  */
 async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
   const picked = [...new Set(gives.map(([, chunk]) => chunk))].sort((a, b) => a - b);
-  if (picked.length < 2) return undefined;
   const raw = await frame.open();
   if (raw === undefined) return undefined;
   const chunks = picked.map((chunk) => frame.chunks[chunk] as StoredFrame['chunks'][number]);

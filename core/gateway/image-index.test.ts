@@ -8,13 +8,14 @@ import { ImageIndexes, pagesOf } from './image-index.ts';
 let world: World;
 let repository: Repository;
 let read: Digest[];
+let noting: Pick<Repository, 'readChunk'>;
 let indexes: ImageIndexes;
 
 beforeEach(async () => {
   world = await makeWorld();
   repository = await world.open();
   read = [];
-  const noting = {
+  noting = {
     readChunk: (digest: Digest) => {
       read.push(digest);
       return repository.readChunk(digest);
@@ -42,6 +43,12 @@ async function image(files: readonly number[]): Promise<ManifestRef> {
   const manifest = await session.writeManifest(entries(), { sorted: true });
   await session.flush();
   return manifest;
+}
+
+async function readsOf(work: () => Promise<unknown>): Promise<number> {
+  read = [];
+  await work();
+  return read.length;
 }
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
@@ -75,6 +82,18 @@ describe('indexes of images', () => {
     expect(read.length).toBeGreaterThan(0);
   });
 
+  it('give up what is too much: images that have nothing in common, servers that were not looked at', async () => {
+    const small = new ImageIndexes(noting as Repository, 500_000);
+    const images = await Promise.all(range(0, 8).map((at) => image(range(at * 3000, (at + 1) * 3000))));
+    const [first, last] = [images[0] as ManifestRef, images.at(-1) as ManifestRef];
+    for (const one of images) await small.of(one, 'web');
+    expect(await readsOf(() => small.of(last, 'web'))).toBe(0);
+    expect(await readsOf(() => small.of(first, 'web'))).toBeGreaterThan(0);
+    for (const server of ['a', 'b', 'c', 'd']) await small.of(first, server);
+    expect(await readsOf(() => small.of(first, 'd'))).toBe(0);
+    expect(await readsOf(() => small.of(first, 'web'))).toBeGreaterThan(0);
+  });
+
   it('forget a damaged image, and ask for it again', async () => {
     const ref = await image(range(0, 10));
     const lost = { ...ref, root: digestOf(Buffer.from('lost')) };
@@ -86,14 +105,8 @@ describe('indexes of images', () => {
   it('name all pages, reading only those that list others', async () => {
     const ref = await image(range(0, 3000));
     const { pages } = await indexes.of(ref);
-    const lists = {
-      readChunk: (digest: Digest) => {
-        read.push(digest);
-        return repository.readChunk(digest);
-      },
-    };
     read = [];
-    const all = await pagesOf(lists, ref);
+    const all = await pagesOf(noting, ref);
     expect(all.length).toBeGreaterThan(10);
     expect(all.every((digest) => pages.has(digest))).toBe(true);
     expect(read[0]).toBe(ref.root);

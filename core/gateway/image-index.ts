@@ -9,7 +9,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { decodePage } from '../domain/pages.ts';
 import { comparePaths } from '../domain/path.ts';
 
-/** Memory that indexes of images may hold together, bytes; those of one server may be more. */
+/** Memory that indexes of images may hold together, bytes; those of one server twice what one of its images takes, if that is more. */
 const CACHE_BYTES = 64 * 1024 * 1024;
 /** Images of one shelf: a bit each. */
 const IMAGES = 32;
@@ -22,16 +22,18 @@ export interface ImageIndex {
 /** Builds indexes on demand, one at a time an image, and keeps those of the servers that were looked at last. */
 export class ImageIndexes {
   readonly #repository: Repository;
+  readonly #cacheBytes: number;
   readonly #shelves = new Map<string, Shelf>();
 
-  constructor(repository: Repository) {
+  constructor(repository: Repository, cacheBytes: number = CACHE_BYTES) {
     this.#repository = repository;
+    this.#cacheBytes = cacheBytes;
   }
 
   /** `server`: whose image it is, or whose master: what its images have in common is kept once. */
   async of(image: ManifestRef, server = ''): Promise<ImageIndex> {
     const known = this.#shelves.get(server);
-    const shelf = known?.takes(image) === true ? known : new Shelf(this.#repository);
+    const shelf = known?.takes(image) === true ? known : new Shelf(this.#repository, this.#cacheBytes);
     this.#shelves.delete(server);
     this.#shelves.set(server, shelf);
     const index = await shelf.of(image);
@@ -43,7 +45,7 @@ export class ImageIndexes {
     let total = 0;
     for (const { bytes } of this.#shelves.values()) total += bytes;
     for (const [server, shelf] of this.#shelves) {
-      if (total <= CACHE_BYTES) break;
+      if (total <= this.#cacheBytes) break;
       if (shelf === last) continue;
       total -= shelf.bytes;
       this.#shelves.delete(server);
@@ -54,13 +56,17 @@ export class ImageIndexes {
 /** Indexes of images that are much alike: each digest once, with a bit for each image that it belongs to. */
 class Shelf {
   readonly #repository: Repository;
+  readonly #cacheBytes: number;
   readonly #pages = new DigestTable((slots) => new Uint32Array(slots));
   readonly #chunks = new DigestTable((slots) => new Uint32Array(slots));
   readonly #built = new Map<Digest, Promise<ImageIndex>>();
   #images = 0;
+  /** What the first image took, bytes. */
+  #firstBytes = 0;
 
-  constructor(repository: Repository) {
+  constructor(repository: Repository, cacheBytes: number) {
     this.#repository = repository;
+    this.#cacheBytes = cacheBytes;
   }
 
   /** Memory held, bytes. */
@@ -70,7 +76,8 @@ class Shelf {
 
   /** Is the image there, or room for it? */
   takes({ root }: ManifestRef): boolean {
-    return this.#built.has(root) || this.#images < IMAGES;
+    const room = Math.max(this.#cacheBytes, 2 * this.#firstBytes);
+    return this.#built.has(root) || (this.#images < IMAGES && this.bytes < room);
   }
 
   of(image: ManifestRef): Promise<ImageIndex> {
@@ -93,6 +100,7 @@ class Shelf {
         for (const chunk of entry.content?.chunks ?? []) this.#chunks.mark(chunk.digest, bit);
       }
     }
+    if (this.#firstBytes === 0) this.#firstBytes = this.bytes;
     const within = (table: DigestTable) => ({
       has: (digest: Digest) => (table.get(digest) & bit) !== 0,
     });

@@ -10,7 +10,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { PassedBytes, release } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
-import { manifestRef } from './fields.ts';
+import { asObject, manifestRef, optionalText } from './fields.ts';
 import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
 import type { Session } from './sessions.ts';
@@ -20,6 +20,8 @@ import { wireDelta } from './wire-delta.ts';
 const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
+/** Characters of a server's name, and more. */
+const MAX_NAME = 255;
 
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
@@ -90,8 +92,7 @@ export class Reads {
     codecName: string,
     blockBytes: number,
   ): Promise<AsyncIterable<Uint8Array>> {
-    const { server } = session.identity;
-    const { index } = await this.#granted(session, { ...(server === undefined ? {} : { server }), image });
+    const { index } = await this.#granted(session, { image });
     for (const chunk of content.chunks) if (!index.chunks.has(chunk.digest)) throw notInImage(chunk.digest);
     const codec = (await this.#options.codecs()).find((one) => one.name === codecName);
     if (codec?.signatures === undefined) throw badFrame('it names no codec with signatures');
@@ -103,13 +104,15 @@ export class Reads {
     const first = await next(frames);
     if (first.type !== FRAME.head) throw badFrame('it does not begin with a head');
     const head = frameJson<ReadHead>(first);
+    optionalText(asObject(head, 'the head'), 'server', MAX_NAME);
     return await this.#granted(session, { ...head, image: manifestRef(head.image, 'image') });
   }
 
   async #granted(session: Session, head: ReadHead): Promise<Grant> {
     if (session.identity.standing === 'held') throw heldMachine();
     if (!(await this.#options.policy.mayRead(session.identity, head.image))) throw notYours();
-    return { head, index: await this.#options.indexes.of(head.image, head.server) };
+    // Filed under whom the session is for, not under what a request says.
+    return { head, index: await this.#options.indexes.of(head.image, session.identity.server) };
   }
 
   async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
@@ -181,8 +184,10 @@ export class Reads {
     const baseBytes = await this.#join(base);
     const best = await wireDelta(codecs, baseBytes, targetBytes);
     this.#passed.add(targetBytes.length + baseBytes.length);
-    if (target.length > 1) release(targetBytes);
-    if (base.length > 1) release(baseBytes);
+    const frees = (bytes: Uint8Array, of: readonly Digest[]) =>
+      of.length > 1 && best?.delta.buffer !== bytes.buffer;
+    if (frees(targetBytes, target)) release(targetBytes);
+    if (frees(baseBytes, base)) release(baseBytes);
     if (best === undefined) {
       yield* this.#raw(target);
       return;
@@ -211,7 +216,8 @@ export class Reads {
     }
     const found = [grant.index];
     for (const image of images)
-      if (await policy.mayRead(session.identity, image)) found.push(await indexes.of(image, server));
+      if (await policy.mayRead(session.identity, image))
+        found.push(await indexes.of(image, session.identity.server));
     return found;
   }
 

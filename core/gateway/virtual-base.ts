@@ -113,7 +113,10 @@ export class VirtualBase implements RandomReader {
   }
 
   async #load(piece: Piece): Promise<void> {
-    await this.#put(await this.#read(piece), piece.offset);
+    const bytes = await this.#read(piece);
+    // What is longer than its image says would lie over its neighbour.
+    if (bytes.length !== piece.bytes) throw wrongLength(piece, bytes.length);
+    await this.#put(bytes, piece.offset);
     this.#passed.add(piece.bytes);
   }
 
@@ -124,6 +127,14 @@ export class VirtualBase implements RandomReader {
       throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? noRoom(this.#dir, error) : error;
     }
   }
+}
+
+function wrongLength({ digest, bytes }: Piece, length: number): OverdubError {
+  return new OverdubError(
+    'DELTA_INVALID',
+    `A delta lies on an image that lists the chunk ${digest} with ${bytes} bytes; it has ${length}.`,
+    'Send the file whole; look at the agent that made the image.',
+  );
 }
 
 function noRoom(dir: string, cause: unknown): OverdubError {

@@ -145,7 +145,7 @@ export class ChunkReader {
       return raw;
     } catch (error) {
       // Its neighbours cannot be read either: whoever has them still shall be asked for all of them at a time.
-      this.#index.suspects.markFrame(pack, frame.offset);
+      if (this.#index.standing(digest) !== 'suspect') this.#index.suspects.markFrame(pack, frame.offset);
       throw damagedChunk(digest, pack, 'its frame does not decompress', error);
     }
   }

@@ -1,6 +1,7 @@
 import type { RandomReader } from '../contracts/delta-codec.ts';
 import { CHUNK_LIMITS } from '../domain/chunker.ts';
-import type { ContentRef, Digest } from '../domain/manifest.ts';
+import type { ChunkRef, ContentRef, Digest } from '../domain/manifest.ts';
+import { OverdubError } from '../errors.ts';
 import { alone, ByteCache } from './byte-cache.ts';
 import { endsOf, firstEndBehind } from './chunk-ends.ts';
 
@@ -50,8 +51,11 @@ export function openContent(content: ContentRef, read: ReadChunk): RandomReader 
       const stop = Math.min(content.bytes, offset + length);
       const [only, ...more] = content.chunks;
       // Read whole, it is not read again: nothing has to be copied out of its frame to be kept.
-      if (only !== undefined && more.length === 0 && offset === 0 && stop === content.bytes)
-        return await read(only.digest);
+      if (only !== undefined && more.length === 0 && offset === 0 && stop === content.bytes) {
+        const bytes = await read(only.digest);
+        if (bytes.length === stop) return bytes;
+        throw wrongLength(only, bytes.length);
+      }
       const parts: Uint8Array[] = [];
       for (let at = firstEndBehind(ends, offset), from = offset; from < stop; at++) {
         const chunk = await chunkAt(at);
@@ -63,4 +67,13 @@ export function openContent(content: ContentRef, read: ReadChunk): RandomReader 
       return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
     },
   };
+}
+
+/** A list of chunks is its writer's word; the chunk itself is what its digest says. */
+function wrongLength({ digest, bytes }: ChunkRef, length: number): OverdubError {
+  return new OverdubError(
+    'IMAGE_INVALID',
+    `An image lists the chunk ${digest} with ${bytes} bytes; it has ${length}.`,
+    'Take a new snapshot of the server whose image it is.',
+  );
 }

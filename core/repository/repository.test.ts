@@ -110,6 +110,15 @@ describe('contents', () => {
     );
   });
 
+  it('whose list lies about a length are refused when they are read whole', async () => {
+    const session = await repository.ingest({ label: 'lie' });
+    const { digest } = await session.addStream(streamed(noise(1000, 9)));
+    for (const bytes of [400, 2000]) {
+      const lie = { digest, bytes, chunks: [{ digest, bytes }] };
+      await expect(session.openContent(lie).read(0, bytes)).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+    }
+  });
+
   it('may be left in the middle', async () => {
     const session = await repository.ingest({ label: 'left' });
     const content = await session.addStream(streamed(noise(6_000_000, 3)));
