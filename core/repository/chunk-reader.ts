@@ -12,7 +12,7 @@ import { MAX_CHAIN } from './live-set.ts';
 import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
-import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
+import { isLargeFrame, ReadCache, type ReadCacheLimits } from './read-cache.ts';
 import { decompress } from './zstd.ts';
 
 const MiB = 1024 * 1024;
@@ -20,9 +20,9 @@ const MiB = 1024 * 1024;
  * What is restored in whole frames goes out as it is stored: left for here are deltas and their bases, for which one frame of
  * 16 MiB and some small ones do (docs/overlays.md).
  */
-const CACHED: ReadCacheLimits = { frames: 16 * MiB, deltas: 8 * MiB };
+const CACHED: ReadCacheLimits = { frames: 16 * MiB, groups: 2 * MiB, bases: 6 * MiB };
 /** What suffices where pages are read one behind another: the largest frame. */
-const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, deltas: 2 * MiB };
+const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
 
 /** Chunks that a session holds in memory. */
 export interface PendingChunks {
@@ -129,16 +129,24 @@ export class ChunkReader {
 
   async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
     const shared = payloadBytes < frame.rawBytes;
+    // Of a large frame that is not compressed, a part can be read by itself.
+    if (shared && frame.encoding === 'raw' && isLargeFrame(frame.rawBytes))
+      return await this.#readPart(digest, pack, frame.offset + at, payloadBytes);
     const read = () => this.readFrame(digest, pack, frame);
     const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
     return raw.subarray(at, at + payloadBytes);
   }
 
+  async #readPart(digest: Digest, pack: string, offset: number, length: number): Promise<Uint8Array> {
+    const part = await this.#store.read(pack, { offset, length });
+    if (part === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
+    if (part.length !== length) throw damagedChunk(digest, pack, 'the pack is cut off');
+    return part;
+  }
+
   /** The decoded bytes of a frame, the caller's to free; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
   async readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
-    const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
-    if (stored === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
-    if (stored.length !== frame.storedBytes) throw damagedChunk(digest, pack, 'the pack is cut off');
+    const stored = await this.#readPart(digest, pack, frame.offset, frame.storedBytes);
     try {
       const raw = await decompress(stored, frame);
       if (raw !== stored) release(stored);

@@ -8,7 +8,7 @@ describe('what a reader of chunks keeps', () => {
   let cache: ReadCache;
   let reads: string[];
   beforeEach(() => {
-    cache = new ReadCache({ frames: 16 * MiB, deltas: 2 * MiB });
+    cache = new ReadCache({ frames: 16 * MiB, groups: 2 * MiB, bases: 2 * MiB });
     reads = [];
   });
 
@@ -54,19 +54,21 @@ describe('what a reader of chunks keeps', () => {
 
   it('gives that room up bit by bit while only shorter chains follow', async () => {
     await chain(50);
-    for (let turn = 0; turn < 50; turn++) await chain(2);
+    for (let turn = 0; turn < 400; turn++) await chain(2);
     reads = [];
     await chain(50);
     expect(reads.length).toBeGreaterThan(40);
   });
 
-  it('keeps bases among the deltas', async () => {
+  it('keeps bases by themselves, whatever deltas are read', async () => {
     const base = (digest: string) =>
       cache.base(digest, MiB, async () => {
         reads.push(digest);
         return new Uint8Array(1);
       });
-    for (const digest of ['x', 'y', 'x', 'z', 'y']) await base(digest);
-    expect(reads).toEqual(['x', 'y', 'z', 'y']);
+    for (const digest of ['x', 'y', 'x']) await base(digest);
+    for (const group of ['a', 'b', 'c', 'd', 'e']) await frame(group, GROUP);
+    for (const digest of ['x', 'z', 'y']) await base(digest);
+    expect(reads).toEqual(['x', 'y', 'a', 'b', 'c', 'd', 'e', 'z', 'y']);
   });
 });

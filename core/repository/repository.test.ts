@@ -110,6 +110,26 @@ describe('contents', () => {
     );
   });
 
+  it('of a large frame that is not compressed are read by themselves', async () => {
+    const chunks = [noise(900_000, 11), noise(900_000, 12), noise(900_000, 13)];
+    const session = await repository.ingest({ label: 'parts' });
+    for (const chunk of chunks) await session.addBytes(chunk, () => true);
+    await session.flush();
+    const lengths: number[] = [];
+    class Noting extends MemoryBlobStore {
+      override async get(...args: Parameters<MemoryBlobStore['get']>) {
+        const bytes = await super.get(...args);
+        lengths.push(bytes.length);
+        return bytes;
+      }
+    }
+    await repository.close();
+    const again = await world.open({ store: new Noting(world.blobs) });
+    lengths.splice(0);
+    for (const chunk of chunks) expect(Buffer.from(await again.readChunk(digestOf(chunk)))).toEqual(chunk);
+    expect(lengths).toEqual([900_000, 900_000, 900_000]);
+  });
+
   it('whose list lies about a length are refused when they are read whole', async () => {
     const session = await repository.ingest({ label: 'lie' });
     const { digest } = await session.addStream(streamed(noise(1000, 9)));
