@@ -46,8 +46,7 @@ export class DigestTable {
   /** Sets these bits of its number, beside those that are set. */
   mark(digest: Digest, bits: number): void {
     const key = Buffer.from(digest, 'hex');
-    const segment = this.#segmentOf(key);
-    if (segment.put(key, (segment.get(key) | bits) >>> 0)) this.#size += 1;
+    if (this.#segmentOf(key).mark(key, bits)) this.#size += 1;
   }
 
   /** All of them, in no order that means anything. */
@@ -84,7 +83,16 @@ class Segment {
 
   /** Is it new? */
   put(key: Buffer, number: number): boolean {
+    return this.#set(this.#find(key), key, number);
+  }
+
+  /** Is it new? */
+  mark(key: Buffer, bits: number): boolean {
     const slot = this.#find(key);
+    return this.#set(slot, key, (this.#numbers[slot] as number) | bits);
+  }
+
+  #set(slot: number, key: Buffer, number: number): boolean {
     const isNew = this.#numbers[slot] === 0;
     if (isNew) key.copy(this.#keys, slot * DIGEST_BYTES);
     this.#numbers[slot] = number;

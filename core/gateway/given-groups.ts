@@ -33,7 +33,7 @@ interface Group {
   readonly buffer: Uint8Array;
 }
 
-/** Decides for one want after another. Sends no frame twice as long as the agent's window holds what it gives. */
+/** Decides for one want after another. Sends no frame as it is twice as long as the agent's window holds what it gives. */
 export class GroupPlan {
   readonly #options: GroupPlanOptions;
   readonly #places = new Map<Digest, number[]>();

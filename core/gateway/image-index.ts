@@ -36,8 +36,9 @@ export class ImageIndexes {
     const shelf = known?.takes(image) === true ? known : new Shelf(this.#repository, this.#cacheBytes);
     this.#shelves.delete(server);
     this.#shelves.set(server, shelf);
+    const isThere = shelf.has(image);
     const index = await shelf.of(image);
-    this.#evict(shelf);
+    if (!isThere) this.#evict(shelf);
     return index;
   }
 
@@ -74,10 +75,14 @@ class Shelf {
     return this.#pages.bytes + this.#chunks.bytes;
   }
 
+  has({ root }: ManifestRef): boolean {
+    return this.#built.has(root);
+  }
+
   /** Is the image there, or room for it? */
-  takes({ root }: ManifestRef): boolean {
+  takes(image: ManifestRef): boolean {
     const room = Math.max(this.#cacheBytes, 2 * this.#firstBytes);
-    return this.#built.has(root) || (this.#images < IMAGES && this.bytes < room);
+    return this.has(image) || (this.#images < IMAGES && this.bytes < room);
   }
 
   of(image: ManifestRef): Promise<ImageIndex> {

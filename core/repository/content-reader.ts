@@ -41,9 +41,14 @@ export async function* readContent(content: ContentRef, read: ReadChunk): AsyncG
 export function openContent(content: ContentRef, read: ReadChunk): RandomReader {
   const ends = endsOf(content.chunks);
   const cache = new ByteCache<Uint8Array>(RANDOM_BYTES);
+  const listed = async (chunk: ChunkRef) => {
+    const bytes = await read(chunk.digest);
+    if (bytes.length !== chunk.bytes) throw wrongLength(chunk, bytes.length);
+    return bytes;
+  };
   const chunkAt = (at: number) => {
-    const { digest, bytes } = content.chunks[at] as ContentRef['chunks'][number];
-    return cache.get(digest, bytes, async () => alone(await read(digest)));
+    const chunk = content.chunks[at] as ChunkRef;
+    return cache.get(chunk.digest, chunk.bytes, async () => alone(await listed(chunk)));
   };
   return {
     bytes: content.bytes,
@@ -51,11 +56,8 @@ export function openContent(content: ContentRef, read: ReadChunk): RandomReader 
       const stop = Math.min(content.bytes, offset + length);
       const [only, ...more] = content.chunks;
       // Read whole, it is not read again: nothing has to be copied out of its frame to be kept.
-      if (only !== undefined && more.length === 0 && offset === 0 && stop === content.bytes) {
-        const bytes = await read(only.digest);
-        if (bytes.length === stop) return bytes;
-        throw wrongLength(only, bytes.length);
-      }
+      if (only !== undefined && more.length === 0 && offset === 0 && stop === only.bytes)
+        return await listed(only);
       const parts: Uint8Array[] = [];
       for (let at = firstEndBehind(ends, offset), from = offset; from < stop; at++) {
         const chunk = await chunkAt(at);

@@ -32,15 +32,6 @@ function spoil(bytes: Uint8Array): void {
   throw new Error('these bytes are stored nowhere as they are');
 }
 
-/** Lists of files are compressed: everything behind the contents, which are not, is spoilt. */
-function spoilLists(files: Readonly<Record<string, Buffer>>): void {
-  const [name] = packs() as [string];
-  const pack = Buffer.from(world.blobs.blobs.get(name) as Uint8Array);
-  const behind = Math.max(...Object.values(files).map((bytes) => pack.indexOf(bytes) + bytes.length));
-  pack.fill(0, behind, behind + 200);
-  world.blobs.blobs.set(name, pack);
-}
-
 async function write(files: Readonly<Record<string, Buffer>>): Promise<void> {
   for (const [path, bytes] of Object.entries(files)) await writeFile(join(root, path), bytes);
 }
@@ -51,6 +42,22 @@ const verify = () => world.repository.verify({ readData: true });
 async function restart(): Promise<void> {
   await world.stop();
   await world.start();
+}
+
+/**
+ * A snapshot of forty files, whose list is damaged since. Lists of files are compressed: everything behind the contents, which
+ * are not, is spoilt.
+ */
+async function snapshotWithSpoiltLists(): Promise<void> {
+  const files = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`f${at}`, noise(9_000, at)]));
+  await write(files);
+  await world.snapshot(root);
+  const [name] = packs() as [string];
+  const pack = Buffer.from(world.blobs.blobs.get(name) as Uint8Array);
+  const behind = Math.max(...Object.values(files).map((bytes) => pack.indexOf(bytes) + bytes.length));
+  pack.fill(0, behind, behind + 200);
+  world.blobs.blobs.set(name, pack);
+  await restart();
 }
 
 describe('a flipped bit', () => {
@@ -81,11 +88,7 @@ describe('a flipped bit', () => {
   });
 
   test('in a list of files is healed too, and keeps no snapshot from being taken', async () => {
-    const files = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`f${at}`, noise(9_000, at)]));
-    await write(files);
-    await world.snapshot(root);
-    spoilLists(files);
-    await restart();
+    await snapshotWithSpoiltLists();
     const report = await verify();
     expect(report.sound).toBe(false);
     expect(report.places.some(({ what }) => what === 'list')).toBe(true);
@@ -96,11 +99,7 @@ describe('a flipped bit', () => {
   });
 
   test('in a list of files that nobody has noticed yet is healed by the snapshot that meets it', async () => {
-    const files = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`f${at}`, noise(9_000, at)]));
-    await write(files);
-    await world.snapshot(root);
-    spoilLists(files);
-    await restart();
+    await snapshotWithSpoiltLists();
     await write({ f7: Buffer.from('changed') });
     const healing = await world.snapshot(root);
     let entries = 0;

@@ -45,7 +45,8 @@ export async function readContent(
     try {
       const began = await file.stamp();
       const same = known !== undefined && (await holds(options, file, known));
-      const content = same ? known : await name(options, path, file, before);
+      const pieces = readPieces(file, options.signal);
+      const content = same ? known : await nameContent(options.signatures, path, file.bytes, pieces, before);
       const after = await file.stamp();
       if (sameStamp(began, after) && content.bytes === after.size) {
         return { content, stamp: after, settled: isSettled(after, openedNs), changing: false };
@@ -55,15 +56,6 @@ export async function readContent(
       await file.close();
     }
   }
-}
-
-function name(
-  { signatures, signal }: ReadOptions,
-  path: string,
-  file: RandomReader,
-  before: ContentRef | undefined,
-): Promise<ContentRef> {
-  return nameContent(signatures, path, file.bytes, readPieces(file, signal), before);
 }
 
 export function sameStamp(a: FileStamp, b: FileStamp): boolean {
