@@ -130,12 +130,17 @@ describe('contents', () => {
     expect(lengths).toEqual([900_000, 900_000, 900_000]);
   });
 
-  it('whose list lies about a length are refused when they are read whole', async () => {
+  it('whose list lies about a length are refused, wherever they are read', async () => {
     const session = await repository.ingest({ label: 'lie' });
     const { digest } = await session.addStream(streamed(noise(1000, 9)));
+    const other = await session.addStream(streamed(noise(1000, 10)));
     for (const bytes of [400, 2000]) {
       const lie = { digest, bytes, chunks: [{ digest, bytes }] };
       await expect(session.openContent(lie).read(0, bytes)).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+      const two = { digest, bytes: bytes + 1000, chunks: [{ digest, bytes }, ...other.chunks] };
+      const reader = session.openContent(two);
+      await expect(reader.read(bytes - 10, 20)).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
+      expect(Buffer.from(await reader.read(bytes, 1000))).toEqual(noise(1000, 10));
     }
   });
 
