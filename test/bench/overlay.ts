@@ -1,12 +1,13 @@
 /**
  * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise]`: overlays beside the
  * field's own tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
- * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us.
+ * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us. Takes 10 GB
+ * of room a round below TMPDIR, all of it given back in the end.
  *
  * `--case sparse|dense|files|snapshots [--size N]` runs one of the large cases alone; see `cases.ts`.
  */
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,7 +22,7 @@ import {
   stopAppliance,
 } from './appliance.ts';
 import { CASES, runCase } from './cases.ts';
-import { type Figure, peerRound, STEPS } from './peers.ts';
+import { type Figure, freshDirectory, peerRound, STEPS } from './peers.ts';
 
 const SERVER = 'overlay';
 const US = 'overdub';
@@ -54,10 +55,11 @@ async function main(): Promise<void> {
         throw new Error(`usage: overlay --data DIR, or --case ${CASES.join('|')}`);
       const data = resolve(values.data);
       for (let round = 1; round <= Number(values.rounds); round++) {
-        const peers = values['without-peers'] ? [] : await peerRound(data, work);
+        const peers = values['without-peers'] ? [] : await peerRound(data, await freshDirectory(work));
         // A run takes long: what was measured is not lost when it is cut off.
         if (peers.length > 0) print(peers);
-        rounds.push([...(await ourRound(data, work, !values['without-optimise'])), ...peers]);
+        const ours = await ourRound(data, await freshDirectory(work), !values['without-optimise']);
+        rounds.push([...ours, ...peers]);
       }
     }
     const figures = medians(rounds);
@@ -69,11 +71,12 @@ async function main(): Promise<void> {
   }
 }
 
-/** Master, a, optimise, b, optimise, b again, restore, rollback. CPU is the agent's and the appliance's together. */
-async function ourRound(data: string, work: string, optimises: boolean): Promise<Figure[]> {
-  const own = join(work, 'own');
-  const live = join(own, 'live');
-  await mkdir(own, { recursive: true });
+/**
+ * Master, a, optimise, b, optimise, b again, restore, rollback. CPU is the agent's and the appliance's together. `own` is scratch
+ * space of the caller, empty, and is left full.
+ */
+async function ourRound(data: string, own: string, optimises: boolean): Promise<Figure[]> {
+  const live = await freshDirectory(own);
   const appliance = await startAppliance(own);
   const overdub = commandFor(appliance, own);
   const figures: Figure[] = [];
@@ -96,16 +99,14 @@ async function ourRound(data: string, work: string, optimises: boolean): Promise
     }
     step(STEPS.same, ...(await snapshot(overdub, live)));
     const agent = ['--server', SERVER, '--root'];
-    const empty = join(own, 'empty');
-    await mkdir(empty);
     const apart = ['--state', join(own, 'other-agent')];
+    const empty = await freshDirectory(own);
     step(STEPS.restore, await overdub('agent', 'restore', ...agent, empty, ...apart));
     const back = ['--snapshot', '~1', '--no-safety-snapshot'];
     step(STEPS.rollback, await overdub('agent', 'rollback', ...agent, live, ...back));
     return figures;
   } finally {
     await stopAppliance(appliance.child);
-    await rm(own, { recursive: true, force: true });
   }
 }
 
