@@ -114,9 +114,11 @@ export class ChunkIndex {
     return this.standing(digest) === 'condemned' ? undefined : this.find(digest);
   }
 
-  standing(digest: Digest): ChunkStanding {
+  /** `bytes`: its length, where somebody says so: a chunk of another one is missing. */
+  standing(digest: Digest, bytes?: number): ChunkStanding {
     const row = this.#has.get(Buffer.from(digest, 'hex'));
     if (row === undefined || row.state !== 'live') return 'missing';
+    if (bytes !== undefined && row.bytes !== bytes) return 'missing';
     const verdict = this.#live?.verdict(digest, row.pack as number, row.delta === 1);
     if (verdict === 'gone') return 'missing';
     return row.suspect === 1 ? 'suspect' : (verdict ?? 'stored');

@@ -32,7 +32,7 @@ CREATE TABLE chunks (
 `;
 
 export const FIND = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
-export const HAS = `SELECT c.suspect AS suspect, c.pack AS pack, c.bases IS NOT NULL AS delta, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
+export const HAS = `SELECT c.bytes AS bytes, c.suspect AS suspect, c.pack AS pack, c.bases IS NOT NULL AS delta, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
 /** Of two stored forms the one with fewer deltas in a row stays: see docs/repository-format.md, "Depth". */
 export const INSERT = `
 INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases, places)

@@ -9,8 +9,8 @@ import type { ChunkIndex } from './chunk-index.ts';
 type ReadPage = (digest: Digest) => Promise<Uint8Array>;
 
 /**
- * Throws CONFLICT unless every page and every chunk of the manifest is durable: a commit must refer to nothing
- * that is not there. Pages shared with `committed` manifests were looked at when those were committed, so the
+ * Throws CONFLICT unless every page and every chunk of the manifest is durable, and as long as it says: a commit must
+ * refer to nothing that is not there. Pages shared with `committed` manifests were looked at when those were committed, so the
  * work is in proportion to what changed.
  */
 export async function assertStored(
@@ -30,7 +30,7 @@ export async function assertStored(
     const entries = decodePage(page);
     for (const [at, entry] of entries.entries()) {
       assertFollows(entries[at - 1], entry);
-      for (const chunk of entry.content?.chunks ?? []) assertChunk(chunk.digest, index);
+      for (const { digest, bytes } of entry.content?.chunks ?? []) assertChunk(digest, index, bytes);
     }
   }
 }
@@ -65,12 +65,12 @@ async function readIndex(digest: Digest, read: ReadPage): Promise<PageIndex | un
   }
 }
 
-function assertChunk(digest: Digest, index: ChunkIndex): void {
-  const standing = index.standing(digest);
+function assertChunk(digest: Digest, index: ChunkIndex, bytes?: number): void {
+  const standing = index.standing(digest, bytes);
   if (standing === 'stored' || (standing === 'condemned' && index.revive(digest))) return;
   throw new OverdubError(
     'CONFLICT',
-    `The image refers to chunk ${digest}, which is not stored; nothing was committed.`,
+    `The image refers to chunk ${digest}${bytes === undefined ? '' : ` of ${bytes} bytes`}, which is not stored; nothing was committed.`,
     'Take the snapshot, or import the master, again.',
   );
 }

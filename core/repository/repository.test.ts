@@ -258,6 +258,18 @@ describe('commits', () => {
     expect(await repository.listSnapshots('web-1')).toEqual([]);
   });
 
+  it('refuse an image that lists a stored chunk with another length', async () => {
+    const session = await repository.ingest({ label: 'lying' });
+    const chunk = noise(300_000, 'told as shorter');
+    await session.addChunk(digestOf(chunk), chunk);
+    const content = { digest: digestOf(chunk), bytes: 299_999 };
+    const manifest = await session.writeManifest([fileEntry('a', { ...content, chunks: [{ ...content }] })]);
+    await session.flush();
+    const commit = repository.commitSnapshot(snapshotOf('s1', manifest));
+    await expect(commit).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect(await repository.listSnapshots('web-1')).toEqual([]);
+  });
+
   it('flush the session that holds the image', async () => {
     const session = await repository.ingest({ label: 'unflushed' });
     const manifest = await storeTree(session, files);
