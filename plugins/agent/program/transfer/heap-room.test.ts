@@ -13,15 +13,15 @@ describe('a heap with room', () => {
   it('has it while the work runs, and no longer, whatever comes of it', async () => {
     vi.stubGlobal('gc', () => undefined);
     const flags = vi.mocked(setFlagsFromString).mockImplementation(() => undefined);
-    expect(await withRoom(async () => flags.mock.calls.flat())).toEqual(['--heap-growing-percent=300']);
+    expect(await withRoom(300, async () => flags.mock.calls.flat())).toEqual(['--heap-growing-percent=300']);
     expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
-    await expect(withRoom(() => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed');
+    await expect(withRoom(200, () => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed');
     expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
   });
 
   it('is left as it is without leave', async () => {
     vi.stubGlobal('gc', undefined);
-    expect(await withRoom(async () => 'done')).toBe('done');
+    expect(await withRoom(300, async () => 'done')).toBe('done');
     expect(setFlagsFromString).not.toHaveBeenCalled();
   });
 });

@@ -15,7 +15,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { withRoom } from './heap-room.ts';
+import { ROOM, withRoom } from './heap-room.ts';
 import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { scanImage } from './scan.ts';
 import { isSettled } from './settled.ts';
@@ -53,7 +53,7 @@ export interface RestoreOrder {
 
 /** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
 export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
-  return await withRoom(() => restore(context, order));
+  return await withRoom(ROOM.restore, () => restore(context, order));
 }
 
 async function restore(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {

@@ -24,6 +24,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { Collector } from './collector.ts';
 import { Copies, openPlain, tooLively } from './copies.ts';
 import { fetchRecord } from './fetch-record.ts';
+import { ROOM, withRoom } from './heap-room.ts';
 import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
 import { asChanged, inside, linksInto, merged, nothing, without } from './merge.ts';
 import { sendPages } from './pages.ts';
@@ -66,7 +67,7 @@ export interface SnapshotContext {
 export async function takeSnapshot(context: SnapshotContext, task: SnapshotTask): Promise<Snapshot> {
   const work = new SnapshotWork(context, task);
   try {
-    return await work.run();
+    return await withRoom(ROOM.snapshot, () => work.run());
   } finally {
     await work.clear();
   }
