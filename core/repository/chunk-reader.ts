@@ -7,7 +7,7 @@ import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { alone } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk } from './damage.ts';
-import { type ChainLink, type ChainPart, flatten } from './delta-chain.ts';
+import { type ChainLink, type ChainPart, type ChainSource, flatten } from './delta-chain.ts';
 import { MAX_CHAIN } from './live-set.ts';
 import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
@@ -202,7 +202,7 @@ export class ChunkReader {
       throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
     };
     if (delta.depth > MADE_DEPTH) {
-      const link = { bytes: targetBytes, delta, payload };
+      const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
       return this.#put(link, await this.#flatten(link, pending).catch(undecodable), pending, chain);
     }
     if (delta.places !== undefined) {
@@ -228,15 +228,10 @@ export class ChunkReader {
     }
   }
 
-  #flatten(link: ChainLink, pending: PendingChunks | undefined): Promise<readonly ChainPart[]> {
-    this.#cache.beginChain();
-    return flatten(link, {
-      link: async (digest) => {
-        const found = await this.#link(digest, pending);
-        if (found !== undefined) this.#cache.addLink();
-        return found;
-      },
-      parts: ({ bytes, delta, payload }) => {
+  async #flatten(link: ChainLink, pending: PendingChunks | undefined): Promise<readonly ChainPart[]> {
+    const source: ChainSource = {
+      link: (digest) => this.#link(digest, pending),
+      parts: ({ bytes, delta }, payload) => {
         const last = delta.places?.at(-1);
         const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
         if (last === undefined || parts === undefined)
@@ -244,23 +239,36 @@ export class ChunkReader {
         const bounds = { baseBytes: last.at + last.bytes, targetBytes: bytes };
         return parts(payload, { ...bounds, formatVersion: delta.formatVersion });
       },
-    });
+    };
+    for (;;) {
+      this.#cache.beginChain();
+      try {
+        return await flatten(link, source);
+      } catch (error) {
+        if (!(error instanceof Moved)) throw error;
+      }
+    }
   }
 
   /** The delta with placed bases that the chunk is stored as, if it is. */
-  async #link(digest: Digest, pending: PendingChunks | undefined): Promise<ChainLink | undefined> {
+  #link(digest: Digest, pending: PendingChunks | undefined): ChainLink | undefined {
     const held = pending?.find(digest);
     if (held !== undefined) {
       const { bytes, delta } = held;
-      return delta?.places === undefined ? undefined : { bytes, delta, payload: await held.payload() };
+      return delta?.places === undefined ? undefined : { bytes, delta, payload: () => held.payload() };
     }
     const stored = this.#index.find(digest);
     if (stored?.delta?.places === undefined) return undefined;
-    const { bytes, delta, pack } = stored;
+    const { bytes, delta } = stored;
+    return { bytes, delta, payload: () => this.#linkPayload(digest, stored) };
+  }
+
+  async #linkPayload(digest: Digest, stored: IndexedChunk): Promise<Uint8Array> {
+    this.#cache.addLink();
     try {
-      return { bytes, delta, payload: await this.#payload(digest, stored) };
+      return await this.#payload(digest, stored);
     } catch (error) {
-      if (this.#index.find(digest)?.pack !== pack) return this.#link(digest, pending);
+      if (this.#index.find(digest)?.pack !== stored.pack) throw new Moved(digest, { cause: error });
       if (isDamage(error)) this.#index.suspects.mark(digest);
       throw error;
     }
@@ -274,15 +282,18 @@ export class ChunkReader {
     chain: number,
   ): Promise<Uint8Array> {
     const made = Buffer.allocUnsafeSlow(bytes);
-    let at = 0;
+    let source: { readonly base: Digest; readonly bytes: Uint8Array | undefined } | undefined;
     for (const part of parts) {
-      const source = 'bytes' in part ? part.bytes : await this.#base(part.base, pending, chain + 1);
-      if (source === undefined || at + part.length > bytes) break;
-      const from = 'bytes' in part ? 0 : part.offset;
-      made.set(source.subarray(from, from + part.length), at);
-      at += part.length;
+      if ('bytes' in part) {
+        made.set(part.bytes, part.at);
+        continue;
+      }
+      const { base, at, offset, length } = part;
+      if (source?.base !== base) source = { base, bytes: await this.#base(base, pending, chain + 1) };
+      if (source.bytes === undefined || offset + length > source.bytes.length) return made.subarray(0, at);
+      made.set(source.bytes.subarray(offset, offset + length), at);
     }
-    return made.subarray(0, at);
+    return made;
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
@@ -326,6 +337,9 @@ export class ChunkReader {
     });
   }
 }
+
+/** Collected or moved while it was read: it lies elsewhere now, maybe in another form. */
+class Moved extends Error {}
 
 function isDamage(error: unknown): boolean {
   return error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED';

@@ -1,24 +1,11 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DeltaCodec, DeltaPart } from '../contracts/delta-codec.ts';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { ManifestRef } from '../domain/manifest.ts';
+import { type Command, copies, encoded, partsOf } from './copies-codec.ts';
 import { type ChainLink, type ChainPart, flatten, MAX_PARTS } from './delta-chain.ts';
 import { fileEntry, makeWorld, noise, readTree, snapshotOf, type World } from './fixture.ts';
-
-type Command = readonly [number, number] | string;
-
-/** Copies and literals as JSON: `[offset, length]` or base64. */
-function partsOf(delta: Uint8Array): readonly DeltaPart[] {
-  return (JSON.parse(Buffer.from(delta).toString()) as Command[]).map((command) =>
-    typeof command === 'string'
-      ? { kind: 'literal', bytes: Buffer.from(command, 'base64') }
-      : { kind: 'copy', offset: command[0], length: command[1] },
-  );
-}
-
-const encoded = (commands: readonly Command[]) => Buffer.from(JSON.stringify(commands));
 
 function link(
   bytes: number,
@@ -28,13 +15,13 @@ function link(
 ) {
   const places = bases.map((_, at) => ({ at: at * 1000, bytes: 1000 }));
   const delta = { codec: 'copies', formatVersion: 1, depth, bases, places };
-  return { bytes, delta, payload: encoded(commands) };
+  return { bytes, delta, payload: () => Promise.resolve(encoded(commands)) };
 }
 
 function sourceOf(links: Readonly<Record<string, ChainLink>>) {
   return {
-    link: (digest: string) => Promise.resolve(links[digest]),
-    parts: ({ payload }: ChainLink) => partsOf(payload),
+    link: (digest: string) => links[digest],
+    parts: (_: ChainLink, payload: Uint8Array) => partsOf(payload),
   };
 }
 
@@ -77,15 +64,55 @@ describe('deltas of deltas', () => {
     expect(made(parts, { left, right })).toEqual(Buffer.concat([mixed, right]).subarray(200, 1200));
   });
 
-  it('are refused when they copy from a hole, from behind an end, or come in too many pieces', async () => {
-    const hole = link(10, 3, [[990, 20]], 'two');
+  it('are refused when they copy from a hole, from behind an end, make too much, or come in too many pieces', async () => {
+    const hole = link(20, 3, [[990, 20]], 'two');
     await expect(flatten(hole, sourceOf({}))).rejects.toThrow('where no base lies');
     const short = link(10, 3, [[0, 10]], 'two');
     await expect(flatten(short, sourceOf({ two: link(5, 2, [[0, 5]], 'one') }))).rejects.toThrow(
       'behind the end',
     );
+    const long = link(10, 3, [[0, 20]], 'two');
+    await expect(flatten(long, sourceOf({}))).rejects.toThrow('20 bytes instead of 10');
     const many = Array.from({ length: MAX_PARTS + 1 }, (): Command => [0, 1]);
     await expect(flatten(link(MAX_PARTS + 1, 3, many, 'two'), sourceOf({}))).rejects.toThrow('pieces');
+  });
+
+  it('are read only where something of them is still needed, which may be pages that come together again', async () => {
+    const links = {
+      swapped: link(
+        1000,
+        1,
+        [
+          [500, 500],
+          [0, 500],
+        ],
+        'bottom',
+      ),
+      gone: {
+        ...link(500, 2, [text('x'.repeat(500))], 'swapped'),
+        payload: () => Promise.reject(new Error('read')),
+      },
+      beside: link(1000, 3, [[0, 1000]], 'swapped', 'gone'),
+    };
+    const parts = await flatten(
+      link(
+        1000,
+        4,
+        [
+          [500, 500],
+          [0, 500],
+        ],
+        'beside',
+      ),
+      sourceOf(links),
+    );
+    expect(parts).toEqual([{ at: 0, length: 1000, base: 'bottom', offset: 0 }]);
+  });
+
+  it('end at a chunk that is as deep as what is made from it: it is read whole, and goes in no circle', async () => {
+    const links = { ring: link(1000, 3, [[0, 1000]], 'ring') };
+    const parts = await flatten(link(1000, 3, [[0, 1000]], 'ring'), sourceOf(links));
+    expect(parts).toEqual([{ at: 0, length: 1000, base: 'ring', offset: 0 }]);
   });
 
   it('make what making them one after another makes', async () => {
@@ -120,31 +147,6 @@ describe('deltas of deltas', () => {
     );
   });
 });
-
-/** Only places, and parts. */
-const copies: DeltaCodec = {
-  name: 'copies',
-  formatVersion: 1,
-  limits: { maxBaseBytes: 0, maxTargetBytes: 0 },
-  encode: () => Promise.reject(new Error('only placed bases')),
-  decode: () => Promise.reject(new Error('only placed bases')),
-  signatures: {
-    sign: () => unused(),
-    index: () => unused(),
-    delta: () => unused(),
-    parts: (delta) => partsOf(delta),
-    async *patch(base, delta) {
-      const pieces: Uint8Array[] = [];
-      for await (const piece of delta) pieces.push(piece);
-      for (const part of partsOf(Buffer.concat(pieces)))
-        yield part.kind === 'literal' ? part.bytes : await base.read(part.offset, part.length);
-    },
-  },
-};
-
-function unused(): never {
-  throw new Error('not used here');
-}
 
 const BYTES = 300_000;
 const PAGE = 4000;

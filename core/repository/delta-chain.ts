@@ -11,106 +11,208 @@ import type { DeltaForm } from './pack-format.ts';
 export const MAX_PARTS = 65_536;
 /** Deltas below one at most, however they branch. */
 const MAX_LINKS = 4096;
+/** On the way down pages may be out of order that come together again at the bottom. */
+const MAX_FRAGMENTS = 4 * MAX_PARTS;
 
 /** A delta with placed bases, and what it is. */
 export interface ChainLink {
   /** Length of the chunk that it makes. */
   readonly bytes: number;
   readonly delta: DeltaForm;
-  readonly payload: Uint8Array;
+  /** Asked for once, and only where something of the delta is needed. */
+  payload(): Promise<Uint8Array>;
 }
 
-/** A part of a chunk: bytes, or `length` bytes at `offset` of another chunk that is no such delta. */
+/** A part of a chunk, which begins at `at` of it: bytes, or `length` bytes at `offset` of another chunk that is no such delta. */
 export type ChainPart =
-  | { readonly bytes: Uint8Array; readonly length: number }
-  | { readonly base: Digest; readonly offset: number; readonly length: number };
+  | { readonly at: number; readonly length: number; readonly bytes: Uint8Array }
+  | { readonly at: number; readonly length: number; readonly base: Digest; readonly offset: number };
 
 export interface ChainSource {
   /** How a base is stored; undefined when it has to be read whole. */
-  link(digest: Digest): Promise<ChainLink | undefined>;
+  link(digest: Digest): ChainLink | undefined;
   /** Throws when the payload is no proper delta. */
-  parts(link: ChainLink): readonly DeltaPart[];
+  parts(link: ChainLink, payload: Uint8Array): readonly DeltaPart[];
 }
 
-interface Flat {
-  readonly parts: readonly ChainPart[];
-  /** Where each begins. */
-  readonly starts: readonly number[];
-}
-
-/** The parts that make the chunk, in order; they add up to its length. Throws when it is damaged or in too many pieces. */
+/** The parts that make the chunk, in order and without gaps. Throws when it is damaged or in too many pieces. */
 export async function flatten(top: ChainLink, source: ChainSource): Promise<readonly ChainPart[]> {
-  const links = await linksBelow(top, source);
-  const flats = new Map<Digest, Flat>();
-  // A base has less depth than what is made from it.
-  for (const [digest, link] of [...links].sort(([, a], [, b]) => a.delta.depth - b.delta.depth))
-    flats.set(digest, flatOf(link, source, flats));
-  return flatOf(top, source, flats).parts;
-}
-
-async function linksBelow(top: ChainLink, source: ChainSource): Promise<Map<Digest, ChainLink>> {
-  const links = new Map<Digest, ChainLink>();
-  const seen = new Set<Digest>();
-  const waiting = [...top.delta.bases];
-  for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
-    if (seen.has(digest)) continue;
-    seen.add(digest);
-    const link = await source.link(digest);
-    if (link === undefined) continue;
-    if (links.size >= MAX_LINKS) throw new Error(`it is made from more than ${MAX_LINKS} deltas`);
-    links.set(digest, link);
-    waiting.push(...link.delta.bases);
+  const chain = new Chain(source, top);
+  for (let step = chain.next(); step !== undefined; step = chain.next()) {
+    const parts = source.parts(step.link, await step.link.payload());
+    chain.resolve(step, parts);
   }
-  return links;
+  return chain.parts();
 }
 
-function flatOf(link: ChainLink, source: ChainSource, flats: ReadonlyMap<Digest, Flat>): Flat {
-  const out = new Parts();
-  for (const part of source.parts(link)) {
-    if (part.kind === 'literal') out.add({ bytes: part.bytes, length: part.bytes.length });
-    else copy(link.delta, part.offset, part.length, flats, out);
+/** What is still wanted of a link: `length` bytes at `offset` of its chunk belong at `at` of the one at the top. */
+class Wanted {
+  readonly link: ChainLink;
+  readonly at: number[] = [];
+  readonly offset: number[] = [];
+  readonly length: number[] = [];
+
+  constructor(link: ChainLink) {
+    this.link = link;
   }
-  return out;
-}
 
-/** What lies at `offset` of the space that the delta's bases lie in. */
-function copy(
-  { bases, places = [] }: DeltaForm,
-  offset: number,
-  length: number,
-  flats: ReadonlyMap<Digest, Flat>,
-  out: Parts,
-): void {
-  let at = offset;
-  const end = offset + length;
-  for (let index = lastAt(places, (place) => place.at, offset); at < end; index++) {
-    const [place, base] = [places[index], bases[index]];
-    if (place === undefined || base === undefined || place.at > at || at >= place.at + place.bytes)
-      throw new Error('it copies from where no base lies');
-    const taken = Math.min(end, place.at + place.bytes) - at;
-    const flat = flats.get(base);
-    if (flat === undefined) out.add({ base, offset: at - place.at, length: taken });
-    else take(flat, at - place.at, taken, out);
-    at += taken;
+  /** False when it goes on where the last one ends, and is one with it. */
+  add(at: number, offset: number, length: number): boolean {
+    const last = this.at.length - 1;
+    const before = last < 0 ? 0 : (this.length[last] as number);
+    if (last >= 0 && this.at[last] === at - before && this.offset[last] === offset - before) {
+      this.length[last] = before + length;
+      return false;
+    }
+    this.at.push(at);
+    this.offset.push(offset);
+    this.length.push(length);
+    return true;
   }
 }
 
-function take({ parts, starts }: Flat, offset: number, length: number, out: Parts): void {
-  const end = offset + length;
-  for (let index = lastAt(starts, (start) => start, offset), at = offset; at < end; index++) {
-    const [part, start] = [parts[index], starts[index]];
-    if (part === undefined || start === undefined || at >= start + part.length)
-      throw new Error('it copies from behind the end of its base');
-    const taken = Math.min(end, start + part.length) - at;
-    out.add(slice(part, at - start, taken));
-    at += taken;
+/** From the top to the bottom only what no delta has given yet is followed: one that later ones replaced is not read at all. */
+class Chain {
+  readonly #source: ChainSource;
+  readonly #waiting = new Map<Digest | undefined, Wanted>();
+  /** By digest: undefined is a chunk that has to be read whole. */
+  readonly #links = new Map<Digest, ChainLink | undefined>();
+  readonly #found: ChainPart[] = [];
+  #deltas = 0;
+  #fragments = 1;
+
+  constructor(source: ChainSource, top: ChainLink) {
+    this.#source = source;
+    const whole = new Wanted(top);
+    whole.add(0, 0, top.bytes);
+    this.#waiting.set(undefined, whole);
+  }
+
+  /** The deepest, of which nothing more can come to be wanted: a base has less depth than what is made from it. */
+  next(): Wanted | undefined {
+    let found: [Digest | undefined, Wanted] | undefined;
+    for (const one of this.#waiting)
+      if (found === undefined || one[1].link.delta.depth > found[1].link.delta.depth) found = one;
+    if (found !== undefined) this.#waiting.delete(found[0]);
+    return found?.[1];
+  }
+
+  resolve({ link, at, offset, length }: Wanted, parts: readonly DeltaPart[]): void {
+    const starts = startsOf(parts, link.bytes);
+    this.#fragments -= at.length;
+    for (let range = 0; range < at.length; range++) {
+      let from = offset[range] as number;
+      const end = from + (length[range] as number);
+      const shift = (at[range] as number) - from;
+      for (let index = lastAt(starts, (start) => start, from); from < end; index++) {
+        const [part, start] = [parts[index], starts[index]];
+        const partEnd = part === undefined || start === undefined ? 0 : start + lengthOf(part);
+        if (part === undefined || start === undefined || from >= partEnd)
+          throw new Error('it copies from behind the end of its base');
+        const taken = Math.min(end, partEnd) - from;
+        if (part.kind === 'literal') this.#literal(part.bytes, from - start, taken, from + shift);
+        else this.#copy(link.delta, part.offset + from - start, taken, from + shift);
+        from += taken;
+      }
+    }
+  }
+
+  #literal(bytes: Uint8Array, from: number, length: number, at: number): void {
+    this.#find({ at, length, bytes: bytes.subarray(from, from + length) });
+  }
+
+  /** What lies at `offset` of the space that the delta's bases lie in. */
+  #copy({ bases, places = [], depth }: DeltaForm, offset: number, length: number, at: number): void {
+    const end = offset + length;
+    for (let from = offset, index = lastAt(places, (place) => place.at, offset); from < end; index++) {
+      const [place, base] = [places[index], bases[index]];
+      if (place === undefined || base === undefined || place.at > from || from >= place.at + place.bytes)
+        throw new Error('it copies from where no base lies');
+      const taken = Math.min(end, place.at + place.bytes) - from;
+      this.#want(base, depth, from - place.at, taken, at + from - offset);
+      from += taken;
+    }
+  }
+
+  #want(base: Digest, depth: number, offset: number, length: number, at: number): void {
+    const link = this.#linkOf(base);
+    // Stored anew since, it may lie as deep as what is made from it: then it is a chunk like any other.
+    if (link === undefined || link.delta.depth >= depth) {
+      this.#find({ at, length, base, offset });
+      return;
+    }
+    if (offset + length > link.bytes) throw new Error('it copies from behind the end of its base');
+    const waiting = this.#waiting.get(base) ?? new Wanted(link);
+    this.#waiting.set(base, waiting);
+    if (waiting.add(at, offset, length)) this.#count();
+  }
+
+  #linkOf(digest: Digest): ChainLink | undefined {
+    if (this.#links.has(digest)) return this.#links.get(digest);
+    const link = this.#source.link(digest);
+    this.#links.set(digest, link);
+    if (link !== undefined) this.#deltas += 1;
+    if (this.#deltas > MAX_LINKS) throw new Error(`it is made from more than ${MAX_LINKS} deltas`);
+    return link;
+  }
+
+  #find(part: ChainPart): void {
+    const last = this.#found.at(-1);
+    if (last !== undefined && isNext(last, part)) {
+      this.#found[this.#found.length - 1] = { ...last, length: last.length + part.length };
+      return;
+    }
+    this.#found.push(part);
+    this.#count();
+  }
+
+  #count(): void {
+    this.#fragments += 1;
+    if (this.#fragments > MAX_FRAGMENTS) throw tooMany();
+  }
+
+  /** Call it when nothing is waiting. */
+  parts(): readonly ChainPart[] {
+    const parts: ChainPart[] = [];
+    for (const part of this.#found.sort((a, b) => a.at - b.at)) {
+      const last = parts.at(-1);
+      if (last !== undefined && isNext(last, part))
+        parts[parts.length - 1] = { ...last, length: last.length + part.length };
+      else parts.push(part);
+    }
+    if (parts.length > MAX_PARTS) throw tooMany();
+    return parts;
   }
 }
 
-function slice(part: ChainPart, from: number, length: number): ChainPart {
-  return 'bytes' in part
-    ? { bytes: part.bytes.subarray(from, from + length), length }
-    : { base: part.base, offset: part.offset + from, length };
+/** Does it go on in the same base where the other one ends? */
+function isNext(before: ChainPart, part: ChainPart): boolean {
+  return (
+    'base' in before &&
+    'base' in part &&
+    before.base === part.base &&
+    before.offset + before.length === part.offset &&
+    before.at + before.length === part.at
+  );
+}
+
+function tooMany(): Error {
+  return new Error(`it is in more than ${MAX_PARTS} pieces`);
+}
+
+function lengthOf(part: DeltaPart): number {
+  return part.kind === 'literal' ? part.bytes.length : part.length;
+}
+
+/** Where each begins. Throws unless they make so many bytes. */
+function startsOf(parts: readonly DeltaPart[], bytes: number): number[] {
+  let at = 0;
+  const starts = parts.map((part) => {
+    at += lengthOf(part);
+    return at - lengthOf(part);
+  });
+  if (at !== bytes) throw new Error(`it makes ${at} bytes instead of ${bytes}`);
+  return starts;
 }
 
 /** The last of ascending numbers that is not above `value`. */
@@ -123,25 +225,4 @@ function lastAt<T>(items: readonly T[], numberOf: (item: T) => number, value: nu
     else high = middle - 1;
   }
   return low;
-}
-
-/** Parts behind one another; what goes on where the last one ends is one with it. */
-class Parts implements Flat {
-  readonly parts: ChainPart[] = [];
-  readonly starts: number[] = [];
-  #bytes = 0;
-
-  add(part: ChainPart): void {
-    const last = this.parts.at(-1);
-    this.#bytes += part.length;
-    if (last !== undefined && 'base' in last && 'base' in part && last.base === part.base) {
-      if (last.offset + last.length === part.offset) {
-        this.parts[this.parts.length - 1] = { ...last, length: last.length + part.length };
-        return;
-      }
-    }
-    if (this.parts.length >= MAX_PARTS) throw new Error(`it is in more than ${MAX_PARTS} pieces`);
-    this.parts.push(part);
-    this.starts.push(this.#bytes - part.length);
-  }
 }

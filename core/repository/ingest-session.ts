@@ -296,7 +296,8 @@ export class Session implements IngestSession {
     if (form === undefined || form === 'whole') return form;
     const { payload } = made;
     if (form.depth <= MADE_DEPTH) return { payload, form };
-    const isReadable = await this.#parts.reader.composes({ bytes, delta: form, payload }, this.#packs);
+    const link = { bytes, delta: form, payload: () => Promise.resolve(payload) };
+    const isReadable = await this.#parts.reader.composes(link, this.#packs);
     return isReadable ? { payload, form } : undefined;
   }
 
