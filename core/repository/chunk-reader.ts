@@ -1,19 +1,19 @@
 import type { DeltaCodec, RandomReader } from '../contracts/delta-codec.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
-import { release } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
 import { alone } from './byte-cache.ts';
+import { ChainReader } from './chain-reader.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
-import { damaged, damagedChunk } from './damage.ts';
-import { type ChainLink, type ChainPart, type ChainSource, flatten } from './delta-chain.ts';
+import { damaged, damagedChunk, isDamage } from './damage.ts';
+import type { ChainLink } from './delta-chain.ts';
 import { MAX_CHAIN } from './live-set.ts';
 import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
 import type { PendingChunk } from './pack-writer.ts';
+import { PayloadReader } from './payload-reader.ts';
 import type { PortableStore } from './portable-store.ts';
-import { isLargeFrame, ReadCache, type ReadCacheLimits } from './read-cache.ts';
-import { decompress } from './zstd.ts';
+import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
 
 const MiB = 1024 * 1024;
 /**
@@ -39,21 +39,24 @@ export interface ChunkReaderParts {
 
 /** Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. */
 export class ChunkReader {
-  readonly #store: PortableStore;
   readonly #index: ChunkIndex;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
   readonly #spool: BaseSpool;
   readonly #cache: ReadCache;
+  readonly #payloads: PayloadReader;
+  readonly #chains: ChainReader;
   readonly #parts: ChunkReaderParts;
 
   constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED) {
     const { store, index, codecs, stateDir } = parts;
     this.#parts = parts;
     this.#cache = new ReadCache(cached);
+    this.#payloads = new PayloadReader(store, index, this.#cache);
     this.#spool = new BaseSpool(stateDir);
-    this.#store = store;
     this.#index = index;
     this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
+    const chained = { index, codecs: this.#codecs, payloads: this.#payloads, cache: this.#cache };
+    this.#chains = new ChainReader(chained);
   }
 
   /**
@@ -115,7 +118,10 @@ export class ChunkReader {
     const stored = this.#index.find(digest);
     if (stored === undefined) return undefined;
     try {
-      const payload = await this.#payload(digest, stored);
+      const isDeep = (stored.delta?.depth ?? 0) > MADE_DEPTH;
+      const payload = await (isDeep
+        ? this.#payloads.link(digest, stored)
+        : this.#payloads.payload(digest, stored));
       return await this.#restore(digest, stored.pack, stored, payload, pending, chain);
     } catch (error) {
       // Collected or moved while it was read: then it is elsewhere now, or nowhere.
@@ -127,35 +133,9 @@ export class ChunkReader {
     }
   }
 
-  async #payload(digest: Digest, { pack, frame, at, payloadBytes }: IndexedChunk): Promise<Uint8Array> {
-    const shared = payloadBytes < frame.rawBytes;
-    // Of a large frame that is not compressed, a part can be read by itself.
-    if (shared && frame.encoding === 'raw' && isLargeFrame(frame.rawBytes))
-      return await this.#readPart(digest, pack, frame.offset + at, payloadBytes);
-    const read = () => this.readFrame(digest, pack, frame);
-    const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
-    return raw.subarray(at, at + payloadBytes);
-  }
-
-  async #readPart(digest: Digest, pack: string, offset: number, length: number): Promise<Uint8Array> {
-    const part = await this.#store.read(pack, { offset, length });
-    if (part === undefined) throw damagedChunk(digest, pack, 'the pack is gone');
-    if (part.length !== length) throw damagedChunk(digest, pack, 'the pack is cut off');
-    return part;
-  }
-
   /** The decoded bytes of a frame, the caller's to free; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
-  async readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
-    const stored = await this.#readPart(digest, pack, frame.offset, frame.storedBytes);
-    try {
-      const raw = await decompress(stored, frame);
-      if (raw !== stored) release(stored);
-      return raw;
-    } catch (error) {
-      // Its neighbours cannot be read either: whoever has them still shall be asked for all of them at a time.
-      if (this.#index.standing(digest) !== 'suspect') this.#index.suspects.markFrame(pack, frame.offset);
-      throw damagedChunk(digest, pack, 'its frame does not decompress', error);
-    }
+  readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+    return this.#payloads.readFrame(digest, pack, frame);
   }
 
   async #restore(
@@ -171,9 +151,10 @@ export class ChunkReader {
       delta === undefined
         ? payload
         : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, chain);
-    if (bytes.length !== chunk.bytes || digestOf(bytes) !== digest) {
-      throw damagedChunk(digest, pack, 'its bytes do not match its digest');
-    }
+    // Of a deep one it was looked at when it was put together.
+    const isVerified = delta !== undefined && delta.depth > MADE_DEPTH;
+    if (bytes.length !== chunk.bytes || !(isVerified || digestOf(bytes) === digest))
+      throw unlike(digest, pack);
     return bytes;
   }
 
@@ -203,7 +184,10 @@ export class ChunkReader {
     };
     if (delta.depth > MADE_DEPTH) {
       const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
-      return this.#put(link, await this.#flatten(link, pending).catch(undecodable), pending, chain);
+      const whole = (base: Digest) => this.#base(base, pending, chain + 1);
+      const made = await this.#chains.make(digest, link, whole, pending).catch(undecodable);
+      if (made === undefined) throw unlike(digest, pack);
+      return made;
     }
     if (delta.places !== undefined) {
       const { signatures } = codec;
@@ -220,80 +204,12 @@ export class ChunkReader {
   /** Can this deep delta be read, as far as its parts tell? */
   async composes(link: ChainLink, pending: PendingChunks): Promise<boolean> {
     try {
-      const parts = await this.#flatten(link, pending);
+      const parts = await this.#chains.parts(link, pending);
       return parts.reduce((sum, { length }) => sum + length, 0) === link.bytes;
     } catch {
       // Whatever it is: the chunk is stored in another form instead.
       return false;
     }
-  }
-
-  async #flatten(link: ChainLink, pending: PendingChunks | undefined): Promise<readonly ChainPart[]> {
-    const source: ChainSource = {
-      link: (digest) => this.#link(digest, pending),
-      parts: ({ bytes, delta }, payload) => {
-        const last = delta.places?.at(-1);
-        const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
-        if (last === undefined || parts === undefined)
-          throw new Error(`codec ${delta.codec} puts no deltas of deltas together`);
-        const bounds = { baseBytes: last.at + last.bytes, targetBytes: bytes };
-        return parts(payload, { ...bounds, formatVersion: delta.formatVersion });
-      },
-    };
-    for (;;) {
-      this.#cache.beginChain();
-      try {
-        return await flatten(link, source);
-      } catch (error) {
-        if (!(error instanceof Moved)) throw error;
-      }
-    }
-  }
-
-  /** The delta with placed bases that the chunk is stored as, if it is. */
-  #link(digest: Digest, pending: PendingChunks | undefined): ChainLink | undefined {
-    const held = pending?.find(digest);
-    if (held !== undefined) {
-      const { bytes, delta } = held;
-      return delta?.places === undefined ? undefined : { bytes, delta, payload: () => held.payload() };
-    }
-    const stored = this.#index.find(digest);
-    if (stored?.delta?.places === undefined) return undefined;
-    const { bytes, delta } = stored;
-    return { bytes, delta, payload: () => this.#linkPayload(digest, stored) };
-  }
-
-  async #linkPayload(digest: Digest, stored: IndexedChunk): Promise<Uint8Array> {
-    this.#cache.addLink();
-    try {
-      return await this.#payload(digest, stored);
-    } catch (error) {
-      if (this.#index.find(digest)?.pack !== stored.pack) throw new Moved(digest, { cause: error });
-      if (isDamage(error)) this.#index.suspects.mark(digest);
-      throw error;
-    }
-  }
-
-  /** Makes a chunk of its parts; each base is read once where they take turns no further than the cache reaches. */
-  async #put(
-    { bytes }: ChainLink,
-    parts: readonly ChainPart[],
-    pending: PendingChunks | undefined,
-    chain: number,
-  ): Promise<Uint8Array> {
-    const made = Buffer.allocUnsafeSlow(bytes);
-    let source: { readonly base: Digest; readonly bytes: Uint8Array | undefined } | undefined;
-    for (const part of parts) {
-      if ('bytes' in part) {
-        made.set(part.bytes, part.at);
-        continue;
-      }
-      const { base, at, offset, length } = part;
-      if (source?.base !== base) source = { base, bytes: await this.#base(base, pending, chain + 1) };
-      if (source.bytes === undefined || offset + length > source.bytes.length) return made.subarray(0, at);
-      made.set(source.bytes.subarray(offset, offset + length), at);
-    }
-    return made;
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
@@ -338,11 +254,8 @@ export class ChunkReader {
   }
 }
 
-/** Collected or moved while it was read: it lies elsewhere now, maybe in another form. */
-class Moved extends Error {}
-
-function isDamage(error: unknown): boolean {
-  return error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED';
+function unlike(digest: Digest, pack: string): OverdubError {
+  return damagedChunk(digest, pack, 'its bytes do not match its digest');
 }
 
 function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {

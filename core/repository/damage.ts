@@ -14,3 +14,7 @@ export function damaged(what: string, cause?: unknown): OverdubError {
 export function damagedChunk(digest: Digest, pack: string, why: string, cause?: unknown): OverdubError {
   return damaged(`Chunk ${digest} in ${pack} is damaged: ${why}.`, cause);
 }
+
+export function isDamage(error: unknown): boolean {
+  return error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED';
+}

@@ -19,9 +19,9 @@ describe('what a reader of chunks keeps', () => {
     });
   /** Puts a chunk together from so many deltas, each in a group of its own, the same ones each time. */
   async function chain(links: number): Promise<void> {
-    cache.beginChain();
+    const chain = cache.beginChain();
     for (let link = 0; link < links; link++) {
-      cache.addLink();
+      cache.addLink(chain, GROUP);
       await frame(`group ${link}`, GROUP);
     }
   }

@@ -2,6 +2,7 @@
 
 import type { Digest } from '../domain/manifest.ts';
 import { ByteCache } from './byte-cache.ts';
+import { GroupWindows, type PlainGroup, windowBytes } from './group-windows.ts';
 
 /** How much is kept, bytes. */
 export interface ReadCacheLimits {
@@ -19,10 +20,15 @@ export function isLargeFrame(rawBytes: number): boolean {
   return rawBytes > LARGE_FRAME_BYTES;
 }
 
-/** A link of a chain of deltas: its group, and half of a neighbour's. */
-const LINK_BYTES = 768 * 1024;
-/** Chains that have to pass until the room of one link is given up: of neighbours, one in ten may be made from other snapshots. */
-const PATIENCE = 8;
+/** What there has to be room for, for each byte of what the links of a chain are read from: of it, and of a neighbour's. */
+const ROOM = 1.5;
+/** So much of the room for a long chain is given up with each shorter one: of neighbours, one in ten may be made from other snapshots. */
+const GIVEN_UP_BYTES = 96 * 1024;
+
+/** What the links of one chain are read from, as far as they are known; {@link ReadCache.beginChain} makes it. */
+export interface Chain {
+  bytes: number;
+}
 
 /**
  * Frames of whole chunks and groups of deltas are kept apart, since one of the former is as large as thirty of the latter, and
@@ -33,10 +39,10 @@ const PATIENCE = 8;
 export class ReadCache {
   readonly #frames: ByteCache<Uint8Array>;
   readonly #groups: ByteCache<Uint8Array>;
+  readonly #windows = new GroupWindows();
   readonly #bases: ByteCache<Uint8Array>;
   readonly #groupBytes: number;
-  #links = 0;
-  /** Links that there is room for, besides those of the chain at hand. */
+  #chain: Chain = { bytes: 0 };
   #room = 0;
 
   constructor({ frames, groups, bases }: ReadCacheLimits) {
@@ -52,20 +58,32 @@ export class ReadCache {
     return cache.get(name, rawBytes, read);
   }
 
+  /** A delta: `length` bytes at `at` of its group; may be shared. */
+  part(group: PlainGroup, at: number, length: number, chain?: Chain): Promise<Uint8Array> {
+    if (chain !== undefined) this.addLink(chain, windowBytes(group, length));
+    return this.#windows.read(group, at, length);
+  }
+
   /** A whole chunk that deltas are made from. */
   base(digest: Digest, bytes: number, make: () => Promise<Uint8Array>): Promise<Uint8Array> {
     return this.#bases.get(digest, bytes, make);
   }
 
-  /** Deltas are about to be put together: of room that longer chains needed, some is given up. A short one between them changes little. */
-  beginChain(): void {
-    this.#room = Math.max(this.#links, this.#room - 1 / PATIENCE);
-    this.#links = 0;
+  /**
+   * Deltas are about to be put together; several chains may be under way. Of room that longer ones needed, some is given up: a
+   * short one between them changes little.
+   */
+  beginChain(): Chain {
+    this.#room = Math.max(ROOM * this.#chain.bytes, this.#room - GIVEN_UP_BYTES);
+    this.#chain = { bytes: 0 };
+    return this.#chain;
   }
 
-  /** One more delta belongs to the chain. */
-  addLink(): void {
-    this.#links += 1;
-    this.#groups.resize(this.#groupBytes + LINK_BYTES * Math.max(this.#links, this.#room));
+  /** One more delta belongs to the chain, and is read from so many bytes. */
+  addLink(chain: Chain, bytes: number): void {
+    chain.bytes += bytes;
+    this.#room = Math.max(this.#room, ROOM * chain.bytes);
+    this.#groups.resize(this.#groupBytes + this.#room);
+    this.#windows.resize(this.#room);
   }
 }
