@@ -1,7 +1,7 @@
 import { DigestTable } from './digest-table.ts';
 import type { Digest } from './manifest.ts';
 
-/** Digest → a whole number from 0 to 2³² − 2, in about 58 bytes each. Nothing is ever removed. */
+/** Digest → a whole number from 0 to 2³² − 2, in about 43 bytes each. Nothing is ever removed. */
 export class DigestMap {
   /** The value and one. */
   readonly #table = new DigestTable((slots) => new Uint32Array(slots));

@@ -1,4 +1,4 @@
-/** Many digests in little memory: about 54 bytes each instead of the hundreds of a Set of strings. */
+/** Many digests in little memory: about 40 bytes each instead of the hundreds of a Set of strings. */
 
 import { DIGEST_BYTES, DigestTable } from './digest-table.ts';
 import type { Digest } from './manifest.ts';
@@ -46,7 +46,7 @@ export class DigestSet {
     this.#table.put(digest, 1);
   }
 
-  /** All of them, in no order that means anything. */
+  /** All of them. */
   digests(): Generator<Digest> {
     return this.#table.digests();
   }

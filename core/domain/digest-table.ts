@@ -3,133 +3,194 @@
 import type { Digest } from './manifest.ts';
 
 export const DIGEST_BYTES = 32;
-/** A table of many grows in as many small steps: never are there two copies of all of it at a time. */
-const SEGMENTS = 64;
+/** 32-bit words of a digest. */
+const WORDS = DIGEST_BYTES / 4;
+/** The places of many are kept in parts, each of which grows by itself: never are there two copies of all of them at a time. */
+const SEGMENTS = 16;
 const FIRST_SLOTS = 16;
 /** At most three quarters full; grown by half, so never less than half full for long. */
 const FULLEST = 3 / 4;
 const GROWTH = 1.5;
+/** Keys of a block, as a power of two: 256 KiB, which the system gives and takes back by itself. */
+const BLOCK_BITS = 13;
+const BLOCK_KEYS = 2 ** BLOCK_BITS;
+/** Room in the first block of a table; few digests take little. */
+const FIRST_KEYS = 64;
 
-/** Numbers beside the keys; 0 is a free slot. */
+/** Numbers beside the keys. */
 type Numbers = Uint8Array | Uint32Array;
 
-/** Digest → a number above 0. Nothing is ever removed. 45 to 66 bytes each with one byte of number, 3 to 6 more with four. */
+/** Digest → a number above 0. Nothing is ever removed. 38 to 41 bytes each with one byte of number, 3 more with four. */
 export class DigestTable {
+  readonly #entries: Entries;
   readonly #segments: readonly Segment[];
-  #size = 0;
+  /** The key that is looked for: a buffer for each would be more garbage than all that is kept. */
+  readonly #key = new Uint32Array(WORDS);
+  readonly #keyBytes = Buffer.from(this.#key.buffer);
 
-  /** `numbers`: makes room for a segment's numbers, all of them 0. */
-  constructor(numbers: (slots: number) => Numbers) {
-    this.#segments = Array.from({ length: SEGMENTS }, () => new Segment(numbers));
+  /** `numbers`: makes room for so many numbers, all of them 0. */
+  constructor(numbers: (count: number) => Numbers) {
+    const entries = new Entries(numbers);
+    this.#entries = entries;
+    this.#segments = Array.from({ length: SEGMENTS }, () => new Segment(entries));
   }
 
   get size(): number {
-    return this.#size;
+    return this.#entries.size;
   }
 
   /** Memory held, bytes. */
   get bytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, this.#entries.bytes);
   }
 
   /** 0 when it is not there. */
   get(digest: Digest): number {
-    const key = Buffer.from(digest, 'hex');
-    return this.#segmentOf(key).get(key);
+    const entry = this.#segmentOf(digest).find(this.#key);
+    return entry < 0 ? 0 : this.#entries.numberOf(entry);
   }
 
   put(digest: Digest, number: number): void {
-    const key = Buffer.from(digest, 'hex');
-    if (this.#segmentOf(key).put(key, number)) this.#size += 1;
+    this.#entries.setNumber(this.#segmentOf(digest).findOrAdd(this.#key), number);
   }
 
   /** Sets these bits of its number, beside those that are set. */
   mark(digest: Digest, bits: number): void {
-    const key = Buffer.from(digest, 'hex');
-    if (this.#segmentOf(key).mark(key, bits)) this.#size += 1;
+    const entry = this.#segmentOf(digest).findOrAdd(this.#key);
+    this.#entries.setNumber(entry, this.#entries.numberOf(entry) | bits);
   }
 
-  /** All of them, in no order that means anything. */
+  /** All of them, in the order in which they came. */
   *digests(): Generator<Digest> {
-    for (const segment of this.#segments) yield* segment.digests();
+    for (let entry = 0; entry < this.#entries.size; entry++) yield this.#entries.digestOf(entry);
   }
 
-  #segmentOf(key: Buffer): Segment {
-    return this.#segments[(key[DIGEST_BYTES - 1] as number) % SEGMENTS] as Segment;
+  /** Where the digest belongs; it is the key from then on. */
+  #segmentOf(digest: Digest): Segment {
+    if (this.#keyBytes.write(digest, 'hex') !== DIGEST_BYTES) throw new TypeError('this is no digest');
+    return this.#segments[(this.#keyBytes[DIGEST_BYTES - 1] as number) % SEGMENTS] as Segment;
   }
 }
 
-/** Open addressing. */
-class Segment {
-  readonly #numbersFor: (slots: number) => Numbers;
-  #slots = FIRST_SLOTS;
-  #keys: Buffer;
-  #numbers: Numbers;
-  #size = 0;
+/** Keys and their numbers, in blocks that stay where they are. */
+class Entries {
+  readonly #numbersFor: (count: number) => Numbers;
+  readonly #keys: Uint32Array<ArrayBuffer>[] = [];
+  readonly #numbers: Numbers[] = [];
+  #room = 0;
+  size = 0;
 
-  constructor(numbers: (slots: number) => Numbers) {
+  constructor(numbers: (count: number) => Numbers) {
     this.#numbersFor = numbers;
-    this.#keys = Buffer.alloc(this.#slots * DIGEST_BYTES);
-    this.#numbers = numbers(this.#slots);
   }
 
   get bytes(): number {
-    return this.#keys.length + this.#numbers.byteLength;
+    const sum = (blocks: readonly Numbers[]) => blocks.reduce((total, block) => total + block.byteLength, 0);
+    return sum(this.#keys) + sum(this.#numbers);
   }
 
-  get(key: Buffer): number {
-    return this.#numbers[this.#find(key)] as number;
+  add(key: Uint32Array): number {
+    if (this.size === this.#room) this.#grow();
+    const entry = this.size++;
+    this.#blockOf(entry).set(key, (entry % BLOCK_KEYS) * WORDS);
+    return entry;
   }
 
-  /** Is it new? */
-  put(key: Buffer, number: number): boolean {
-    return this.#set(this.#find(key), key, number);
+  isKey(entry: number, key: Uint32Array): boolean {
+    const block = this.#blockOf(entry);
+    const at = (entry % BLOCK_KEYS) * WORDS;
+    for (let word = 0; word < WORDS; word++) if (block[at + word] !== key[word]) return false;
+    return true;
   }
 
-  /** Is it new? */
-  mark(key: Buffer, bits: number): boolean {
-    const slot = this.#find(key);
-    return this.#set(slot, key, (this.#numbers[slot] as number) | bits);
+  /** What its place is reckoned from: digests are uniform, no hashing needed. */
+  firstWordOf(entry: number): number {
+    return this.#blockOf(entry)[(entry % BLOCK_KEYS) * WORDS] as number;
   }
 
-  #set(slot: number, key: Buffer, number: number): boolean {
-    const isNew = this.#numbers[slot] === 0;
-    if (isNew) key.copy(this.#keys, slot * DIGEST_BYTES);
-    this.#numbers[slot] = number;
-    if (isNew && ++this.#size > this.#slots * FULLEST) this.#grow();
-    return isNew;
+  numberOf(entry: number): number {
+    return (this.#numbers[entry >>> BLOCK_BITS] as Numbers)[entry % BLOCK_KEYS] as number;
   }
 
-  *digests(): Generator<Digest> {
-    for (let slot = 0; slot < this.#slots; slot++) {
-      const at = slot * DIGEST_BYTES;
-      if (this.#numbers[slot] !== 0) yield this.#keys.toString('hex', at, at + DIGEST_BYTES);
+  setNumber(entry: number, number: number): void {
+    (this.#numbers[entry >>> BLOCK_BITS] as Numbers)[entry % BLOCK_KEYS] = number;
+  }
+
+  digestOf(entry: number): Digest {
+    const { buffer } = this.#blockOf(entry);
+    return Buffer.from(buffer, (entry % BLOCK_KEYS) * DIGEST_BYTES, DIGEST_BYTES).toString('hex');
+  }
+
+  #blockOf(entry: number): Uint32Array<ArrayBuffer> {
+    return this.#keys[entry >>> BLOCK_BITS] as Uint32Array<ArrayBuffer>;
+  }
+
+  /** One more block; before there is a whole one, the first grows to twice its length. */
+  #grow(): void {
+    const isFirst = this.#room < BLOCK_KEYS;
+    const count = isFirst ? Math.max(FIRST_KEYS, 2 * this.#room) : BLOCK_KEYS;
+    const [keys, numbers] = [new Uint32Array(count * WORDS), this.#numbersFor(count)];
+    this.#room = isFirst ? count : this.#room + count;
+    if (isFirst) {
+      keys.set(this.#keys.pop() ?? []);
+      numbers.set(this.#numbers.pop() ?? []);
     }
+    this.#keys.push(keys);
+    this.#numbers.push(numbers);
+  }
+}
+
+/** Open addressing: for each slot the entry in it and one, or 0. */
+class Segment {
+  readonly #entries: Entries;
+  #slots = new Uint32Array(FIRST_SLOTS);
+  #size = 0;
+
+  constructor(entries: Entries) {
+    this.#entries = entries;
   }
 
-  /** The slot that holds `key`, or the free one where it belongs. Digests are uniform: no hashing needed. */
-  #find(key: Buffer): number {
-    let slot = key.readUInt32LE(0) % this.#slots;
-    while (this.#numbers[slot] !== 0) {
-      const at = slot * DIGEST_BYTES;
-      if (this.#keys.compare(key, 0, DIGEST_BYTES, at, at + DIGEST_BYTES) === 0) return slot;
-      slot = slot + 1 === this.#slots ? 0 : slot + 1;
+  get bytes(): number {
+    return this.#slots.byteLength;
+  }
+
+  /** The entry of this key; below 0 when there is none. */
+  find(key: Uint32Array): number {
+    return (this.#slots[this.#slotOf(key)] as number) - 1;
+  }
+
+  findOrAdd(key: Uint32Array): number {
+    const slot = this.#slotOf(key);
+    const found = this.#slots[slot] as number;
+    if (found > 0) return found - 1;
+    const entry = this.#entries.add(key);
+    this.#slots[slot] = entry + 1;
+    if (++this.#size > this.#slots.length * FULLEST) this.#grow();
+    return entry;
+  }
+
+  /** The slot that holds `key`, or the free one where it belongs. */
+  #slotOf(key: Uint32Array): number {
+    const slots = this.#slots;
+    let slot = (key[0] as number) % slots.length;
+    for (let held = slots[slot] as number; held > 0; held = slots[slot] as number) {
+      if (this.#entries.isKey(held - 1, key)) break;
+      slot = slot + 1 === slots.length ? 0 : slot + 1;
     }
     return slot;
   }
 
   #grow(): void {
-    const [keys, numbers, slots] = [this.#keys, this.#numbers, this.#slots];
-    this.#slots = Math.ceil(slots * GROWTH);
-    this.#keys = Buffer.alloc(this.#slots * DIGEST_BYTES);
-    this.#numbers = this.#numbersFor(this.#slots);
-    for (let slot = 0; slot < slots; slot++) {
-      const number = numbers[slot] as number;
-      if (number === 0) continue;
-      const key = keys.subarray(slot * DIGEST_BYTES, (slot + 1) * DIGEST_BYTES);
-      const place = this.#find(key);
-      key.copy(this.#keys, place * DIGEST_BYTES);
-      this.#numbers[place] = number;
+    const old = this.#slots;
+    const slots = new Uint32Array(Math.ceil(old.length * GROWTH));
+    for (const held of old) {
+      if (held === 0) continue;
+      let slot = this.#entries.firstWordOf(held - 1) % slots.length;
+      while (slots[slot] !== 0) slot = slot + 1 === slots.length ? 0 : slot + 1;
+      slots[slot] = held;
     }
+    this.#slots = slots;
+    // Not left to the collector: all segments grow at about the same time.
+    old.buffer.transfer(0);
   }
 }
