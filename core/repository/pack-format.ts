@@ -82,41 +82,58 @@ export function isOptimised(header: Uint8Array): boolean {
 
 /** The pack's tail: index and footer. Frames must lie one behind another from {@link HEADER_BYTES} on. */
 export function encodeTail(frames: readonly PackedFrame[]): Buffer {
-  const codecs = [...new Set(frames.flatMap((frame) => frame.chunks.flatMap(codecKey)))];
-  const parts: Buffer[] = [u32(codecs.length)];
+  const codecs = codecsOf(frames);
+  const list = new ByteList();
+  list.u32(codecs.length);
   for (const key of codecs) {
     const [name, version] = key.split('\0') as [string, string];
-    parts.push(u8(Buffer.byteLength(name)), Buffer.from(name, 'utf8'), u32(Number(version)));
+    list.u8(Buffer.byteLength(name));
+    list.text(name);
+    list.u32(Number(version));
   }
-  parts.push(u32(frames.length));
+  list.u32(frames.length);
   for (const frame of frames) {
-    parts.push(u32(frame.storedBytes), u32(frame.rawBytes), u8(frame.encoding === 'zstd' ? 1 : 0));
-    parts.push(u32(frame.chunks.length));
-    for (const chunk of frame.chunks) parts.push(encodeChunk(chunk, codecs));
+    list.u32(frame.storedBytes);
+    list.u32(frame.rawBytes);
+    list.u8(frame.encoding === 'zstd' ? 1 : 0);
+    list.u32(frame.chunks.length);
+    for (const chunk of frame.chunks) putChunk(list, chunk, codecs);
   }
   const params = { [constants.ZSTD_c_compressionLevel]: INDEX_LEVEL };
-  const index = zstdCompressSync(Buffer.concat(parts), { params });
+  const index = zstdCompressSync(list.bytes(), { params });
   const last = frames.at(-1);
   return Buffer.concat([index, encodeFooter(last ? last.offset + last.storedBytes : HEADER_BYTES, index)]);
 }
 
-function codecKey(chunk: PackedChunk): string[] {
-  return chunk.delta === undefined ? [] : [`${chunk.delta.codec}\0${chunk.delta.formatVersion}`];
+function codecsOf(frames: readonly PackedFrame[]): string[] {
+  const codecs = new Set<string>();
+  for (const { chunks } of frames)
+    for (const { delta } of chunks) if (delta !== undefined) codecs.add(codecKey(delta));
+  return [...codecs];
 }
 
-function encodeChunk(chunk: PackedChunk, codecs: readonly string[]): Buffer {
-  const head = [Buffer.from(chunk.digest, 'hex'), u32(chunk.bytes), u32(chunk.payloadBytes)];
-  if (chunk.delta === undefined) return Buffer.concat([...head, u8(0)]);
-  const codec = codecs.indexOf(codecKey(chunk)[0] as string);
-  const { depth, bases, places } = chunk.delta;
-  const digests = bases.map((base) => Buffer.from(base, 'hex'));
-  if (places === undefined)
-    return Buffer.concat([...head, u8(1), u8(codec), u8(depth), u8(bases.length), ...digests]);
-  const placed = digests.flatMap((digest, at) => {
-    const place = places[at] as NonNullable<DeltaForm['places']>[number];
-    return [digest, u48(place.at), u32(place.bytes)];
-  });
-  return Buffer.concat([...head, u8(2), u8(codec), u8(depth), u16(bases.length), ...placed]);
+function codecKey({ codec, formatVersion }: DeltaForm): string {
+  return `${codec}\0${formatVersion}`;
+}
+
+function putChunk(list: ByteList, { digest, bytes, payloadBytes, delta }: PackedChunk, codecs: string[]) {
+  list.digest(digest);
+  list.u32(bytes);
+  list.u32(payloadBytes);
+  list.u8(delta === undefined ? 0 : delta.places === undefined ? 1 : 2);
+  if (delta === undefined) return;
+  const { depth, bases, places } = delta;
+  list.u8(codecs.indexOf(codecKey(delta)));
+  list.u8(depth);
+  if (places === undefined) list.u8(bases.length);
+  else list.u16(bases.length);
+  for (const [at, base] of bases.entries()) {
+    list.digest(base);
+    const place = places?.[at];
+    if (place === undefined) continue;
+    list.u48(place.at);
+    list.u32(place.bytes);
+  }
 }
 
 function encodeFooter(indexOffset: number, index: Buffer): Buffer {
@@ -295,24 +312,55 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function u8(value: number): Buffer {
-  return Buffer.of(value);
-}
+/** Bytes that are put one behind another; one buffer, however many there are of them. */
+class ByteList {
+  #bytes = Buffer.allocUnsafe(4096);
+  #at = 0;
 
-function u16(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(2);
-  bytes.writeUInt16LE(value);
-  return bytes;
-}
+  /** All of them so far. */
+  bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
+  }
 
-function u48(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6);
-  bytes.writeUIntLE(value, 0, 6);
-  return bytes;
-}
+  u8(value: number): void {
+    const at = this.#step(1);
+    this.#bytes.writeUInt8(value, at);
+  }
 
-function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
+  u16(value: number): void {
+    const at = this.#step(2);
+    this.#bytes.writeUInt16LE(value, at);
+  }
+
+  u32(value: number): void {
+    const at = this.#step(4);
+    this.#bytes.writeUInt32LE(value, at);
+  }
+
+  u48(value: number): void {
+    const at = this.#step(6);
+    this.#bytes.writeUIntLE(value, at, 6);
+  }
+
+  text(value: string): void {
+    const at = this.#step(Buffer.byteLength(value));
+    this.#bytes.write(value, at, 'utf8');
+  }
+
+  digest(digest: Digest): void {
+    const at = this.#step(32);
+    this.#bytes.write(digest, at, 'hex');
+  }
+
+  /** Where so many more go. Before the buffer is looked at: there may be another one then. */
+  #step(length: number): number {
+    const start = this.#at;
+    this.#at += length;
+    if (this.#at > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(this.#at, 2 * this.#bytes.length));
+      this.#bytes.copy(larger, 0, 0, start);
+      this.#bytes = larger;
+    }
+    return start;
+  }
 }
