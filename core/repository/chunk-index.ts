@@ -12,6 +12,7 @@ import {
   HAS,
   INSERT,
   type IndexedChunk,
+  inOrderOfDigests,
   PLACE,
   packPlaces,
   placeOf,
@@ -84,7 +85,7 @@ export class ChunkIndex {
   }
 
   #prepareSchema(): void {
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384');
+    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -4096');
     const version = this.#database.prepare('PRAGMA user_version').get()?.user_version;
     if (version === 0) this.#database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`);
     else if (version !== SCHEMA_VERSION) throw new Error(`the chunk index has version ${version}`);
@@ -244,9 +245,7 @@ export class ChunkIndex {
   addPack(name: string, bytes: number, frames: readonly PackedFrame[]): void {
     this.#transaction(() => {
       const pack = this.#addPack(name, bytes);
-      for (const frame of frames) {
-        for (const chunk of frame.chunks) this.#insertChunk(pack, frame, chunk);
-      }
+      for (const { frame, chunk } of inOrderOfDigests(frames)) this.#insertChunk(pack, frame, chunk);
     });
     if (this.#live === undefined) return;
     // What new deltas are made from must stay, whoever commits them when.
@@ -267,12 +266,12 @@ export class ChunkIndex {
     const moved = new Set<Digest>();
     this.#transaction(() => {
       const pack = this.#addPack(name, bytes);
-      for (const { offset, storedBytes, rawBytes, encoding, chunks, from } of frames) {
-        const place = [pack, offset, storedBytes, rawBytes, encoding === 'zstd' ? 1 : 0];
-        for (const { digest, at } of chunks) {
-          const { changes } = move.run(...place, at, Buffer.from(digest, 'hex'), from);
-          if (changes > 0) moved.add(digest);
-        }
+      for (const { frame, chunk } of inOrderOfDigests(frames)) {
+        const { offset, storedBytes, rawBytes, encoding, from } = frame;
+        const zstd = encoding === 'zstd' ? 1 : 0;
+        const key = Buffer.from(chunk.digest, 'hex');
+        const { changes } = move.run(pack, offset, storedBytes, rawBytes, zstd, chunk.at, key, from);
+        if (changes > 0) moved.add(chunk.digest);
       }
     });
     return moved;

@@ -146,3 +146,15 @@ export function framesOf(rows: readonly DigestRow[]): PackedFrame[] {
   }
   return frames;
 }
+
+/**
+ * The chunks of these frames in the order in which the table keeps them: each of its pages is then written once, where a
+ * pack's own order would come back to most of them, or need all of them in memory at a time.
+ */
+export function inOrderOfDigests<F extends PackedFrame>(
+  frames: readonly F[],
+): readonly { readonly frame: F; readonly chunk: PackedChunk }[] {
+  return frames
+    .flatMap((frame) => frame.chunks.map((chunk) => ({ frame, chunk })))
+    .sort((a, b) => (a.chunk.digest < b.chunk.digest ? -1 : a.chunk.digest > b.chunk.digest ? 1 : 0));
+}
