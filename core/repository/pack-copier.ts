@@ -1,4 +1,5 @@
 import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex, MovedFrame } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
@@ -96,7 +97,8 @@ export class PackCopier {
     const pieces = [encodeHeader(), ...copies.map(({ stored }) => stored), encodeTail(frames)];
     const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const name = packName();
-    await this.#parts.store.write(name, pieces);
+    const isRead = await this.#parts.store.write(name, pieces);
+    if (isRead) for (const { stored } of copies) release(stored);
     this.copiedBytes += bytes;
     const moved = this.#parts.index.movePack(name, bytes, frames);
     for (const { source, frame } of copies) {
@@ -119,9 +121,14 @@ export class PackCopier {
     });
     const sound: PackedChunk[] = [];
     for (const chunk of chunks) if (await check(chunk, payloadOf(raw, chunk))) sound.push(chunk);
-    if (sound.length === 0) return undefined;
     const whole = sound.length === frame.chunks.length && fills(frame);
-    return whole ? { source, stored, frame: { ...frame, from: source.id } } : repack(source, raw, sound);
+    const copied = whole
+      ? { source, stored, frame: { ...frame, from: source.id } }
+      : sound.length > 0
+        ? await repack(source, raw, sound)
+        : undefined;
+    for (const bytes of [raw, stored]) if (bytes !== copied?.stored) release(bytes);
+    return copied;
   }
 
   #livesHere({ name }: CopySource, frame: PackedFrame, { digest, at }: PackedChunk): boolean {
