@@ -2,6 +2,7 @@
 
 import type { Repository, StoredFrame } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
+import { DigestMap } from '../domain/digest-map.ts';
 import { groupFrames } from '../domain/groups.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
@@ -36,7 +37,9 @@ interface Group {
 /** Decides for one want after another. Sends no frame as it is twice as long as the agent's window holds what it gives. */
 export class GroupPlan {
   readonly #options: GroupPlanOptions;
-  readonly #places = new Map<Digest, number[]>();
+  /** The first want of each digest; of each want the next of the same digest, or −1. */
+  readonly #firstOf = new DigestMap();
+  readonly #nextOf: Int32Array;
   readonly #given: Uint8Array;
   /** Bytes that the agent lets go of behind each want. */
   readonly #released: Float64Array;
@@ -51,11 +54,17 @@ export class GroupPlan {
     const { wanted } = options;
     this.#given = new Uint8Array(wanted.length);
     this.#released = new Float64Array(wanted.length);
-    for (const [at, digest] of wanted.entries()) {
-      const places = this.#places.get(digest);
-      if (places === undefined) this.#places.set(digest, [at]);
-      else places.push(at);
+    this.#nextOf = new Int32Array(wanted.length);
+    for (let at = wanted.length - 1; at >= 0; at--) {
+      const digest = wanted[at] as Digest;
+      this.#nextOf[at] = this.#firstOf.get(digest) ?? -1;
+      this.#firstOf.set(digest, at);
     }
+  }
+
+  *#wantsOf(digest: Digest): Generator<number> {
+    let want = this.#firstOf.get(digest) ?? -1;
+    for (; want >= 0; want = this.#nextOf[want] as number) yield want;
   }
 
   /** For each want in turn: an earlier frame gave it, it goes alone, or the group that gives it. */
@@ -82,7 +91,7 @@ export class GroupPlan {
   #givesOf(frame: StoredFrame, at: number) {
     const all: Give[] = [];
     for (const [chunk, { digest }] of frame.chunks.entries()) {
-      for (const want of this.#places.get(digest) ?? [])
+      for (const want of this.#wantsOf(digest))
         if (want >= at && this.#given[want] === 0) all.push([want, chunk]);
     }
     all.sort(([a], [b]) => a - b);

@@ -1,7 +1,14 @@
 import { rm } from 'node:fs/promises';
 import type { Log } from '../contracts/log.ts';
 import { ChunkIndex } from './chunk-index.ts';
-import { decodeFooter, decodeIndex, FOOTER_BYTES, type PackedFrame } from './pack-format.ts';
+import {
+  decodeFooter,
+  decodeIndex,
+  FOOTER_BYTES,
+  type ListedFrame,
+  listIndex,
+  type PackedFrame,
+} from './pack-format.ts';
 import type { PortableStore } from './portable-store.ts';
 
 export const PACK_PREFIX = 'packs/';
@@ -95,6 +102,21 @@ export async function readPackIndex(
   name: string,
   bytes: number,
 ): Promise<PackedFrame[]> {
+  const { index, footer } = await readIndex(store, name, bytes);
+  return decodeIndex(index, footer);
+}
+
+/** Like {@link readPackIndex}, to be kept. */
+export async function readPackList(
+  store: PortableStore,
+  name: string,
+  bytes: number,
+): Promise<ListedFrame[]> {
+  const { index, footer } = await readIndex(store, name, bytes);
+  return listIndex(index, footer);
+}
+
+async function readIndex(store: PortableStore, name: string, bytes: number) {
   const start = Math.max(0, bytes - TAIL_BYTES);
   const tail = await store.read(name, { offset: start, length: bytes - start });
   if (tail === undefined || tail.length < FOOTER_BYTES) throw new Error('it is too short to be a pack');
@@ -105,5 +127,5 @@ export async function readPackIndex(
       ? tail.subarray(footer.indexOffset - start, tail.length - FOOTER_BYTES)
       : await store.read(name, range);
   if (index === undefined) throw new Error('it vanished');
-  return decodeIndex(index, footer);
+  return { index, footer };
 }

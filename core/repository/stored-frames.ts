@@ -2,14 +2,16 @@ import type { StoredFrame } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { ByteCache } from './byte-cache.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
-import type { PackedFrame } from './pack-format.ts';
+import type { ListedFrame, PackedChunk } from './pack-format.ts';
 import type { PortableStore } from './portable-store.ts';
-import { readPackIndex } from './reconcile.ts';
+import { readPackList } from './reconcile.ts';
 
 /** Packs whose lists are kept: an image is read from the master's, the first overlay's and later ones in turns. */
 const LISTS = 8;
+/** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
+const DECODED_CHUNKS = 32_768;
 
-type FramedChunk = Pick<PackedFrame['chunks'][number], 'digest' | 'bytes' | 'at' | 'delta'>;
+type FramedChunk = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'delta'>;
 
 /** Decodes a frame. REPOSITORY_DAMAGED, in the name of the chunk that is looked for. */
 export type OpenFrame = (digest: Digest, pack: string, frame: IndexedChunk['frame']) => Promise<Uint8Array>;
@@ -19,7 +21,8 @@ export class StoredFrames {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
   readonly #open: OpenFrame;
-  readonly #lists = new ByteCache<ReadonlyMap<number, PackedFrame>>(LISTS);
+  readonly #lists = new ByteCache<ReadonlyMap<number, ListedFrame>>(LISTS);
+  readonly #decoded = new ByteCache<readonly FramedChunk[]>(DECODED_CHUNKS);
 
   constructor(store: PortableStore, index: ChunkIndex, open: OpenFrame) {
     this.#store = store;
@@ -53,16 +56,19 @@ export class StoredFrames {
     const list = await this.#listOf(pack);
     const found = list?.get(frame.offset);
     const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;
-    return isSame ? found.chunks : undefined;
+    if (!isSame) return undefined;
+    return this.#decoded.get(`${pack}:${frame.offset}`, Math.min(found.count, DECODED_CHUNKS), async () =>
+      found.chunks(),
+    );
   }
 
   /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
-  async #listOf(pack: string): Promise<ReadonlyMap<number, PackedFrame> | undefined> {
+  async #listOf(pack: string): Promise<ReadonlyMap<number, ListedFrame> | undefined> {
     try {
       return await this.#lists.get(pack, 1, async () => {
         const stat = await this.#store.stat(pack);
         if (stat === undefined) throw new Error('it is gone');
-        const frames = await readPackIndex(this.#store, pack, stat.bytes);
+        const frames = await readPackList(this.#store, pack, stat.bytes);
         return new Map(frames.map((frame) => [frame.offset, frame]));
       });
     } catch {
