@@ -2,10 +2,13 @@
 export class ByteCache<T> {
   #capacity: number;
   readonly #items = new Map<string, { readonly bytes: number; readonly value: Promise<T> }>();
+  readonly #dropped: (value: Promise<T>) => void;
   #bytes = 0;
 
-  constructor(capacity: number) {
+  /** `dropped`: told of each value that is kept no longer. */
+  constructor(capacity: number, dropped: (value: Promise<T>) => void = () => undefined) {
     this.#capacity = capacity;
+    this.#dropped = dropped;
   }
 
   /** The kept value, or the one `make` gives; a failure is not kept. `bytes` is what the value will weigh. */
@@ -37,10 +40,11 @@ export class ByteCache<T> {
     }
   }
 
-  #drop(key: string, item: { readonly bytes: number }): void {
+  #drop(key: string, item: { readonly bytes: number; readonly value: Promise<T> }): void {
     if (this.#items.get(key) !== item) return;
     this.#items.delete(key);
     this.#bytes -= item.bytes;
+    this.#dropped(item.value);
   }
 }
 

@@ -24,8 +24,9 @@ export class PayloadReader {
     const shared = payloadBytes < frame.rawBytes;
     if (shared && isInParts(stored)) return await this.range(digest, stored, 0, payloadBytes);
     const read = () => this.readFrame(digest, pack, frame);
-    const raw = await (shared ? this.#cache.frame(`${pack}:${frame.offset}`, frame.rawBytes, read) : read());
-    return raw.subarray(at, at + payloadBytes);
+    if (!shared) return await read();
+    const kept = { name: `${pack}:${frame.offset}`, rawBytes: frame.rawBytes, read };
+    return await this.#cache.frame(kept, { at, length: payloadBytes });
   }
 
   /** {@link payload} of a delta that lies on deltas; of one below it in its `chain`. Of its group only what is near is read along. */

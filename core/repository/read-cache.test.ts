@@ -12,11 +12,13 @@ describe('what a reader of chunks keeps', () => {
     reads = [];
   });
 
-  const frame = (name: string, rawBytes: number) =>
-    cache.frame(name, rawBytes, async () => {
+  const frame = (name: string, rawBytes: number) => {
+    const read = async () => {
       reads.push(name);
       return new Uint8Array(1);
-    });
+    };
+    return cache.frame({ name, rawBytes, read }, { at: 0, length: 1 });
+  };
   /** Puts a chunk together from so many deltas, each in a group of its own, the same ones each time. */
   async function chain(links: number): Promise<void> {
     const chain = cache.beginChain();

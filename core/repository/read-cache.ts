@@ -3,6 +3,7 @@
 import type { Digest } from '../domain/manifest.ts';
 import { ByteCache } from './byte-cache.ts';
 import { GroupWindows, type PlainGroup, windowBytes } from './group-windows.ts';
+import { LentFrame } from './lent-frame.ts';
 
 /** How much is kept, bytes. */
 export interface ReadCacheLimits {
@@ -12,6 +13,13 @@ export interface ReadCacheLimits {
   readonly groups: number;
   /** Of whole chunks that deltas are made from. */
   readonly bases: number;
+}
+
+/** A frame as it is kept. */
+export interface CachedFrame {
+  readonly name: string;
+  readonly rawBytes: number;
+  readonly read: () => Promise<Uint8Array>;
 }
 
 /** Frames above this hold whole chunks; groups of deltas are half a megabyte. */
@@ -42,20 +50,31 @@ export class ReadCache {
   readonly #windows = new GroupWindows();
   readonly #bases: ByteCache<Uint8Array>;
   readonly #groupBytes: number;
+  /** By what is in the caches. */
+  readonly #lent = new WeakMap<Promise<Uint8Array>, LentFrame>();
   #chain: Chain = { bytes: 0 };
   #room = 0;
 
   constructor({ frames, groups, bases }: ReadCacheLimits) {
-    this.#frames = new ByteCache(frames);
-    this.#groups = new ByteCache(groups);
+    const giveUp = (raw: Promise<Uint8Array>) => this.#lent.get(raw)?.giveUp();
+    this.#frames = new ByteCache(frames, giveUp);
+    this.#groups = new ByteCache(groups, giveUp);
     this.#bases = new ByteCache(bases);
     this.#groupBytes = groups;
   }
 
-  /** The raw bytes of the frame of this name. */
-  frame(name: string, rawBytes: number, read: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  /** A part of the frame of this name: do not change it. `read`: all of it, in a buffer that is nobody else's. */
+  frame(
+    { name, rawBytes, read }: CachedFrame,
+    { at, length }: { readonly at: number; readonly length: number },
+  ): Promise<Uint8Array> {
     const cache = isLargeFrame(rawBytes) ? this.#frames : this.#groups;
-    return cache.get(name, rawBytes, read);
+    const raw = cache.get(name, rawBytes, () => {
+      const making = read();
+      this.#lent.set(making, new LentFrame(making));
+      return making;
+    });
+    return (this.#lent.get(raw) as LentFrame).part(at, length);
   }
 
   /** A delta: `length` bytes at `at` of its group; may be shared. */
