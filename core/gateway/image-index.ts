@@ -8,6 +8,7 @@ import { decodeIndex, type PageIndex } from '../domain/page-index.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { decodePage } from '../domain/pages.ts';
 import { comparePaths } from '../domain/path.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 
 /** Memory that indexes of images may hold together, bytes; those of one server twice what one of its images takes, if that is more. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -100,10 +101,12 @@ class Shelf {
       return true;
     };
     const read = (digest: Digest) => this.#repository.readChunk(digest);
+    const garbage = new WaitingGarbage();
     for await (const page of walkPages(image, read, { enter })) {
       for (const entry of decodePage(page)) {
         for (const chunk of entry.content?.chunks ?? []) this.#chunks.mark(chunk.digest, bit);
       }
+      garbage.check();
     }
     if (this.#firstBytes === 0) this.#firstBytes = this.bytes;
     const within = (table: DigestTable) => ({

@@ -10,6 +10,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { PassedBytes, release } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 import { asObject, manifestRef, optionalText } from './fields.ts';
 import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
@@ -20,6 +21,8 @@ import { wireDelta } from './wire-delta.ts';
 const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
+/** Of an image of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */
+const MANY_ENTRIES = 250_000;
 /** Characters of a server's name, and more. */
 const MAX_NAME = 255;
 
@@ -39,6 +42,7 @@ interface Grant {
 export class Reads {
   readonly #options: ReadsOptions;
   readonly #passed = new PassedBytes();
+  readonly #garbage = new WaitingGarbage();
 
   constructor(options: ReadsOptions) {
     this.#options = options;
@@ -123,7 +127,10 @@ export class Reads {
       return bytes;
     };
     const enter = (digest: Digest) => !have.has(digest);
-    for await (const _page of walkPages(image, read, { enter })) yield* sent.splice(0);
+    for await (const _page of walkPages(image, read, { enter })) {
+      yield* sent.splice(0);
+      this.#garbage.check();
+    }
     yield* sent;
   }
 
@@ -134,6 +141,7 @@ export class Reads {
     groups: GroupPlan | undefined,
   ): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
+      if (grant.head.image.entries >= MANY_ENTRIES) this.#garbage.check();
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
       else if (want.type !== FRAME.later) throw badFrame(`it holds a frame of the unknown type ${want.type}`);

@@ -2,6 +2,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import type { RepositoryStats } from '../contracts/repository.ts';
 import type { Digest } from '../domain/manifest.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 import { CheckedPacks } from './checked-packs.ts';
 import {
   type ChunkRow,
@@ -171,6 +172,7 @@ export class ChunkIndex {
       `SELECT digest, pack, bases IS NOT NULL AS delta FROM chunks WHERE digest > ? ORDER BY digest LIMIT ${SWEEP_ROWS}`,
     );
     const forget = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
+    const garbage = new WaitingGarbage();
     for (let last: Uint8Array | undefined = new Uint8Array(0); last !== undefined; ) {
       const from: Uint8Array = last;
       last = this.#transaction(() => {
@@ -181,6 +183,7 @@ export class ChunkIndex {
         }
         return rows.at(-1)?.digest as Uint8Array | undefined;
       });
+      garbage.check();
       await setImmediate();
     }
   }

@@ -5,6 +5,7 @@ import type { Digest } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { decodePage } from '../domain/pages.ts';
 import { OverdubError } from '../errors.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 import type { ChunkIndex } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import type { CommitGate } from './commit-gate.ts';
@@ -37,6 +38,7 @@ export class Collector {
   readonly #parts: CollectorParts;
   readonly #options: CollectionOptions;
   readonly #pages = new DigestSet();
+  readonly #garbage = new WaitingGarbage();
   /** Images committed since the collection began. */
   #news: Root[] = [];
   #live: LiveSet | undefined;
@@ -93,6 +95,7 @@ export class Collector {
     try {
       for await (const page of walkPages(manifest, (digest) => this.#parts.reader.read(digest), { enter })) {
         this.#options.signal?.throwIfAborted();
+        this.#garbage.check();
         for (const entry of decodePage(page)) {
           for (const chunk of entry.content?.chunks ?? []) live.mark(chunk.digest);
         }

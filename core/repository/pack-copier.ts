@@ -1,6 +1,7 @@
 import type { Digest } from '../domain/manifest.ts';
 import { release } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 import type { ChunkIndex, MovedFrame } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
@@ -42,6 +43,7 @@ interface Copied {
 export class PackCopier {
   readonly #parts: PackCopierParts;
   readonly #judge: CopyJudge;
+  readonly #garbage = new WaitingGarbage();
   #waiting: Copied[] = [];
   #offset = HEADER_BYTES;
   #chunks = 0;
@@ -80,6 +82,7 @@ export class PackCopier {
   }
 
   async #take(copied: Copied): Promise<void> {
+    this.#garbage.check();
     this.#waiting.push({ ...copied, frame: { ...copied.frame, offset: this.#offset } });
     this.#offset += copied.stored.length;
     this.#chunks += copied.frame.chunks.length;
