@@ -4,6 +4,8 @@ import { getHeapStatistics } from 'node:v8';
 import { collectNow } from './domain/release.ts';
 
 const WAITING_BYTES = 12 * 1024 * 1024;
+/** A collection looks at all that lives: of a large heap more may wait, a third of it, so that the work is not all collecting. */
+const WAITING_SHARE = 1 / 3;
 
 /**
  * For work on very many small things, of which megabytes of garbage remain every second: V8 lets a heap of 32 MiB double before
@@ -22,15 +24,17 @@ export class WaitingGarbage {
   /** Collects all of it, some 30 ms, when enough of it may be waiting. Without leave (see {@link collectNow}) nothing happens. */
   check(): void {
     if (globalThis.gc === undefined) return;
-    const used = bytesInUse();
+    const { used, heap } = inUse();
     this.#least = Math.min(this.#least, used);
-    if (used - this.#least < this.#limit) return;
+    const waiting = used - this.#least;
+    if (waiting < Math.max(this.#limit, WAITING_SHARE * (heap - waiting))) return;
     collectNow();
-    this.#least = bytesInUse();
+    this.#least = inUse().used;
   }
 }
 
-function bytesInUse(): number {
+/** Bytes, buffers among what is used. */
+function inUse(): { readonly used: number; readonly heap: number } {
   const { used_heap_size: heap, external_memory: buffers } = getHeapStatistics();
-  return heap + buffers;
+  return { used: heap + buffers, heap };
 }

@@ -9,7 +9,7 @@ import type { RandomReader } from './delta-codec.ts';
 export interface Repository {
   /** Opens a session for new data. Nothing it stored counts until a commit refers to it. */
   ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession>;
-  /** Whole, verified bytes of one chunk. NOT_FOUND, REPOSITORY_DAMAGED. */
+  /** Whole, verified bytes of one chunk, in a buffer that is the caller's to free. NOT_FOUND, REPOSITORY_DAMAGED. */
   readChunk(digest: Digest): Promise<Uint8Array>;
   /**
    * The frame that holds this chunk, as it is stored: for whoever decodes and checks it elsewhere. Undefined where the chunk

@@ -153,8 +153,10 @@ export class Reads {
       const way = (await groups?.next()) ?? 'chunk';
       if (way === 'chunk') {
         const bytes = await this.#options.repository.readChunk(digest);
+        const { length } = bytes;
         yield* encodeFrame(FRAME.chunk, bytes);
-        this.#passed.add(bytes.length);
+        release(bytes);
+        this.#passed.add(length);
       } else if (way !== 'given') {
         yield* way.frames;
         release(way.buffer);
@@ -192,10 +194,7 @@ export class Reads {
     const baseBytes = await this.#join(base);
     const best = await wireDelta(codecs, baseBytes, targetBytes);
     this.#passed.add(targetBytes.length + baseBytes.length);
-    const frees = (bytes: Uint8Array, of: readonly Digest[]) =>
-      of.length > 1 && best?.delta.buffer !== bytes.buffer;
-    if (frees(targetBytes, target)) release(targetBytes);
-    if (frees(baseBytes, base)) release(baseBytes);
+    for (const bytes of [targetBytes, baseBytes]) if (best?.delta.buffer !== bytes.buffer) release(bytes);
     if (best === undefined) {
       yield* this.#raw(target);
       return;

@@ -3,7 +3,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { OverdubError } from '../errors.ts';
 import { BaseSpool, type PlacedBase } from './base-spool.ts';
-import { alone } from './byte-cache.ts';
+import { alone, apart } from './byte-cache.ts';
 import { ChainReader } from './chain-reader.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import { damaged, damagedChunk, isDamage } from './damage.ts';
@@ -75,6 +75,11 @@ export class ChunkReader {
       `Chunk ${digest} is not in the repository.`,
       'Ask for the digests of a committed image only.',
     );
+  }
+
+  /** {@link read} of what is stored, in a buffer that is the caller's to free: views of what is kept are shorter than their buffer. */
+  async take(digest: Digest): Promise<Uint8Array> {
+    return apart(await this.read(digest));
   }
 
   /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
@@ -198,7 +203,9 @@ export class ChunkReader {
       return this.#spool.with(placedBases(delta), make, patch).catch(undecodable);
     }
     const base = await this.#readBases(digest, pack, delta, pending, chain);
-    return codec.decode(base, payload, options).catch(undecodable);
+    const made = await codec.decode(base, payload, options).catch(undecodable);
+    // A codec may give out what it was given, which is kept here.
+    return made.buffer === base.buffer || made.buffer === payload.buffer ? new Uint8Array(made) : made;
   }
 
   /** Can this deep delta be read, as far as its parts tell? */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { Repository } from '../contracts/repository.ts';
+import { digestOf } from '../domain/content-ref.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
 import {
   commitTree,
@@ -10,6 +11,7 @@ import {
   noise,
   prose,
   readTree,
+  streamed,
   type World,
 } from './fixture.ts';
 import { decodeFooter, decodeIndex, FOOTER_BYTES, type PackedChunk } from './pack-format.ts';
@@ -73,6 +75,42 @@ describe('deltas', () => {
       expect(await readTree(repository, snapshot.manifest)).toEqual(digestsOf({ 'var/db': generation(n) }));
       await repository.removeSnapshot('web-1', `s${n}`);
     }
+  });
+
+  it('and their bases are given out in buffers that the caller may free', async () => {
+    const repository = await world.open({ codecs: [dictionaryCodec()] });
+    await commitGenerations(repository, 5);
+    const digests = packedChunks().map(({ digest }) => digest);
+    const isFreed: boolean[] = [];
+    for (const digest of [...digests, ...digests.toReversed()]) {
+      const bytes = await repository.readChunk(digest);
+      expect(digestOf(bytes)).toBe(digest);
+      (bytes.buffer as ArrayBuffer).transfer(0);
+      isFreed.push(bytes.length === 0);
+    }
+    expect(new Set(isFreed)).toEqual(new Set([true]));
+  });
+
+  it('of a codec that gives out its base leave that alone', async () => {
+    const echo: DeltaCodec = {
+      ...dictionaryCodec(),
+      encode: async () => new Uint8Array(1),
+      decode: async (base, _delta, { targetBytes }) => base.subarray(0, targetBytes),
+    };
+    const repository = await world.open({ codecs: [echo] });
+    const session = await repository.ingest({ label: 'echo' });
+    const base = noise(200_000, 'base');
+    const content = await session.addStream(streamed(base));
+    const target = base.subarray(0, 199_000);
+    const { digest } = await session.addStream(streamed(target), { contents: [content] });
+    await session.flush();
+    expect((await repository.stats()).byForm[echo.name]?.chunks).toBe(1);
+    for (let time = 0; time < 2; time++) {
+      const bytes = await repository.readChunk(digest);
+      expect(Buffer.from(bytes)).toEqual(target);
+      (bytes.buffer as ArrayBuffer).transfer(0);
+    }
+    await session.close();
   });
 
   it('find their base behind an insertion', async () => {

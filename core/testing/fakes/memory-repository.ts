@@ -82,7 +82,7 @@ export class MemoryRepository implements Repository {
   async readChunk(digest: Digest): Promise<Uint8Array> {
     const chunk = this.#chunks.get(digest);
     if (chunk === undefined) throw new OverdubError('NOT_FOUND', `There is no chunk ${digest}.`, '');
-    return chunk;
+    return new Uint8Array(chunk);
   }
 
   /** Nothing is in frames here. */
