@@ -16,7 +16,7 @@ const FEATURES = SUPER_FEATURES * FEATURES_EACH;
 const SAMPLE_MASK = 0xfe000000 | 0;
 
 /** splitmix32 from a fixed seed: part of what makes two runs find the same. */
-function randomWords(count: number, seed: number): Int32Array {
+export function randomWords(count: number, seed: number): Int32Array {
   const words = new Int32Array(count);
   let state = seed;
   for (let at = 0; at < count; at++) {
