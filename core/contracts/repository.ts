@@ -45,8 +45,8 @@ export interface Repository {
   removeRecord(kind: string, id: string): Promise<void>;
 
   /**
-   * Compresses harder what snapshots stored in a hurry. Whatever happens meanwhile stays readable; sessions may run.
-   * REPOSITORY_DAMAGED when a pack cannot be read.
+   * Compresses harder what snapshots stored in a hurry; what lies in whole chunks elsewhere becomes a delta. Whatever happens
+   * meanwhile stays readable; sessions may run. REPOSITORY_DAMAGED when a pack cannot be read.
    */
   optimise(options?: OptimiseOptions): Promise<OptimiseResult>;
   stats(): Promise<RepositoryStats>;

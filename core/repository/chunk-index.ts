@@ -21,6 +21,7 @@ import {
   SCHEMA,
   SCHEMA_VERSION,
 } from './chunk-rows.ts';
+import { FormChanges } from './form-changes.ts';
 import { statsOf } from './index-stats.ts';
 import { LiveSet, type MarkedPlace, type PackLife } from './live-set.ts';
 import type { PackedFrame } from './pack-format.ts';
@@ -35,6 +36,8 @@ const SWEEP_ROWS = 2000;
 /** A frame of copies, and the number of the pack they were copied from. */
 export interface MovedFrame extends PackedFrame {
   readonly from: number;
+  /** Set where its chunks were whole and are deltas here: whether nothing is made from this one. Asked at the last moment. */
+  readonly mayChange?: (digest: Digest) => boolean;
 }
 
 /** A pack by its number in the index. */
@@ -57,6 +60,7 @@ export type ChunkStanding = 'missing' | 'stored' | 'suspect' | 'condemned';
 export class ChunkIndex {
   /** Kept beside it: which packs' data was read when. */
   readonly checked: CheckedPacks;
+  readonly forms: FormChanges;
   readonly suspects: Suspects;
   readonly #database: DatabaseSync;
   readonly #find: StatementSync;
@@ -78,6 +82,7 @@ export class ChunkIndex {
       this.#place = this.#database.prepare(PLACE);
       this.#drop = this.#database.prepare('DELETE FROM chunks WHERE digest = ?');
       this.checked = new CheckedPacks(this.#database);
+      this.forms = new FormChanges(this.#database);
       this.suspects = new Suspects(this.#database);
     } catch (error) {
       this.#database.close();
@@ -250,6 +255,7 @@ export class ChunkIndex {
       const pack = this.#addPack(name, bytes);
       for (const { frame, chunk } of inOrderOfDigests(frames)) this.#insertChunk(pack, frame, chunk);
     });
+    this.forms.note(frames);
     if (this.#live === undefined) return;
     // What new deltas are made from must stay, whoever commits them when.
     for (const { chunks } of frames) {
@@ -259,7 +265,8 @@ export class ChunkIndex {
 
   /**
    * Adds a durable pack of copies: each chunk that still lies where it was copied from lies there from now on.
-   * Returns the digests of those that moved.
+   * Returns the digests of those that moved. While a collection runs none changes its form: what it has marked would not
+   * be all that the chunk needs.
    */
   movePack(name: string, bytes: number, frames: readonly MovedFrame[]): Set<Digest> {
     const move = this.#database.prepare(
@@ -270,11 +277,16 @@ export class ChunkIndex {
     this.#transaction(() => {
       const pack = this.#addPack(name, bytes);
       for (const { frame, chunk } of inOrderOfDigests(frames)) {
-        const { offset, storedBytes, rawBytes, encoding, from } = frame;
-        const zstd = encoding === 'zstd' ? 1 : 0;
-        const key = Buffer.from(chunk.digest, 'hex');
-        const { changes } = move.run(pack, offset, storedBytes, rawBytes, zstd, chunk.at, key, from);
-        if (changes > 0) moved.add(chunk.digest);
+        const { offset, storedBytes, rawBytes, encoding, from, mayChange } = frame;
+        const { digest, at } = chunk;
+        if (mayChange === undefined) {
+          const zstd = encoding === 'zstd' ? 1 : 0;
+          const key = Buffer.from(digest, 'hex');
+          const { changes } = move.run(pack, offset, storedBytes, rawBytes, zstd, at, key, from);
+          if (changes > 0) moved.add(digest);
+        } else if (this.#live === undefined && mayChange(digest)) {
+          if (this.forms.toDelta(chunk, { pack, frame, from })) moved.add(digest);
+        }
       }
     });
     return moved;

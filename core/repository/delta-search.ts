@@ -103,18 +103,39 @@ export class DeltaSearch {
       const bases = await this.#bases(content, near.offset, target.length, source, maxDepth);
       if (bases === undefined) continue;
       compressed ??= await compress(target);
-      candidates.push(...(await this.#measure(target, bases, compressed.length, signal)));
+      candidates.push(...(await this.#measure(target, bases, compressed.length, 'hurry', signal)));
       if (candidates.some((one) => one.storedBytes <= (compressed?.length ?? 0) * GOOD_SHARE)) break;
     }
     if (compressed === undefined) return undefined;
-    const delta = await this.#pick(digest, target, compressed.length, candidates);
+    const delta = await this.#pick(digest, target, compressed.length, candidates, KEEP_SHARE);
     return delta === undefined ? {} : { delta };
+  }
+
+  /**
+   * The smallest delta against these whole chunks, joined, whatever time it takes: undefined unless it takes at most
+   * `share` of the chunk compressed by itself, or when a base cannot be read. Decodes what it encoded before it answers.
+   */
+  async against(
+    digest: Digest,
+    target: Uint8Array,
+    bases: readonly Digest[],
+    source: Pick<BaseSource, 'read'>,
+    share: number,
+    signal?: AbortSignal,
+  ): Promise<FoundForm['delta']> {
+    const joined = await this.#join(bases, source);
+    if (joined === undefined) return undefined;
+    const wholeBytes = (await compress(target)).length;
+    const against = { digests: bases, depth: 1, bytes: joined };
+    const candidates = await this.#measure(target, against, wholeBytes, 'leisure', signal);
+    return this.#pick(digest, target, wholeBytes, candidates, share);
   }
 
   async #measure(
     target: Uint8Array,
     bases: Bases,
     wholeBytes: number,
+    pace: 'hurry' | 'leisure',
     signal: AbortSignal | undefined,
   ): Promise<Candidate[]> {
     const { choose, clock, codecs, log } = this.#parts;
@@ -122,7 +143,7 @@ export class DeltaSearch {
     const candidates: Candidate[] = [];
     for (const codec of codecs) {
       signal?.throwIfAborted();
-      if (candidates.length > 0 && clock.now() > deadline) break;
+      if (pace === 'hurry' && candidates.length > 0 && clock.now() > deadline) break;
       if (bases.bytes.length > codec.limits.maxBaseBytes || target.length > codec.limits.maxTargetBytes)
         continue;
       const began = clock.now();
@@ -145,7 +166,13 @@ export class DeltaSearch {
     return candidates;
   }
 
-  async #pick(digest: Digest, target: Uint8Array, wholeBytes: number, candidates: readonly Candidate[]) {
+  async #pick(
+    digest: Digest,
+    target: Uint8Array,
+    wholeBytes: number,
+    candidates: readonly Candidate[],
+    share: number,
+  ) {
     if (candidates.length === 0) return undefined;
     const bySize = [...candidates].sort((a, b) => a.storedBytes - b.storedBytes);
     const chosen = await this.#parts.choose?.({
@@ -157,7 +184,7 @@ export class DeltaSearch {
         milliseconds,
       })),
     });
-    const small = Math.min(wholeBytes * KEEP_SHARE, wholeBytes - KEEP_BYTES);
+    const small = Math.min(wholeBytes * share, wholeBytes - KEEP_BYTES);
     const worthy = bySize.filter((one) =>
       chosen === undefined ? one.storedBytes <= small : one.codec.name === chosen.codec,
     );
@@ -196,11 +223,18 @@ export class DeltaSearch {
   ) {
     const digests = chooseBases(content, offset, targetBytes, source, maxDepth);
     if (digests.length === 0) return undefined;
+    const bytes = await this.#join(digests, source);
+    if (bytes === undefined) return undefined;
+    const depths = digests.map((digest) => source.facts(digest)?.delta?.depth ?? 0);
+    return { digests, depth: 1 + Math.max(...depths), bytes };
+  }
+
+  /** Undefined when one cannot be read. */
+  async #join(digests: readonly Digest[], source: Pick<BaseSource, 'read'>): Promise<Uint8Array | undefined> {
     try {
       const parts: Uint8Array[] = [];
       for (const digest of digests) parts.push(await source.read(digest));
-      const depths = digests.map((digest) => source.facts(digest)?.delta?.depth ?? 0);
-      return { digests, depth: 1 + Math.max(...depths), bytes: Buffer.concat(parts) };
+      return Buffer.concat(parts);
     } catch (error) {
       this.#parts.log.warn({ error: String(error) }, 'a delta’s base cannot be read; going on without it');
       return undefined;

@@ -4,6 +4,7 @@ import type { RandomReader } from '../contracts/delta-codec.ts';
 import type { IngestSession, MadeDelta, MadeFrame, NearHint, SentForm } from '../contracts/repository.ts';
 import { CHUNK_LIMITS, chunkViews } from '../domain/chunker.ts';
 import { digestOf, isDigest } from '../domain/content-ref.ts';
+import { DigestSet } from '../domain/digest-set.ts';
 import type { ChunkRef, ContentRef, Digest, Entry, ManifestRef } from '../domain/manifest.ts';
 import { type BuiltPage, PageBuilder } from '../domain/page-builder.ts';
 import { OverdubError } from '../errors.ts';
@@ -51,6 +52,8 @@ export class Session implements IngestSession {
   readonly #packs: PackQueue;
   readonly #made = new MadeDeltas();
   readonly #running = new Map<Digest, Promise<void>>();
+  /** Chunks whose form it has learned: something that it stores may lie on them. */
+  readonly #asked = new DigestSet();
   readonly #ended = Promise.withResolvers<void>();
   #closed = false;
   #relied = false;
@@ -78,6 +81,11 @@ export class Session implements IngestSession {
   /** Bytes held in memory. */
   get heldBytes(): number {
     return this.#packs.heldBytes;
+  }
+
+  /** May it be about to store something that is made from this chunk, in the form that the chunk has now? */
+  asksFor(digest: Digest): boolean {
+    return this.#asked.has(digest);
   }
 
   async missing(digests: readonly Digest[]): Promise<boolean[]> {
@@ -340,7 +348,10 @@ export class Session implements IngestSession {
 
   #bases(): BaseSource {
     return {
-      facts: (digest) => this.#packs.find(digest) ?? this.#parts.index.findBase(digest),
+      facts: (digest) => {
+        this.#asked.add(digest);
+        return this.#packs.find(digest) ?? this.#parts.index.findBase(digest);
+      },
       read: (digest) => this.#read(digest),
     };
   }

@@ -1,38 +1,92 @@
 /**
  * Compresses again, harder and in the largest frames there may be, what snapshots had to store in a hurry: pack by pack, in
- * the order they were stored. Each chunk keeps its form, and a delta its bases, so no depth changes and nothing else needs to know. A new pack is
- * verified and durable before the index points to it; from then on nothing lives in the old one, and a collection
- * removes it. Killed anywhere, both packs are whole, and at worst the work is done again.
+ * the order they were stored. A delta stays as it is. So does a whole chunk, unless much of it lies in whole chunks of other
+ * frames that this run knows: then it becomes a delta of depth 1 against them, provided that nothing is made from it,
+ * so that no other depth changes. Packs that were done before are read for what they hold, as far as {@link LEARNED_PACKS}
+ * goes. A new pack is verified and durable before the index points to it; from then on nothing
+ * lives in the old one but chunks that were taken as a base meanwhile, which stay whole there, and a collection removes it.
+ * Killed anywhere, both packs are whole, and at worst the work is done again.
  */
 
+import type { Log } from '../contracts/log.ts';
 import type { OptimiseOptions, OptimiseResult } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
-import { release } from '../domain/release.ts';
-import type { ChunkIndex, StoredPack } from './chunk-index.ts';
+import { collectNow, PassedBytes, release } from '../domain/release.ts';
+import type { ChunkIndex, MovedFrame, StoredPack } from './chunk-index.ts';
+import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
+import type { DeltaSearch } from './delta-search.ts';
+import type { BaseWatch } from './form-changes.ts';
 import { HEADER_BYTES, isOptimised, type PackedFrame } from './pack-format.ts';
 import { packName } from './pack-queue.ts';
 import { type FinishedPack, type NewChunk, PackWriter } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';
 import { readPackIndex } from './reconcile.ts';
+import { RepeatSearch } from './repeat-search.ts';
 import { decompress } from './zstd.ts';
+
+/** So many packs that were rewritten before are read again for what they hold: some 250 MB, a few seconds. */
+const LEARNED_PACKS = 32;
 
 export interface OptimiseParts {
   readonly store: PortableStore;
   readonly index: ChunkIndex;
+  /** Closed by the caller. */
+  readonly reader: ChunkReader;
+  readonly search: DeltaSearch;
+  readonly log: Log;
+  /** May an open session be about to store something that is made from this chunk? */
+  readonly isLeanedOn: (digest: Digest) => boolean;
 }
 
-/** Rewrites every pack that was not rewritten yet. Stops between two packs when the signal says so. */
+/** What one run carries from pack to pack. */
+interface Run extends OptimiseParts {
+  readonly repeats: RepeatSearch;
+  readonly mayChange: (digest: Digest) => boolean;
+}
+
+/**
+ * Rewrites every pack that was not rewritten yet. Stops between two packs when the signal says so. The list of packs is
+ * taken before anything is waited for.
+ */
 export async function optimisePacks(parts: OptimiseParts, options: OptimiseOptions): Promise<OptimiseResult> {
+  const packs = parts.index.packList();
+  const watch = await parts.index.forms.watchBases();
+  try {
+    return await rewrite(runOf(parts, watch, options.signal), packs, options);
+  } finally {
+    watch.end();
+  }
+}
+
+function runOf(parts: OptimiseParts, watch: BaseWatch, signal: AbortSignal | undefined): Run {
+  const { reader, search, isLeanedOn } = parts;
+  const repeats = new RepeatSearch({ search, read: (digest) => reader.read(digest), signal });
+  return { ...parts, repeats, mayChange: (digest) => !watch.has(digest) && !isLeanedOn(digest) };
+}
+
+async function rewrite(
+  run: Run,
+  packs: readonly StoredPack[],
+  options: OptimiseOptions,
+): Promise<OptimiseResult> {
   const totals = { packs: 0, bytesBefore: 0, bytesAfter: 0 };
-  const damagedPacks = new Set(parts.index.damagedPacks());
-  for (const pack of parts.index.packList()) {
+  const damagedPacks = new Set(run.index.damagedPacks());
+  const done: StoredPack[] = [];
+  for (const pack of packs) {
     options.signal?.throwIfAborted();
-    const live = parts.index.chunksIn(pack.id);
-    if (live.size === 0 || damagedPacks.has(pack.name) || (await isDone(parts.store, pack))) continue;
+    const live = run.index.chunksIn(pack.id);
+    if (live.size === 0 || damagedPacks.has(pack.name)) continue;
+    if (await isDone(run.store, pack)) {
+      done.push(pack);
+      if (done.length > LEARNED_PACKS) done.shift();
+      continue;
+    }
     const began = performance.now();
-    const bytesAfter = await optimisePack(parts, pack, live);
+    for (const former of done.splice(0)) await learn(run, former);
+    const bytesAfter = await optimisePack(run, pack, live);
+    collectNow();
     totals.packs += 1;
     totals.bytesBefore += pack.bytes;
     totals.bytesAfter += bytesAfter;
@@ -47,30 +101,73 @@ async function isDone(store: PortableStore, { name }: StoredPack): Promise<boole
   return header === undefined || isOptimised(header);
 }
 
+/** Has what an optimised pack holds be known as bases for those behind it. */
+async function learn({ store, index, repeats, log }: Run, pack: StoredPack): Promise<void> {
+  const passed = new PassedBytes();
+  try {
+    const live = index.chunksIn(pack.id);
+    for (const frame of await readPackIndex(store, pack.name, pack.bytes)) {
+      for (const chunk of await liveChunks(store, pack, frame, live)) {
+        const anchors = repeats.sample(chunk);
+        if (anchors !== undefined) repeats.add(chunk, anchors, `${pack.id}:${frame.offset}`);
+      }
+      passed.add(frame.rawBytes);
+    }
+  } catch (error) {
+    // Verifying is somebody else's: here it only means that fewer bases are known.
+    log.warn({ pack: pack.name, error: String(error) }, 'an optimised pack cannot be read for bases');
+  }
+  collectNow();
+}
+
 /** Returns the bytes that the chunks of this pack take from now on. */
-async function optimisePack(
-  { store, index }: OptimiseParts,
-  pack: StoredPack,
-  live: ReadonlySet<Digest>,
-): Promise<number> {
-  const frames = await readPackIndex(store, pack.name, pack.bytes);
+async function optimisePack(run: Run, pack: StoredPack, live: ReadonlySet<Digest>): Promise<number> {
+  const { store, index } = run;
   const writer = new PackWriter('idle');
   const payloads = new Map<Digest, Digest>();
-  for (const frame of frames) {
+  const changed = new Map<Digest, NewChunk>();
+  for (const frame of await readPackIndex(store, pack.name, pack.bytes)) {
     for (const chunk of await liveChunks(store, pack, frame, live)) {
-      payloads.set(chunk.digest, digestOf(chunk.payload));
-      writer.append(chunk);
+      const delta = await place(run, chunk, writer, pack);
+      if (delta !== undefined) changed.set(chunk.digest, delta);
+      payloads.set(chunk.digest, digestOf((delta ?? chunk).payload));
       await writer.settle();
     }
   }
+  // A frame with a delta in it cannot go out whole when an image is restored.
+  writer.closeGroup();
+  for (const delta of changed.values()) writer.append(delta);
   const made = await writer.finish();
   if (made.bytes > pack.bytes) return pack.bytes;
   await assertSame(made, payloads);
   const name = packName();
   await store.write(name, made.pieces);
-  const moved = made.frames.map((frame) => ({ ...frame, from: pack.id }));
+  const { mayChange } = run;
+  const moved = made.frames.map((frame): MovedFrame => {
+    const isNew = frame.chunks.some(({ digest }) => changed.has(digest));
+    return { ...frame, from: pack.id, ...(isNew ? { mayChange } : {}) };
+  });
   index.movePack(name, made.bytes, moved);
   return made.bytes;
+}
+
+/** Appends the chunk as it is, or returns the delta that it is to be stored as. */
+async function place(
+  { repeats, mayChange }: Run,
+  chunk: NewChunk,
+  writer: PackWriter,
+  { id }: StoredPack,
+): Promise<NewChunk | undefined> {
+  const nameOf = (frame: number) => `${id}:${frame}`;
+  const anchors = repeats.sample(chunk);
+  if (anchors !== undefined && mayChange(chunk.digest)) {
+    const frame = writer.openFrame === undefined ? undefined : nameOf(writer.openFrame);
+    const delta = await repeats.find(chunk, anchors, frame);
+    if (delta !== undefined) return delta;
+  }
+  writer.append(chunk);
+  if (anchors !== undefined) repeats.add(chunk, anchors, nameOf(writer.frame));
+  return undefined;
 }
 
 /** What the index still looks for in this frame; whole chunks are checked against their digest on the way. */

@@ -109,6 +109,16 @@ export class PackWriter {
     return this.#chunks.size;
   }
 
+  /** Number of the frame that the last chunk went into, from 1. */
+  get frame(): number {
+    return this.#drafts.length;
+  }
+
+  /** Number of the frame that the next chunk may share; undefined when it begins one. */
+  get openFrame(): number | undefined {
+    return this.#group === undefined ? undefined : this.#drafts.length;
+  }
+
   append(chunk: NewChunk): void {
     const { bytes, lone } = GROUPS[this.#effort];
     if (chunk.payload.length >= lone) {
@@ -117,12 +127,12 @@ export class PackWriter {
       this.#seal(draft);
       return;
     }
-    if ((this.#group?.rawBytes ?? 0) + chunk.payload.length > MAX_FRAME_BYTES) this.#sealGroup();
+    if ((this.#group?.rawBytes ?? 0) + chunk.payload.length > MAX_FRAME_BYTES) this.closeGroup();
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
     const full = chunk.delta?.places === undefined ? bytes : DELTA_GROUP_BYTES;
-    if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.#sealGroup();
+    if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.closeGroup();
   }
 
   /** Takes a frame as it is: `stored` makes the chunks, one behind another. */
@@ -163,9 +173,15 @@ export class PackWriter {
     };
   }
 
+  /** What comes next shares no frame with what came. */
+  closeGroup(): void {
+    if (this.#group !== undefined) this.#seal(this.#group);
+    this.#group = undefined;
+  }
+
   /** Closes the last frame and writes index and footer. Append nothing afterwards. */
   async finish(): Promise<FinishedPack> {
-    this.#sealGroup();
+    this.closeGroup();
     this.#opened = undefined;
     const pieces: Uint8Array[] = [encodeHeader(this.#effort === 'idle')];
     const frames: PackedFrame[] = [];
@@ -211,11 +227,6 @@ export class PackWriter {
     draft.chunks.push(chunk);
     this.#chunks.set(digest, { draft, chunk });
     this.#held += payload.length;
-  }
-
-  #sealGroup(): void {
-    if (this.#group !== undefined) this.#seal(this.#group);
-    this.#group = undefined;
   }
 
   #seal(draft: Draft): void {

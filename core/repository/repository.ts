@@ -187,7 +187,15 @@ export class BlobRepository implements Repository {
   }
 
   async optimise(options: OptimiseOptions = {}): Promise<OptimiseResult> {
-    return optimisePacks(this.#parts, options);
+    // Chunks of packs that are there now may become bases.
+    this.#rely();
+    const reader = this.#parts.reader.frugal();
+    const isLeanedOn = (digest: Digest) => [...this.#sessions].some((session) => session.asksFor(digest));
+    try {
+      return await optimisePacks({ ...this.#parts, reader, isLeanedOn }, options);
+    } finally {
+      await reader.close();
+    }
   }
 
   async stats(): Promise<RepositoryStats> {
