@@ -48,6 +48,20 @@ describe('the list', () => {
     expect(error.message).toContain('1.0.0');
   });
 
+  test.each([
+    ['apiVersion', undefined, 'has no apiVersion'],
+    ['apiVersion', 1, 'has no apiVersion'],
+    ['options', undefined, 'has no schema of its options'],
+    ['requires', 'b', 'requires something else than plugins by name'],
+  ])('a plugin whose %s is %j is refused, and told what to write', (field, value, what) => {
+    const plugin = named('a');
+    const definition = { ...plugin.definition, [field]: value } as typeof plugin.definition;
+    const error = failure(() => validatePlugins([{ ...plugin, definition }]));
+    expect(error).toMatchObject({ code: 'PLUGIN_INCOMPATIBLE', plugin: 'a' });
+    expect(error.message).toContain(`a ${what}`);
+    expect(error.remedy).toContain(field);
+  });
+
   test('a malformed API version is refused', () => {
     expect(failure(() => validatePlugins([named('a', [], 'newest')])).message).toContain(
       'not a semver range',

@@ -18,6 +18,7 @@ export interface ValidatedPlugin extends ConfiguredPlugin {
  */
 export function validatePlugins(plugins: readonly ConfiguredPlugin[]): readonly ValidatedPlugin[] {
   plugins.forEach(assertPlugin);
+  plugins.forEach(assertComplete);
   const names = plugins.map((plugin) => plugin.definition.name);
   names.forEach((name, index) => {
     if (names.indexOf(name) !== index) throw duplicate(name);
@@ -43,6 +44,40 @@ function assertPlugin(plugin: ConfiguredPlugin, index: number): void {
     `plugins[${index}] is ${isFactory ? 'a plugin factory that was not called' : 'not a plugin'}.`,
     isFactory ? 'Call it: `plugins: [boot(), …]`.' : 'Put there what a definePlugin() factory returns.',
   );
+}
+
+/** A plugin in plain JavaScript may leave out what the compiler would have asked for. */
+function assertComplete({ definition }: ConfiguredPlugin): void {
+  const mistake = mistakeIn(definition);
+  if (mistake === undefined) return;
+  const { name } = definition;
+  throw new OverdubError(
+    'PLUGIN_INCOMPATIBLE',
+    `${name} ${mistake.what}.`,
+    `Its author should write ${mistake.instead} into what definePlugin() takes.`,
+    { plugin: name },
+  );
+}
+
+function mistakeIn(definition: {
+  readonly apiVersion?: unknown;
+  readonly options?: unknown;
+  readonly requires?: unknown;
+}): { readonly what: string; readonly instead: string } | undefined {
+  const { apiVersion, options, requires = [] } = definition;
+  if (typeof apiVersion !== 'string')
+    return { what: 'has no apiVersion', instead: `a semver range such as \`apiVersion: '^${API_VERSION}'\`` };
+  if (typeof options !== 'object' || options === null)
+    return {
+      what: 'has no schema of its options',
+      instead: '`options: Type.Object({})`, where it has none,',
+    };
+  if (!Array.isArray(requires) || !requires.every((name) => typeof name === 'string'))
+    return {
+      what: 'requires something else than plugins by name',
+      instead: "a list such as `requires: ['diff-rsync']`",
+    };
+  return undefined;
 }
 
 function duplicate(name: string): OverdubError {
