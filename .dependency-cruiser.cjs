@@ -20,7 +20,7 @@ const ROOMS = {
   scheduler: ['catalogue', 'operations'],
 };
 /** Small files of the core's root that know no room. */
-const LEAVES = '(errors|version|late-bound|unnamed-file|waiting-garbage)\\.ts$';
+const LEAVES = '(errors|version|late-bound|unnamed-file|waiting-garbage|heap-room)\\.ts$';
 
 /** Rules of one room. */
 function room([name, others]) {

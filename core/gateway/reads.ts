@@ -10,6 +10,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { PassedBytes, release } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
+import { ROOM, takeRoom } from '../heap-room.ts';
 import { WaitingGarbage } from '../waiting-garbage.ts';
 import { asObject, manifestRef, optionalText } from './fields.ts';
 import { GroupPlan } from './given-groups.ts';
@@ -66,7 +67,10 @@ export class Reads {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
       wants.push(frame);
     }
-    return answer(this.#chunks(session, grant, wants, this.#groups(session, grant, wants)));
+    const chunks = this.#chunks(session, grant, wants, this.#groups(session, grant, wants));
+    // Deltas made on the way need memory themselves, and so do lists of very many files.
+    const isTight = hasMany(grant) || wants.some((want) => want.type === FRAME.want);
+    return answer(isTight ? chunks : roomy(chunks));
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
@@ -141,7 +145,7 @@ export class Reads {
     groups: GroupPlan | undefined,
   ): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
-      if (grant.head.image.entries >= MANY_ENTRIES) this.#garbage.check();
+      if (hasMany(grant)) this.#garbage.check();
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
       else if (want.type !== FRAME.later) throw badFrame(`it holds a frame of the unknown type ${want.type}`);
@@ -252,6 +256,19 @@ async function* answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   } catch (error) {
     const body = toOverdubError(error, 'INTERNAL', 'See the log of the appliance.').toJSON();
     yield* encodeFrame(FRAME.failure, JSON.stringify(body));
+  }
+}
+
+function hasMany({ head }: Grant): boolean {
+  return head.image.entries >= MANY_ENTRIES;
+}
+
+async function* roomy(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const leave = takeRoom(ROOM.reading);
+  try {
+    yield* frames;
+  } finally {
+    leave();
   }
 }
 

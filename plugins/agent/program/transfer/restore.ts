@@ -2,20 +2,21 @@
 
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type {
-  ContentRef,
-  DeltaCodec,
-  Digest,
-  Imager,
-  ManifestRef,
-  Progress,
-  RestoreResult,
+import {
+  type ContentRef,
+  type DeltaCodec,
+  type Digest,
+  type Imager,
+  type ManifestRef,
+  type Progress,
+  type RestoreResult,
+  ROOM,
+  withRoom,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { ROOM, withRoom } from './heap-room.ts';
 import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { scanImage } from './scan.ts';
 import { isSettled } from './settled.ts';

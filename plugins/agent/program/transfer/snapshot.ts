@@ -15,16 +15,17 @@ import {
   type ManifestRef,
   OverdubError,
   type Progress,
+  ROOM,
   type SkippedPath,
   type Snapshot,
   type SnapshotTask,
   type TransferOffer,
+  withRoom,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
 import { Collector } from './collector.ts';
 import { Copies, openPlain, tooLively } from './copies.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { ROOM, withRoom } from './heap-room.ts';
 import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
 import { asChanged, inside, linksInto, merged, nothing, without } from './merge.ts';
 import { sendPages } from './pages.ts';

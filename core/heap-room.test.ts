@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { withRoom } from './heap-room.ts';
+import { takeRoom, withRoom } from './heap-room.ts';
 
 vi.mock('node:v8', { spy: true });
 
@@ -16,6 +16,18 @@ describe('a heap with room', () => {
     expect(await withRoom(300, async () => flags.mock.calls.flat())).toEqual(['--heap-growing-percent=300']);
     expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
     await expect(withRoom(200, () => Promise.reject(new Error('it failed')))).rejects.toThrow('it failed');
+    expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
+  });
+
+  it('has as much as the one of several wants that wants the most', () => {
+    vi.stubGlobal('gc', () => undefined);
+    const flags = vi.mocked(setFlagsFromString).mockImplementation(() => undefined);
+    const [small, large] = [takeRoom(200), takeRoom(300)];
+    expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=300']);
+    large();
+    expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=200']);
+    large();
+    small();
     expect(flags.mock.lastCall).toEqual(['--heap-growing-percent=100']);
   });
 
