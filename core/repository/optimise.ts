@@ -13,6 +13,7 @@ import type { OptimiseOptions, OptimiseResult } from '../contracts/repository.ts
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { collectNow, PassedBytes, release } from '../domain/release.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
 import type { ChunkIndex, MovedFrame, StoredPack } from './chunk-index.ts';
 import type { ChunkReader } from './chunk-reader.ts';
 import { damaged } from './damage.ts';
@@ -43,6 +44,7 @@ export interface OptimiseParts {
 /** What one run carries from pack to pack. */
 interface Run extends OptimiseParts {
   readonly repeats: RepeatSearch;
+  readonly garbage: WaitingGarbage;
   readonly mayChange: (digest: Digest) => boolean;
 }
 
@@ -63,7 +65,8 @@ export async function optimisePacks(parts: OptimiseParts, options: OptimiseOptio
 function runOf(parts: OptimiseParts, watch: BaseWatch, signal: AbortSignal | undefined): Run {
   const { reader, search, isLeanedOn } = parts;
   const repeats = new RepeatSearch({ search, read: (digest) => reader.read(digest), signal });
-  return { ...parts, repeats, mayChange: (digest) => !watch.has(digest) && !isLeanedOn(digest) };
+  const mayChange = (digest: Digest) => !watch.has(digest) && !isLeanedOn(digest);
+  return { ...parts, repeats, garbage: new WaitingGarbage(), mayChange };
 }
 
 async function rewrite(
@@ -132,6 +135,7 @@ async function optimisePack(run: Run, pack: StoredPack, live: ReadonlySet<Digest
       if (delta !== undefined) changed.set(chunk.digest, delta);
       payloads.set(chunk.digest, digestOf((delta ?? chunk).payload));
       await writer.settle();
+      run.garbage.check();
     }
   }
   // A frame with a delta in it cannot go out whole when an image is restored.
