@@ -29,6 +29,9 @@ export interface PendingChunks {
   find(digest: Digest): PendingChunk | undefined;
 }
 
+/** The chunks that a base is read for, each made from the one behind it. */
+type Makes = readonly Digest[];
+
 export interface ChunkReaderParts {
   readonly store: PortableStore;
   readonly index: ChunkIndex;
@@ -64,7 +67,7 @@ export class ChunkReader {
    * REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
    */
   async read(digest: Digest, pending?: PendingChunks): Promise<Uint8Array> {
-    const bytes = await this.#find(digest, pending, 0);
+    const bytes = await this.#find(digest, pending, []);
     if (bytes !== undefined) return bytes;
     const unreadable = this.#index.damagedPacks();
     if (unreadable.length > 0) {
@@ -98,7 +101,7 @@ export class ChunkReader {
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
   ): Promise<void> {
-    await this.#restore(digest, pack, chunk, payload, undefined, 0);
+    await this.#restore(digest, pack, chunk, payload, undefined, []);
   }
 
   /** Reads a stored chunk anew, whatever is kept in memory. REPOSITORY_DAMAGED. */
@@ -113,12 +116,12 @@ export class ChunkReader {
   async #find(
     digest: Digest,
     pending: PendingChunks | undefined,
-    chain: number,
+    makes: Makes,
   ): Promise<Uint8Array | undefined> {
     const held = pending?.find(digest);
     if (held !== undefined) {
       const payload = await held.payload();
-      return this.#restore(digest, 'the open session', held, payload, pending, chain);
+      return this.#restore(digest, 'the open session', held, payload, pending, makes);
     }
     const stored = this.#index.find(digest);
     if (stored === undefined) return undefined;
@@ -127,11 +130,11 @@ export class ChunkReader {
       const payload = await (isDeep
         ? this.#payloads.link(digest, stored)
         : this.#payloads.payload(digest, stored));
-      return await this.#restore(digest, stored.pack, stored, payload, pending, chain);
+      return await this.#restore(digest, stored.pack, stored, payload, pending, makes);
     } catch (error) {
       // Collected or moved while it was read: then it is elsewhere now, or nowhere.
       const now = this.#index.find(digest);
-      if (now?.pack !== stored.pack) return this.#find(digest, pending, chain);
+      if (now?.pack !== stored.pack) return this.#find(digest, pending, makes);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
       if (isDamage(error)) this.#index.suspects.mark(digest);
       throw error;
@@ -149,13 +152,13 @@ export class ChunkReader {
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
     pending: PendingChunks | undefined,
-    chain: number,
+    makes: Makes,
   ): Promise<Uint8Array> {
     const { delta } = chunk;
     const bytes =
       delta === undefined
         ? payload
-        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, chain);
+        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, makes);
     // Of a deep one it was looked at when it was put together.
     const isVerified = delta !== undefined && delta.depth > MADE_DEPTH;
     if (bytes.length !== chunk.bytes || !(isVerified || digestOf(bytes) === digest))
@@ -170,9 +173,9 @@ export class ChunkReader {
     targetBytes: number,
     payload: Uint8Array,
     pending: PendingChunks | undefined,
-    chain: number,
+    makes: Makes,
   ): Promise<Uint8Array> {
-    if (chain >= MAX_CHAIN) throw damagedChunk(digest, pack, 'its deltas go in a circle');
+    const below = [...makes, digest];
     const codec = this.#codecs.get(delta.codec);
     if (codec === undefined) {
       throw new OverdubError(
@@ -189,7 +192,7 @@ export class ChunkReader {
     };
     if (delta.depth > MADE_DEPTH) {
       const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
-      const whole = (base: Digest) => this.#base(base, pending, chain + 1);
+      const whole = (base: Digest) => this.#base(base, pending, below);
       const made = await this.#chains.make(digest, link, whole, pending).catch(undecodable);
       if (made === undefined) throw unlike(digest, pack);
       return made;
@@ -197,12 +200,12 @@ export class ChunkReader {
     if (delta.places !== undefined) {
       const { signatures } = codec;
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
-      const make = (base: Digest) => this.#whole(digest, pack, base, pending, chain);
+      const make = (base: Digest) => this.#whole(digest, pack, base, pending, below);
       const patch = (space: RandomReader) =>
         join(signatures.patch(space, once(payload), options), targetBytes);
       return this.#spool.with(placedBases(delta), make, patch).catch(undecodable);
     }
-    const base = await this.#readBases(digest, pack, delta, pending, chain);
+    const base = await this.#readBases(digest, pack, delta, pending, below);
     const made = await codec.decode(base, payload, options).catch(undecodable);
     // A codec may give out what it was given, which is kept here.
     return made.buffer === base.buffer || made.buffer === payload.buffer ? new Uint8Array(made) : made;
@@ -225,9 +228,10 @@ export class ChunkReader {
     pack: string,
     base: Digest,
     pending: PendingChunks | undefined,
-    chain: number,
+    makes: Makes,
   ): Promise<Uint8Array> {
-    const bytes = await this.#find(base, pending, chain + 1);
+    assertLeadsOn(base, makes);
+    const bytes = await this.#find(base, pending, makes);
     if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
     return bytes;
   }
@@ -237,11 +241,11 @@ export class ChunkReader {
     pack: string,
     delta: DeltaForm,
     pending: PendingChunks | undefined,
-    chain: number,
+    makes: Makes,
   ): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     for (const base of delta.bases) {
-      const bytes = await this.#base(base, pending, chain + 1);
+      const bytes = await this.#base(base, pending, makes);
       if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
       parts.push(bytes);
     }
@@ -249,16 +253,23 @@ export class ChunkReader {
   }
 
   /** Neighbouring chunks share bases, so those that are stored are kept a while. */
-  async #base(base: Digest, pending: PendingChunks | undefined, chain: number) {
+  async #base(base: Digest, pending: PendingChunks | undefined, makes: Makes) {
+    assertLeadsOn(base, makes);
     const held = pending?.find(base);
     const stored = held === undefined ? this.#index.find(base) : undefined;
-    if (stored === undefined) return this.#find(base, pending, chain);
+    if (stored === undefined) return this.#find(base, pending, makes);
     return this.#cache.base(base, stored.bytes, async () => {
-      const bytes = await this.#find(base, undefined, chain);
+      const bytes = await this.#find(base, undefined, makes);
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
       return alone(bytes);
     });
   }
+}
+
+/** What is kept may be under way: a base that waits for itself there would wait for ever. */
+function assertLeadsOn(base: Digest, makes: Makes): void {
+  if (makes.length > MAX_CHAIN || makes.includes(base))
+    throw damaged(`Chunk ${base} is damaged: the deltas that it is made from go in a circle.`);
 }
 
 function unlike(digest: Digest, pack: string): OverdubError {
