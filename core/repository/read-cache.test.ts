@@ -62,6 +62,14 @@ describe('what a reader of chunks keeps', () => {
     expect(reads.length).toBeGreaterThan(40);
   });
 
+  it('makes no more room for links that lie in frames of whole chunks', async () => {
+    const chain = cache.beginChain();
+    for (let link = 0; link < 50; link++) cache.addLink(chain, 16 * MiB);
+    const groups = Array.from({ length: 200 }, (_, nth) => `group ${nth}`);
+    for (const group of [...groups, ...groups]) await frame(group, GROUP);
+    expect(reads.length).toBe(400);
+  });
+
   it('keeps bases by themselves, whatever deltas are read', async () => {
     const base = (digest: string) =>
       cache.base(digest, MiB, async () => {

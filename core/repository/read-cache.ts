@@ -30,6 +30,11 @@ export function isLargeFrame(rawBytes: number): boolean {
 
 /** What there has to be room for, for each byte of what the links of a chain are read from: of it, and of a neighbour's. */
 const ROOM = 1.5;
+/**
+ * What a link counts for at most: a group of deltas. One that was stored beside many small files lies in a frame of up to 16 MiB,
+ * which no neighbour needs, and which is kept elsewhere.
+ */
+const LINK_BYTES = 512 * 1024;
 /** So much of the room for a long chain is given up with each shorter one: of neighbours, one in ten may be made from other snapshots. */
 const GIVEN_UP_BYTES = 96 * 1024;
 
@@ -100,7 +105,7 @@ export class ReadCache {
 
   /** One more delta belongs to the chain, and is read from so many bytes. */
   addLink(chain: Chain, bytes: number): void {
-    chain.bytes += bytes;
+    chain.bytes += Math.min(bytes, LINK_BYTES);
     this.#room = Math.max(this.#room, ROOM * chain.bytes);
     this.#groups.resize(this.#groupBytes + this.#room);
     this.#windows.resize(this.#room);
