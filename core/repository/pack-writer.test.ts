@@ -64,4 +64,23 @@ describe('a pack in the making', () => {
     expect(frames.map((frame) => frame.chunks.length)).toEqual([5, 4]);
     expect(MAX_FRAME_BYTES).toBeLessThan(6 * (3 << 20));
   });
+
+  it.each(['store', 'idle'] as const)('keeps deltas of deltas out of large groups: %s', async (effort) => {
+    const writer = new PackWriter(effort);
+    const [base, places] = [digestOf(Buffer.from('base')), [{ at: 0, bytes: 1 }]];
+    const delta = { codec: 'rsync', formatVersion: 1, depth: 3, bases: [base], places };
+    const append = async (count: number, bytes: number, isDelta: boolean) => {
+      for (let at = 0; at < count; at++) {
+        const payload = Buffer.alloc(bytes, `${at} ${count}`);
+        writer.append({ digest: digestOf(payload), bytes, payload, ...(isDelta ? { delta } : {}) });
+        await writer.settle();
+      }
+    };
+    await append(20, 100_000, false);
+    await append(3, 10_000, true);
+    await append(21, 100_000, false);
+    const { frames } = await writer.finish();
+    expect(frames.map(({ rawBytes }) => rawBytes)).toEqual([2_000_000, 430_000, 1_700_000]);
+    expect(frames.map(({ chunks }) => chunks.filter((chunk) => chunk.delta).length)).toEqual([0, 3, 0]);
+  });
 });

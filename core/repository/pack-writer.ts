@@ -70,10 +70,18 @@ interface Draft {
   parts: Uint8Array[];
   rawBytes: number;
   readonly chunks: PackedChunk[];
+  /** Does it hold a delta with placed bases? */
+  isPlaced: boolean;
   /** Set when the frame is closed. */
   packed?: Promise<PackedBytes>;
   /** Set when it is packed; then `parts` is empty. */
   result?: PackedBytes;
+}
+
+/** Does the chunk belong in this group? Few deltas and a little else share one, many of either do not. */
+function fits(group: Draft, { payload, delta }: NewChunk): boolean {
+  const isMixed = group.isPlaced !== (delta?.places !== undefined);
+  return group.rawBytes + payload.length <= (isMixed ? DELTA_GROUP_BYTES : MAX_FRAME_BYTES);
 }
 
 /** One pack in the making, in memory: in the order of appending, which is the order of restoring. */
@@ -127,11 +135,11 @@ export class PackWriter {
       this.#seal(draft);
       return;
     }
-    if ((this.#group?.rawBytes ?? 0) + chunk.payload.length > MAX_FRAME_BYTES) this.closeGroup();
+    if (this.#group !== undefined && !fits(this.#group, chunk)) this.closeGroup();
     this.#group ??= this.#newDraft();
     const group = this.#group;
     this.#place(group, chunk);
-    const full = chunk.delta?.places === undefined ? bytes : DELTA_GROUP_BYTES;
+    const full = group.isPlaced ? DELTA_GROUP_BYTES : bytes;
     if (group.rawBytes >= full || group.chunks.length >= GROUP_CHUNKS) this.closeGroup();
   }
 
@@ -209,7 +217,7 @@ export class PackWriter {
   }
 
   #newDraft(): Draft {
-    const draft: Draft = { parts: [], rawBytes: 0, chunks: [] };
+    const draft: Draft = { parts: [], rawBytes: 0, chunks: [], isPlaced: false };
     this.#drafts.push(draft);
     return draft;
   }
@@ -225,6 +233,7 @@ export class PackWriter {
     draft.parts.push(payload);
     draft.rawBytes += payload.length;
     draft.chunks.push(chunk);
+    draft.isPlaced ||= delta?.places !== undefined;
     this.#chunks.set(digest, { draft, chunk });
     this.#held += payload.length;
   }
