@@ -7,7 +7,7 @@ import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
 import { ChunkIndex } from './chunk-index.ts';
 import { ChunkReader } from './chunk-reader.ts';
 import { copies, encoded } from './copies-codec.ts';
-import { eagerClock, makeWorld, silentLog, type World } from './fixture.ts';
+import { eagerClock, makeWorld, noise, silentLog, type World } from './fixture.ts';
 import { type DeltaForm, encodeHeader, encodeTail, HEADER_BYTES, type PackedFrame } from './pack-format.ts';
 import { PortableStore } from './portable-store.ts';
 
@@ -16,7 +16,7 @@ const PLACES = [{ at: 0, bytes: BYTES }];
 const same: DeltaCodec = { ...copies, name: 'same', decode: (base) => Promise.resolve(base) };
 
 /** No writer of ours makes such a pack. */
-describe('deltas that go in a circle', () => {
+describe('deltas of a pack that was tampered with', () => {
   const [a, b] = [digestOf(Buffer.from('a')), digestOf(Buffer.from('b'))];
   const payload = encoded([[0, BYTES]]);
   let world: World;
@@ -56,7 +56,7 @@ describe('deltas that go in a circle', () => {
     deep: (base) => ({ codec: 'copies', formatVersion: 1, depth: 3, bases: [base], places: PLACES }),
   };
   it.each(Object.entries(forms))(
-    'are damage, and nobody waits for them: %s',
+    'are damage where they go in a circle, and nobody waits for them: %s',
     { timeout: 5000 },
     async (_, form) => {
       const reader = await readerOf(form);
@@ -65,4 +65,18 @@ describe('deltas that go in a circle', () => {
       await reader.close();
     },
   );
+
+  it('are healed by who stores the chunk, also where they are listed with another length', () => {
+    const bytes = noise(20, 'healed');
+    const digest = digestOf(bytes);
+    const place = { offset: HEADER_BYTES, encoding: 'raw' } as const;
+    const delta: DeltaForm = { codec: 'same', formatVersion: 1, depth: 1, bases: [a] };
+    const wrong = { digest, bytes: 19, at: 0, payloadBytes: 5, delta };
+    const right = { digest, bytes: 20, at: 0, payloadBytes: 20 };
+    index.addPack('packs/00/wrong.pack', 100, [{ ...place, storedBytes: 5, rawBytes: 5, chunks: [wrong] }]);
+    index.suspects.mark(digest);
+    index.addPack('packs/00/right.pack', 100, [{ ...place, storedBytes: 20, rawBytes: 20, chunks: [right] }]);
+    expect(index.find(digest)).toMatchObject({ bytes: 20, payloadBytes: 20 });
+    expect(index.standing(digest, 20)).toBe('stored');
+  });
 });

@@ -38,7 +38,7 @@ export const INSERT = `
 INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases, places)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET
-  pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
+  bytes = excluded.bytes, pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
   frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
   depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases,
   places = excluded.places, suspect = 0
