@@ -1,10 +1,24 @@
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
-import type { ManifestRef } from '../domain/manifest.ts';
+import type { Digest, ManifestRef } from '../domain/manifest.ts';
 import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
+import { ChunkIndex } from './chunk-index.ts';
+import { ChunkReader } from './chunk-reader.ts';
 import { type Command, copies, encoded } from './copies-codec.ts';
-import { fileEntry, makeWorld, noise, readTree, snapshotOf, type World } from './fixture.ts';
+import {
+  eagerClock,
+  fileEntry,
+  makeWorld,
+  noise,
+  readTree,
+  silentLog,
+  snapshotOf,
+  type World,
+} from './fixture.ts';
+import { type DeltaForm, encodeHeader, encodeTail, HEADER_BYTES } from './pack-format.ts';
+import { PortableStore } from './portable-store.ts';
 
 /** Frames of whole chunks are larger than 2 MiB then, as those of a table are. */
 const BYTES = 700_000;
@@ -138,5 +152,62 @@ describe('a table of several chunks after many snapshots', () => {
     await damage(noise(PAGE, `${TURNS / 2} 1`), 10);
     await expect(code(read(1))).resolves.toBe('REPOSITORY_DAMAGED');
     expect(await read(0)).toHaveLength(BYTES);
+  });
+});
+
+describe('a delta of deltas that the open session holds', () => {
+  let world: World;
+  let index: ChunkIndex;
+  beforeEach(async () => {
+    world = await makeWorld();
+    index = new ChunkIndex(join(world.stateDir, 'pending.db'));
+  });
+  afterEach(async () => {
+    index.close();
+    await world.cleanUp();
+  });
+
+  it('is put together also where the pack of one of them is stored and freed meanwhile', async () => {
+    const store = new MemoryBlobStore();
+    const portable = new PortableStore(store, { clock: eagerClock, log: silentLog });
+    const reader = new ChunkReader({ store: portable, index, codecs: [copies], stateDir: world.stateDir });
+    const named = (name: string) => digestOf(Buffer.from(name));
+    const [bottom, upper, lower] = [named('bottom'), named('upper'), named('lower')];
+    const form = (depth: number, ...bases: Digest[]): DeltaForm => {
+      const places = bases.map((_, at) => ({ at: 10 * at, bytes: 10 }));
+      return { codec: 'copies', formatVersion: 1, depth, bases, places };
+    };
+    const payload = encoded([[0, 10]]);
+    const forms = new Map([
+      [lower, form(1, bottom)],
+      [upper, form(2, bottom)],
+    ]);
+    const chunkOf = (digest: Digest) => {
+      const delta = forms.get(digest);
+      return delta && { bytes: 10, payloadBytes: payload.length, delta };
+    };
+    /** What the session does with its oldest pack. */
+    const send = async () => {
+      const place = { offset: HEADER_BYTES, storedBytes: payload.length, rawBytes: payload.length } as const;
+      const chunk = { ...(chunkOf(lower) as { bytes: number; payloadBytes: number }), at: 0 };
+      const frame = { ...place, encoding: 'raw', chunks: [{ ...chunk, digest: lower }] } as const;
+      const pack = Buffer.concat([encodeHeader(), payload, encodeTail([frame])]);
+      await store.put('packs/00/sent.pack', pack);
+      index.addPack('packs/00/sent.pack', pack.length, [frame]);
+      forms.delete(lower);
+    };
+    const payloads = async (digest: Digest) => {
+      if (!forms.has(digest)) throw new Error('it was freed');
+      if (forms.has(lower)) await send();
+      return payload;
+    };
+    const find = (digest: Digest) => {
+      const chunk = chunkOf(digest);
+      return chunk && { ...chunk, payload: () => payloads(digest) };
+    };
+    const delta = form(3, upper, lower);
+    const link = { bytes: 20, delta, payload: async () => encoded([[0, 20]]) };
+    expect(await reader.composes(link, { find })).toBe(true);
+    await reader.close();
   });
 });

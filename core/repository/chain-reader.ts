@@ -6,6 +6,7 @@ import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
 import type { PendingChunks } from './chunk-reader.ts';
 import { isDamage } from './damage.ts';
 import { type ChainLink, type ChainPart, type ChainSource, flatten } from './delta-chain.ts';
+import type { DeltaForm } from './pack-format.ts';
 import { isInParts, type PayloadReader } from './payload-reader.ts';
 import type { Chain, ReadCache } from './read-cache.ts';
 
@@ -98,7 +99,8 @@ export class ChainReader {
     const held = pending?.find(digest);
     if (held !== undefined) {
       const { bytes, delta } = held;
-      return delta?.places === undefined ? undefined : { bytes, delta, payload: () => held.payload() };
+      if (delta?.places === undefined) return undefined;
+      return { bytes, delta, payload: () => heldPayload(digest, delta, pending) };
     }
     const stored = this.#index.find(digest);
     if (stored?.delta?.places === undefined) return undefined;
@@ -127,6 +129,13 @@ export class ChainReader {
 
 /** Collected or moved while it was read: it lies elsewhere now, maybe in another form. */
 class Moved extends Error {}
+
+/** Looked for anew: by the time it is needed its pack may be stored, and what was in memory freed. */
+async function heldPayload(digest: Digest, delta: DeltaForm, pending: PendingChunks | undefined) {
+  const held = pending?.find(digest);
+  if (held?.delta !== delta) throw new Moved(digest);
+  return await held.payload();
+}
 
 /** Puts the bytes of deltas into their places. Returns what bases are needed for. */
 function layLiterals(parts: readonly ChainPart[], made: Uint8Array): Map<Digest, BasePart[]> {
