@@ -1,6 +1,6 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { digestOf } from './content-ref.ts';
-import { DigestTable } from './digest-table.ts';
+import { DigestTable, hashOf } from './digest-table.ts';
 
 const digest = (at: number) => digestOf(Buffer.from(`${at}`));
 const small = () => new DigestTable((count) => new Uint8Array(count));
@@ -40,4 +40,20 @@ it('takes little for few and at most 42 bytes each for many', () => {
 
 it('refuses what is no digest', () => {
   expect(() => small().get('abc')).toThrow(TypeError);
+});
+
+describe('where a digest belongs', () => {
+  const wordsOf = (value: number, place: (value: number, word: number) => number) =>
+    Uint32Array.from({ length: 8 }, (_, word) => place(value, word));
+
+  it.each([
+    ['in one word only', (value: number, word: number) => (word === 3 ? value : 7)],
+    ['in the highest bits of each word', (value: number, word: number) => ((value >>> (2 * word)) & 3) << 30],
+    ['in the lowest bits of each word', (value: number, word: number) => (value >>> (2 * word)) & 3],
+  ])('is spread, also for those that differ %s', (_, place) => {
+    const count = 4096;
+    const hashes = Array.from({ length: count }, (_unused, value) => hashOf(wordsOf(value, place), 0));
+    expect(new Set(hashes).size).toBeGreaterThan(count * 0.99);
+    expect(new Set(hashes.map((hash) => hash % 4093)).size).toBeGreaterThan(count / 16);
+  });
 });

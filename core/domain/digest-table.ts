@@ -17,6 +17,11 @@ const BLOCK_KEYS = 2 ** BLOCK_BITS;
 /** Room in the first block of a table; few digests take little. */
 const FIRST_KEYS = 64;
 
+/** 16-bit pieces of a digest. */
+const PIECES = 2 * WORDS;
+/** Of this process alone: whoever sends digests cannot choose such as share a place. */
+const SECRETS = crypto.getRandomValues(new Int32Array(2 * PIECES));
+
 /** Numbers beside the keys. */
 type Numbers = Uint8Array | Uint32Array;
 
@@ -103,9 +108,8 @@ class Entries {
     return true;
   }
 
-  /** What its place is reckoned from: digests are uniform, no hashing needed. */
-  firstWordOf(entry: number): number {
-    return this.#blockOf(entry)[(entry % BLOCK_KEYS) * WORDS] as number;
+  hashOf(entry: number): number {
+    return hashOf(this.#blockOf(entry), (entry % BLOCK_KEYS) * WORDS);
   }
 
   numberOf(entry: number): number {
@@ -140,6 +144,24 @@ class Entries {
   }
 }
 
+/**
+ * Where a key belongs, 32 bits: twice the high half of a sum of products of its 16-bit pieces and secret words (multilinear
+ * hashing; Lemire and Kaser, The Computer Journal 57, 2014). Digests are uniform, but what a machine sends as such need not be
+ * one, and many at one place take quadratic time. Exported for tests.
+ */
+export function hashOf(words: Uint32Array, at: number): number {
+  let [low, high] = [0, 0];
+  for (let piece = 0; piece < PIECES; piece += 2) {
+    const word = words[at + (piece >>> 1)] as number;
+    const [first, second] = [word & 0xffff, word >>> 16];
+    low += Math.imul(SECRETS[piece] as number, first) + Math.imul(SECRETS[piece + 1] as number, second);
+    high +=
+      Math.imul(SECRETS[PIECES + piece] as number, first) +
+      Math.imul(SECRETS[PIECES + piece + 1] as number, second);
+  }
+  return ((high & 0xffff0000) | ((low | 0) >>> 16)) >>> 0;
+}
+
 /** Open addressing: for each slot the entry in it and one, or 0. */
 class Segment {
   readonly #entries: Entries;
@@ -172,7 +194,7 @@ class Segment {
   /** The slot that holds `key`, or the free one where it belongs. */
   #slotOf(key: Uint32Array): number {
     const slots = this.#slots;
-    let slot = (key[0] as number) % slots.length;
+    let slot = hashOf(key, 0) % slots.length;
     for (let held = slots[slot] as number; held > 0; held = slots[slot] as number) {
       if (this.#entries.isKey(held - 1, key)) break;
       slot = slot + 1 === slots.length ? 0 : slot + 1;
@@ -185,7 +207,7 @@ class Segment {
     const slots = new Uint32Array(Math.ceil(old.length * GROWTH));
     for (const held of old) {
       if (held === 0) continue;
-      let slot = this.#entries.firstWordOf(held - 1) % slots.length;
+      let slot = this.#entries.hashOf(held - 1) % slots.length;
       while (slots[slot] !== 0) slot = slot + 1 === slots.length ? 0 : slot + 1;
       slots[slot] = held;
     }
