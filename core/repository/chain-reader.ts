@@ -3,10 +3,10 @@ import { digestOf } from '../domain/content-ref.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { release } from '../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from './chunk-index.ts';
-import type { PendingChunks } from './chunk-reader.ts';
 import { isDamage } from './damage.ts';
 import { type ChainLink, type ChainPart, type ChainSource, flatten } from './delta-chain.ts';
 import type { DeltaForm } from './pack-format.ts';
+import type { PendingChunks } from './pack-writer.ts';
 import { isInParts, type PayloadReader } from './payload-reader.ts';
 import type { Chain, ReadCache } from './read-cache.ts';
 

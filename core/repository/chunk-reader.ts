@@ -10,7 +10,7 @@ import { damaged, damagedChunk, isDamage } from './damage.ts';
 import type { ChainLink } from './delta-chain.ts';
 import { MAX_CHAIN } from './live-set.ts';
 import { type DeltaForm, MADE_DEPTH } from './pack-format.ts';
-import type { PendingChunk } from './pack-writer.ts';
+import type { PendingChunks } from './pack-writer.ts';
 import { PayloadReader } from './payload-reader.ts';
 import type { PortableStore } from './portable-store.ts';
 import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
@@ -23,11 +23,6 @@ const MiB = 1024 * 1024;
 const CACHED: ReadCacheLimits = { frames: 16 * MiB, groups: 2 * MiB, bases: 6 * MiB };
 /** What suffices where pages are read one behind another: the largest frame. */
 const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
-
-/** Chunks that a session holds in memory. */
-export interface PendingChunks {
-  find(digest: Digest): PendingChunk | undefined;
-}
 
 /** The chunks that a base is read for, each made from the one behind it. */
 type Makes = readonly Digest[];

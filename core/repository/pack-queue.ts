@@ -3,12 +3,12 @@ import type { Digest } from '../domain/manifest.ts';
 import { collectNow } from '../domain/release.ts';
 import { OverdubError } from '../errors.ts';
 import type { ChunkIndex } from './chunk-index.ts';
-import type { PendingChunks } from './chunk-reader.ts';
 import {
   type NewChunk,
   type PackedBytes,
   PackWriter,
   type PendingChunk,
+  type PendingChunks,
   type WholeChunk,
 } from './pack-writer.ts';
 import type { PortableStore } from './portable-store.ts';

@@ -47,6 +47,11 @@ export interface PendingChunk {
   payload(): Promise<Uint8Array>;
 }
 
+/** Chunks that a session holds in memory. */
+export interface PendingChunks {
+  find(digest: Digest): PendingChunk | undefined;
+}
+
 /** A finished pack: the joined pieces are the file. */
 export interface FinishedPack {
   readonly pieces: readonly Uint8Array[];
