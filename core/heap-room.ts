@@ -8,7 +8,7 @@ const USUAL = 100;
  * The same for a while: on a server that does its work meanwhile; on a machine that is there for nothing else; and on an appliance
  * that gives out an image, for which it needs less than for anything it takes in.
  */
-export const ROOM = { snapshot: 200, restore: 300, reading: 200 } as const;
+export const ROOM = { snapshot: 200, restore: 300, reading: 150 } as const;
 
 /** What is under way, each with its own room: the largest counts. */
 const taken = new Set<{ readonly percent: number }>();
