@@ -25,14 +25,15 @@ describe('a table whose pages change', () => {
   it('keeps its cuts over many snapshots, each chunk a whole one of the last', async () => {
     const table = randomBytes(6 << 20);
     let before = await named(table);
-    const lengths = lengthsOf(before);
+    // The end of a file is no cut, so that what follows the last one may come to have others.
+    const lengths = lengthsOf(before).slice(0, -1);
     for (let nth = 0; nth < 40; nth++) {
       for (let page = nth % 10; page < table.length / PAGE; page += 10)
         randomBytes(PAGE).copy(table, page * PAGE);
       before = await named(table, before);
-      expect(lengthsOf(before)).toEqual(lengths);
+      expect(lengthsOf(before).slice(0, lengths.length)).toEqual(lengths);
     }
-    expect(lengthsOf(await contentRefOf([table]))).not.toEqual(lengths);
+    expect(lengthsOf(await contentRefOf([table])).slice(0, lengths.length)).not.toEqual(lengths);
   });
 
   it('is cut by its content when most of it is new', async () => {
