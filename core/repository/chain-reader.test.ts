@@ -3,10 +3,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Digest, ManifestRef } from '../domain/manifest.ts';
+import { type Command, copies, encoded } from '../testing/fakes/copies-codec.ts';
 import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
 import { ChunkIndex } from './chunk-index.ts';
 import { ChunkReader } from './chunk-reader.ts';
-import { type Command, copies, encoded } from './copies-codec.ts';
 import {
   eagerClock,
   fileEntry,

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { IngestSession, Repository } from '../contracts/repository.ts';
 import type { ContentRef } from '../domain/manifest.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
@@ -10,22 +10,15 @@ import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
 import {
   contentsOf,
   digestsOf,
-  makeWorld,
+  eachWorld,
   noise,
   prose,
   readTree,
   snapshotOf,
   storeTree,
-  type World,
 } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 /** A few versions of a few files: sessions meet the same contents again and again, whole and as deltas. */
 const FILES: readonly Buffer[] = [

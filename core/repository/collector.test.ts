@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BlobStoreFull } from '../contracts/blob-store.ts';
 import type { Repository } from '../contracts/repository.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
@@ -8,8 +8,8 @@ import {
   commitTree,
   contentsOf,
   digestsOf,
+  eachWorld,
   fileEntry,
-  makeWorld,
   noise,
   prose,
   readTree,
@@ -17,17 +17,10 @@ import {
   snapshotOf,
   storeTree,
   streamed,
-  type World,
 } from './fixture.ts';
 import { FOOTER_BYTES, HEADER_BYTES } from './pack-format.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 const packs = () => [...world.blobs.blobs.keys()].filter((name) => name.startsWith('packs/'));
 const faulty = (fault: Fault) => new FaultyBlobStore(new MemoryBlobStore(world.blobs), fault);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { ManifestRef } from '../domain/manifest.ts';
-import { type Command, copies, encoded, partsOf } from './copies-codec.ts';
+import { type Command, copies, encoded, partsOf } from '../testing/fakes/copies-codec.ts';
 import { type ChainLink, type ChainPart, flatten, MAX_PARTS } from './delta-chain.ts';
 import { fileEntry, makeWorld, noise, readTree, snapshotOf, type World } from './fixture.ts';
 

@@ -1,28 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
-import {
-  commitTree,
-  contentsOf,
-  digestsOf,
-  makeWorld,
-  noise,
-  prose,
-  readTree,
-  streamed,
-  type World,
-} from './fixture.ts';
+import { commitTree, contentsOf, digestsOf, eachWorld, noise, prose, readTree, streamed } from './fixture.ts';
 import { decodeFooter, decodeIndex, FOOTER_BYTES, type PackedChunk } from './pack-format.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 /** Every chunk in every pack, as the packs themselves say. */
 function packedChunks(): PackedChunk[] {

@@ -1,6 +1,6 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { BlobStoreFull } from '../contracts/blob-store.ts';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
@@ -12,22 +12,16 @@ import {
   commitTree,
   contentsOf,
   digestsOf,
+  eachWorld,
   makeWorld,
   noise,
   prose,
   readTree,
   snapshotOf,
   storeTree,
-  type World,
 } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 const files = {
   'etc/passwd': prose(4_000, 'passwd'),

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, beforeEach } from 'vitest';
 import type { BlobStore } from '../contracts/blob-store.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
@@ -62,6 +63,28 @@ export async function makeWorld(): Promise<World> {
       for (const repository of opened) await repository.close().catch(() => undefined);
       await rm(stateDir, { recursive: true, force: true });
     },
+  };
+}
+
+/** For each test of a file a world of its own, cleaned up behind it. */
+export function eachWorld(): World {
+  let world: World;
+  beforeEach(async () => {
+    world = await makeWorld();
+  });
+  afterEach(async () => {
+    await world.cleanUp();
+  });
+  return {
+    get blobs() {
+      return world.blobs;
+    },
+    get stateDir() {
+      return world.stateDir;
+    },
+    open: (over) => world.open(over),
+    crash: () => world.crash(),
+    cleanUp: () => world.cleanUp(),
   };
 }
 

@@ -1,45 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DeltaCodec } from '../contracts/delta-codec.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { MadeDelta, Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
-import { commitTree, fileEntry, makeWorld, prose, readTree, type World } from './fixture.ts';
+import { type Command, copies, encoded } from '../testing/fakes/copies-codec.ts';
+import { commitTree, eachWorld, fileEntry, prose, readTree } from './fixture.ts';
 
 const MIB = 1024 * 1024;
 
-/** Copies and literals as JSON: `[offset, length]` or `{"literal": base64}`. */
-const copies: DeltaCodec = {
-  name: 'copies',
-  formatVersion: 1,
-  limits: { maxBaseBytes: 0, maxTargetBytes: 0 },
-  encode: () => Promise.reject(new Error('only placed bases')),
-  decode: () => Promise.reject(new Error('only placed bases')),
-  signatures: {
-    sign: () => unused(),
-    index: () => unused(),
-    delta: () => unused(),
-    async *patch(base, delta) {
-      const parts: Uint8Array[] = [];
-      for await (const part of delta) parts.push(part);
-      for (const command of JSON.parse(Buffer.concat(parts).toString()) as ([number, number] | string)[]) {
-        if (typeof command === 'string') yield Buffer.from(command, 'base64');
-        else yield await base.read(command[0], command[1]);
-      }
-    },
-  },
-};
-
-function unused(): never {
-  throw new Error('not used here');
-}
-
-let world: World;
+const world = eachWorld();
 let repository: Repository;
 beforeEach(async () => {
-  world = await makeWorld();
   repository = await world.open({ codecs: [copies] });
-});
-afterEach(async () => {
-  await world.cleanUp();
 });
 
 /** Twenty tables of a chunk each, and a log that takes one page from every one. */
@@ -47,11 +17,11 @@ const tables = Array.from({ length: 20 }, (_, at) => prose(400_000, `table ${at}
 const log = Buffer.concat(tables.map((table) => table.subarray(8192, 8192 + 40_000)));
 
 function madeLog(over: Partial<MadeDelta> = {}): MadeDelta {
-  const commands = tables.map((_, at) => [at * MIB + 8192, 40_000]);
+  const commands = tables.map((_, at): Command => [at * MIB + 8192, 40_000]);
   return {
     codec: 'copies',
     formatVersion: 1,
-    payload: Buffer.from(JSON.stringify(commands)),
+    payload: encoded(commands),
     shared: false,
     bases: tables.map((table, at) => ({ digest: digestOf(table), at: at * MIB, bytes: table.length })),
     ...over,
@@ -90,7 +60,7 @@ describe('a delta made elsewhere', () => {
     const base = first as MadeDelta['bases'][number];
     const short = { ...base, bytes: base.bytes - 1 };
     const page = (tables[0] as Buffer).subarray(8192, 48_192);
-    const payload = Buffer.from(JSON.stringify([[8192, 40_000]]));
+    const payload = encoded([[8192, 40_000]]);
     await commitLog(madeLog({ payload, bases: [short] }), Buffer.from(page));
     const other = Buffer.from((tables[0] as Buffer).subarray(9000, 49_000));
     await commitLog(madeLog({ payload, bases: [base, base] }), other);
@@ -100,7 +70,7 @@ describe('a delta made elsewhere', () => {
   it('is stored whole when it saves little', async () => {
     await commitTree(repository, 's1', { first: tables[0] as Buffer });
     const bytes = prose(50_000, 'new');
-    const payload = Buffer.from(JSON.stringify([bytes.toString('base64')]));
+    const payload = encoded([bytes.toString('base64')]);
     await commitLog(madeLog({ payload, bases: madeLog().bases.slice(0, 1) }), bytes);
     expect((await repository.stats()).byForm.copies).toBeUndefined();
   });
@@ -112,13 +82,13 @@ describe('a delta made elsewhere', () => {
     const onLog = Buffer.from(log.subarray(100, 300_100));
     const made = {
       ...madeLog(),
-      payload: Buffer.from(JSON.stringify([[100, 300_000]])),
+      payload: encoded([[100, 300_000]]),
       bases: [{ digest: digestOf(log), at: 0, bytes: log.length }],
     };
     await commitLog({ ...made, shared: true }, onLog);
     expect((await repository.stats()).byForm.copies).toMatchObject({ chunks: 1 });
     const again = Buffer.from(log.subarray(200, 300_200));
-    await commitLog({ ...made, payload: Buffer.from(JSON.stringify([[200, 300_000]])) }, again);
+    await commitLog({ ...made, payload: encoded([[200, 300_000]]) }, again);
     expect((await repository.stats()).byForm.copies).toMatchObject({ chunks: 2 });
   });
 });

@@ -1,28 +1,15 @@
 import { zstdCompressSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { IngestSession, MadeFrame, Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
-import {
-  commitTree,
-  fileEntry,
-  makeWorld,
-  noise,
-  prose,
-  readTree,
-  snapshotOf,
-  type World,
-} from './fixture.ts';
+import { commitTree, eachWorld, fileEntry, noise, prose, readTree, snapshotOf } from './fixture.ts';
 
-let world: World;
+const world = eachWorld();
 let repository: Repository;
 let session: IngestSession;
 beforeEach(async () => {
-  world = await makeWorld();
   repository = await world.open();
   session = await repository.ingest({ label: 'frames' });
-});
-afterEach(async () => {
-  await world.cleanUp();
 });
 
 const chunks = Array.from({ length: 5 }, (_, at) => prose(40_000 + at, `chunk ${at}`));

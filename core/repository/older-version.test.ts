@@ -3,29 +3,14 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { zstdDecompressSync } from 'node:zlib';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
-import {
-  commitTree,
-  contentsOf,
-  digestsOf,
-  makeWorld,
-  noise,
-  prose,
-  readTree,
-  type World,
-} from './fixture.ts';
+import { commitTree, contentsOf, digestsOf, eachWorld, noise, prose, readTree } from './fixture.ts';
 import { FOOTER_BYTES } from './pack-format.ts';
 
 const FORMAT = 'format.json';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 /** The same pack as version 1 has it: the index as it is, no effort in the header. Knows no placed bases. */
 function asVersion1(pack: Uint8Array): Buffer {

@@ -1,6 +1,6 @@
 import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { IngestSession, Repository } from '../contracts/repository.ts';
 import type { ContentRef, ManifestRef } from '../domain/manifest.ts';
@@ -11,22 +11,15 @@ import {
   commitTree,
   contentsOf,
   digestsOf,
-  makeWorld,
+  eachWorld,
   noise,
   prose,
   readTree,
   snapshotOf,
   storeTree,
-  type World,
 } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 /** Two tools of one library, each a chunk, in packs and so in frames of their own. */
 const library = prose(160_000, 'library');

@@ -1,16 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
 import { FaultyBlobStore } from '../testing/fakes/faulty-blob-store.ts';
 import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
-import { commitTree, contentsOf, makeWorld, noise, readTree, type World } from './fixture.ts';
+import { commitTree, contentsOf, eachWorld, noise, readTree } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 const open = () => world.open({ codecs: [dictionaryCodec()] });
 

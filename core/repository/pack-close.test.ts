@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { IngestSession, Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Entry, ManifestRef } from '../domain/manifest.ts';
 import { collect } from '../testing/collect.ts';
 import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
-import { eagerClock, fileEntry, makeWorld, silentLog, snapshotOf, type World } from './fixture.ts';
+import { eachWorld, eagerClock, fileEntry, silentLog, snapshotOf } from './fixture.ts';
 import type { PackedFrame } from './pack-format.ts';
 import { PACK_CHUNKS } from './pack-queue.ts';
 import { PortableStore } from './portable-store.ts';
@@ -14,13 +14,7 @@ import { readPackIndex } from './reconcile.ts';
 const FRAME_CHUNKS = PACK_CHUNKS / 2;
 const CONTENT_BYTES = 24;
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 const contentOf = (at: number) => Buffer.from(`the ${at}th file`.padEnd(CONTENT_BYTES));
 const pathOf = (at: number) => `file-${`${at}`.padStart(6, '0')}`;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import type { Entry } from '../domain/manifest.ts';
@@ -10,8 +10,8 @@ import { MemoryBlobStore } from '../testing/fakes/memory-blob-store.ts';
 import {
   commitTree,
   digestsOf,
+  eachWorld,
   fileEntry,
-  makeWorld,
   noise,
   prose,
   readTree,
@@ -19,17 +19,12 @@ import {
   snapshotOf,
   storeTree,
   streamed,
-  type World,
 } from './fixture.ts';
 
-let world: World;
+const world = eachWorld();
 let repository: Repository;
 beforeEach(async () => {
-  world = await makeWorld();
   repository = await world.open();
-});
-afterEach(async () => {
-  await world.cleanUp();
 });
 
 const files = {

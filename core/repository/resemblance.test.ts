@@ -1,15 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
-import { commitTree, makeWorld, noise, prose, readTree, type World } from './fixture.ts';
+import { commitTree, eachWorld, noise, prose, readTree } from './fixture.ts';
 import { SUPER_FEATURES, superFeatures } from './resemblance.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 /** The same with a few bytes changed here and there, and some inserted. */
 function edited(bytes: Buffer): Buffer {

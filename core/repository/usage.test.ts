@@ -1,15 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
-import { contentsOf, makeWorld, noise, prose, snapshotOf, storeTree, type World } from './fixture.ts';
+import { contentsOf, eachWorld, noise, prose, snapshotOf, storeTree } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 async function commit(repository: Repository, server: string, id: string, files: Record<string, Buffer>) {
   const session = await repository.ingest({ label: id });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Repository } from '../contracts/repository.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
@@ -8,22 +8,15 @@ import {
   commitTree,
   contentsOf,
   digestsOf,
-  makeWorld,
+  eachWorld,
   noise,
   prose,
   readTree,
   snapshotOf,
   storeTree,
-  type World,
 } from './fixture.ts';
 
-let world: World;
-beforeEach(async () => {
-  world = await makeWorld();
-});
-afterEach(async () => {
-  await world.cleanUp();
-});
+const world = eachWorld();
 
 const packs = () => [...world.blobs.blobs.keys()].filter((name) => name.startsWith('packs/'));
 const files = {

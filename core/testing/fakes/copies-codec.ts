@@ -1,6 +1,6 @@
 /** A codec for tests whose deltas can be read by eye. */
 
-import type { DeltaCodec, DeltaPart } from '../contracts/delta-codec.ts';
+import type { DeltaCodec, DeltaPart } from '../../contracts/delta-codec.ts';
 
 /** `[offset, length]`, or bytes in base64. */
 export type Command = readonly [number, number] | string;
