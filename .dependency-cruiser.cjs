@@ -19,6 +19,16 @@ const ROOMS = {
   control: ['catalogue', 'operations', 'hooks'],
   scheduler: ['catalogue', 'operations'],
 };
+/** Inside the repository: what each room may import of the others. What lies beside the rooms puts them together. */
+const REPOSITORY_ROOMS = {
+  store: [],
+  packs: [],
+  'chunk-index': ['store', 'packs'],
+  deltas: ['packs'],
+  reading: ['store', 'packs', 'chunk-index', 'deltas'],
+  ingest: ['store', 'packs', 'chunk-index', 'deltas', 'reading'],
+  upkeep: ['store', 'packs', 'chunk-index', 'deltas', 'reading', 'ingest'],
+};
 /** Small files of the core's root that know no room. */
 const LEAVES = '(errors|version|late-bound|unnamed-file|waiting-garbage|heap-room)\\.ts$';
 
@@ -33,6 +43,17 @@ function room([name, others]) {
       path: '^core/',
       pathNot: `^core/(${['domain', 'contracts', name, ...others].join('|')})/|^core/${LEAVES}`,
     },
+  };
+}
+
+/** Likewise, inside the repository. */
+function repositoryRoom([name, others]) {
+  return {
+    name: `repository-${name}`,
+    comment: `core/repository/${name} may import ${others.join(', ') || 'nothing'} of the repository and nothing else of it`,
+    severity: 'error',
+    from: { path: `^core/repository/${name}/`, pathNot: TEST },
+    to: { path: '^core/repository/', pathNot: `^core/repository/(${[name, ...others].join('|')})/` },
   };
 }
 
@@ -74,6 +95,7 @@ module.exports = {
       to: { path: '^core/hooks/', dependencyTypesNot: ['type-only'] },
     },
     ...Object.entries(ROOMS).map(room),
+    ...Object.entries(REPOSITORY_ROOMS).map(repositoryRoom),
     {
       name: 'core-cli',
       comment: 'cli stands on the public index and on domain and contracts',

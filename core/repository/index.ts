@@ -1,4 +1,4 @@
 /** The repository: images in a blob store. */
 
-export type { DeltaChoice } from './delta-search.ts';
+export type { DeltaChoice } from './deltas/delta-search.ts';
 export { type OpenRepositoryOptions, openRepository } from './open.ts';

@@ -6,7 +6,7 @@ import { zstdDecompressSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
 import { commitTree, contentsOf, digestsOf, eachWorld, noise, prose, readTree } from './fixture.ts';
-import { FOOTER_BYTES } from './pack-format.ts';
+import { FOOTER_BYTES } from './packs/pack-format.ts';
 
 const FORMAT = 'format.json';
 

@@ -6,14 +6,14 @@ import type { Clock } from '../contracts/clock.ts';
 import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { Log } from '../contracts/log.ts';
 import type { Repository } from '../contracts/repository.ts';
-import { ChunkReader } from './chunk-reader.ts';
-import { type DeltaChoice, DeltaSearch } from './delta-search.ts';
-import { openFormat } from './format.ts';
-import { PortableStore } from './portable-store.ts';
-import { openChunkIndex } from './reconcile.ts';
-import { RecordStore } from './records.ts';
+import { openChunkIndex } from './chunk-index/reconcile.ts';
+import { type DeltaChoice, DeltaSearch } from './deltas/delta-search.ts';
+import { SimilarChunks } from './deltas/similar-chunks.ts';
+import { ChunkReader } from './reading/chunk-reader.ts';
 import { BlobRepository } from './repository.ts';
-import { SimilarChunks } from './similar-chunks.ts';
+import { openFormat } from './store/format.ts';
+import { PortableStore } from './store/portable-store.ts';
+import { RecordStore } from './store/records.ts';
 
 export interface OpenRepositoryOptions {
   /** Owned from here on: closed with the repository, also when opening fails. */

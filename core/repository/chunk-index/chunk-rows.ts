@@ -1,0 +1,160 @@
+/** The chunk index as SQLite sees it: schema, statements, rows. */
+
+import type { DeltaForm, FramePlace, PackedChunk, PackedFrame } from '../packs/pack-format.ts';
+import type { MarkedPlace } from './live-set.ts';
+
+export const SCHEMA_VERSION = 2;
+export const SCHEMA = `
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE packs (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  bytes INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('live', 'damaged', 'condemned'))
+) STRICT;
+CREATE TABLE chunks (
+  digest BLOB PRIMARY KEY,
+  bytes INTEGER NOT NULL,
+  pack INTEGER NOT NULL,
+  frame_offset INTEGER NOT NULL,
+  frame_stored INTEGER NOT NULL,
+  frame_raw INTEGER NOT NULL,
+  zstd INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  payload INTEGER NOT NULL,
+  depth INTEGER NOT NULL,
+  codec TEXT,
+  version INTEGER,
+  bases BLOB,
+  places BLOB,
+  suspect INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+`;
+
+export const FIND = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
+export const HAS = `SELECT c.bytes AS bytes, c.suspect AS suspect, c.pack AS pack, c.bases IS NOT NULL AS delta, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
+/** Of two stored forms the one with fewer deltas in a row stays: see docs/repository-format.md, "Depth". */
+export const INSERT = `
+INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases, places)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (digest) DO UPDATE SET
+  bytes = excluded.bytes, pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
+  frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
+  depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases,
+  places = excluded.places, suspect = 0
+WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
+export const PLACE = `SELECT c.bytes, c.codec, c.pack, c.suspect, c.frame_stored, c.frame_raw, c.payload, c.bases, p.state AS pack_state
+FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
+export const UNRESOLVED_DEPTH = 255;
+export const ROWS_OF_PACK = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p ON p.id = c.pack
+WHERE p.name = ? ORDER BY c.frame_offset, c.at`;
+/** Where a chunk lies, and in which form. */
+export interface IndexedChunk {
+  readonly bytes: number;
+  readonly pack: string;
+  readonly frame: FramePlace;
+  readonly at: number;
+  readonly payloadBytes: number;
+  readonly delta?: DeltaForm;
+}
+
+/** What {@link FIND} and {@link PLACE} give. */
+export interface ChunkRow {
+  readonly bytes: number;
+  readonly pack: number;
+  readonly suspect: number;
+  readonly pack_name: string;
+  readonly pack_state: string;
+  readonly frame_offset: number;
+  readonly frame_stored: number;
+  readonly frame_raw: number;
+  readonly zstd: number;
+  readonly at: number;
+  readonly payload: number;
+  readonly depth: number;
+  readonly codec: string | null;
+  readonly version: number | null;
+  readonly bases: Uint8Array | null;
+  readonly places: Uint8Array | null;
+}
+
+export function chunkOf(row: ChunkRow): IndexedChunk {
+  const chunk: IndexedChunk = {
+    bytes: row.bytes,
+    pack: row.pack_name,
+    frame: {
+      offset: row.frame_offset,
+      storedBytes: row.frame_stored,
+      rawBytes: row.frame_raw,
+      encoding: row.zstd === 1 ? 'zstd' : 'raw',
+    },
+    at: row.at,
+    payloadBytes: row.payload,
+  };
+  if (row.codec === null || row.bases === null) return chunk;
+  const bases = splitDigests(row.bases).map((base) => base.toString('hex'));
+  const places = row.places === null ? {} : { places: unpackPlaces(row.places) };
+  return {
+    ...chunk,
+    delta: { codec: row.codec, formatVersion: row.version ?? 0, depth: row.depth, bases, ...places },
+  };
+}
+
+/** Pairs of 64-bit floats: offset and length. */
+export function packPlaces(places: NonNullable<DeltaForm['places']>): Uint8Array {
+  return new Uint8Array(Float64Array.from(places.flatMap(({ at, bytes }) => [at, bytes])).buffer);
+}
+
+function unpackPlaces(packed: Uint8Array): NonNullable<DeltaForm['places']> {
+  const numbers = new Float64Array(Uint8Array.from(packed).buffer);
+  return Array.from({ length: numbers.length / 2 }, (_, at) => ({
+    at: numbers[2 * at] as number,
+    bytes: numbers[2 * at + 1] as number,
+  }));
+}
+
+export function splitDigests(joined: Uint8Array): Buffer[] {
+  const bytes = Buffer.from(joined.buffer, joined.byteOffset, joined.byteLength);
+  return Array.from({ length: bytes.length / 32 }, (_, at) => bytes.subarray(at * 32, at * 32 + 32));
+}
+
+export function placeOf(row: ChunkRow): MarkedPlace {
+  return {
+    bytes: row.bytes,
+    form: row.codec ?? 'whole',
+    pack: row.pack,
+    suspect: row.suspect === 1,
+    storedBytes: row.frame_raw === 0 ? 0 : (row.frame_stored * row.payload) / row.frame_raw,
+    bases: row.bases === null ? [] : splitDigests(row.bases).map((base) => base.toString('hex')),
+  };
+}
+
+export interface DigestRow extends ChunkRow {
+  readonly digest: Uint8Array;
+}
+
+/** Rows in order of frame and place, as frames. Parts of a frame that no row is of are left out. */
+export function framesOf(rows: readonly DigestRow[]): PackedFrame[] {
+  const frames: (FramePlace & { readonly chunks: PackedChunk[] })[] = [];
+  for (const row of rows) {
+    const { frame, bytes, at, payloadBytes, delta } = chunkOf(row);
+    if (frames.at(-1)?.offset !== frame.offset) frames.push({ ...frame, chunks: [] });
+    const digest = Buffer.from(row.digest).toString('hex');
+    frames
+      .at(-1)
+      ?.chunks.push({ digest, bytes, at, payloadBytes, ...(delta === undefined ? {} : { delta }) });
+  }
+  return frames;
+}
+
+/**
+ * The chunks of these frames in the order in which the table keeps them: each of its pages is then written once, where a
+ * pack's own order would come back to most of them, or need all of them in memory at a time.
+ */
+export function inOrderOfDigests<F extends PackedFrame>(
+  frames: readonly F[],
+): readonly { readonly frame: F; readonly chunk: PackedChunk }[] {
+  return frames
+    .flatMap((frame) => frame.chunks.map((chunk) => ({ frame, chunk })))
+    .sort((a, b) => (a.chunk.digest < b.chunk.digest ? -1 : a.chunk.digest > b.chunk.digest ? 1 : 0));
+}

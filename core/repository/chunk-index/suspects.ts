@@ -1,0 +1,45 @@
+/** Chunks of which a read failed: they count as missing until somebody stores them again, or a read succeeds. */
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { Digest } from '../../domain/manifest.ts';
+
+const IN_PACK = 'pack = (SELECT id FROM packs WHERE name = ?)';
+
+export class Suspects {
+  readonly #database: DatabaseSync;
+
+  /** `database`: the chunk index's own. */
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  mark(digest: Digest): void {
+    this.#mark('digest = ?', Buffer.from(digest, 'hex'));
+  }
+
+  /** All that is read from the frame that begins there. */
+  markFrame(pack: string, offset: number): void {
+    this.#mark(`frame_offset = ? AND ${IN_PACK}`, offset, pack);
+  }
+
+  /** All that is read from this pack. */
+  markPack(name: string): void {
+    this.#mark(IN_PACK, name);
+  }
+
+  /** A chunk that was read and is as it should be. */
+  clear(digest: Digest): void {
+    this.#database
+      .prepare('UPDATE chunks SET suspect = 0 WHERE digest = ? AND suspect = 1')
+      .run(Buffer.from(digest, 'hex'));
+  }
+
+  all(): Digest[] {
+    const rows = this.#database.prepare('SELECT digest FROM chunks WHERE suspect = 1').all();
+    return rows.map((row) => Buffer.from(row.digest as Uint8Array).toString('hex'));
+  }
+
+  #mark(which: string, ...values: (string | number | Buffer)[]): void {
+    this.#database.prepare(`UPDATE chunks SET suspect = 1 WHERE ${which}`).run(...values);
+  }
+}

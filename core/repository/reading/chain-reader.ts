@@ -1,0 +1,184 @@
+import type { DeltaCodec } from '../../contracts/delta-codec.ts';
+import { digestOf } from '../../domain/content-ref.ts';
+import type { Digest } from '../../domain/manifest.ts';
+import { release } from '../../domain/release.ts';
+import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
+import { type ChainLink, type ChainPart, type ChainSource, flatten } from '../deltas/delta-chain.ts';
+import type { DeltaForm } from '../packs/pack-format.ts';
+import type { PendingChunks } from '../packs/pack-writer.ts';
+import { isDamage } from '../store/damage.ts';
+import { isInParts, type PayloadReader } from './payload-reader.ts';
+import type { Chain, ReadCache } from './read-cache.ts';
+
+/** Between two parts of a base: what is read along rather than jumped over. */
+const GAP_BYTES = 128 * 1024;
+
+/** A part of the chunk that comes from a base. */
+type BasePart = Extract<ChainPart, { readonly base: Digest }>;
+
+/** The verified bytes of a base, or undefined where there is none. */
+type ReadBase = (base: Digest) => Promise<Uint8Array | undefined>;
+
+export interface ChainReaderParts {
+  readonly index: ChunkIndex;
+  readonly codecs: ReadonlyMap<string, DeltaCodec>;
+  readonly payloads: PayloadReader;
+  readonly cache: ReadCache;
+}
+
+/** Makes chunks that are stored as deep deltas. */
+export class ChainReader {
+  readonly #index: ChunkIndex;
+  readonly #codecs: ReadonlyMap<string, DeltaCodec>;
+  readonly #payloads: PayloadReader;
+  readonly #cache: ReadCache;
+
+  constructor({ index, codecs, payloads, cache }: ChainReaderParts) {
+    this.#index = index;
+    this.#codecs = codecs;
+    this.#payloads = payloads;
+    this.#cache = cache;
+  }
+
+  /** The parts that make the chunk, in order and without gaps. Throws when it is damaged or in too many pieces. */
+  async parts(link: ChainLink, pending?: PendingChunks): Promise<readonly ChainPart[]> {
+    for (;;) {
+      try {
+        return await flatten(link, this.#source(pending));
+      } catch (error) {
+        if (!(error instanceof Moved)) throw error;
+      }
+    }
+  }
+
+  #source(pending: PendingChunks | undefined): ChainSource {
+    const chain = this.#cache.beginChain();
+    return {
+      link: (digest) => this.#link(digest, chain, pending),
+      parts: ({ bytes, delta }, payload) => {
+        const last = delta.places?.at(-1);
+        const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
+        if (last === undefined || parts === undefined)
+          throw new Error(`codec ${delta.codec} puts no deltas of deltas together`);
+        const bounds = { baseBytes: last.at + last.bytes, targetBytes: bytes };
+        return parts(payload, { ...bounds, formatVersion: delta.formatVersion });
+      },
+    };
+  }
+
+  /**
+   * The chunk, verified; undefined when other bytes come out. Of bases that are not compressed only what is needed is read,
+   * and the chunk's own digest speaks for it. Where it does not, `whole` reads each of them, so that what is damaged is named.
+   */
+  async make(
+    digest: Digest,
+    link: ChainLink,
+    whole: ReadBase,
+    pending?: PendingChunks,
+  ): Promise<Uint8Array | undefined> {
+    const made = Buffer.allocUnsafeSlow(link.bytes);
+    const bases = layLiterals(await this.parts(link, pending), made);
+    try {
+      for (const [base, wanted] of bases) {
+        const stored = pending?.find(base) === undefined ? this.#index.find(base) : undefined;
+        if (stored === undefined || stored.delta !== undefined || !isInParts(stored))
+          await layBase(base, wanted, whole, made);
+        else await this.#layStretches(base, stored, wanted, made);
+      }
+      if (digestOf(made) === digest) return made;
+    } catch (error) {
+      // What is damaged, or was moved meanwhile, is found out below.
+      if (!isDamage(error)) throw error;
+    }
+    for (const [base, wanted] of bases) await layBase(base, wanted, whole, made);
+    return digestOf(made) === digest ? made : undefined;
+  }
+
+  /** The delta with placed bases that the chunk is stored as, if it is. */
+  #link(digest: Digest, chain: Chain, pending: PendingChunks | undefined): ChainLink | undefined {
+    const held = pending?.find(digest);
+    if (held !== undefined) {
+      const { bytes, delta } = held;
+      if (delta?.places === undefined) return undefined;
+      return { bytes, delta, payload: () => heldPayload(digest, delta, pending) };
+    }
+    const stored = this.#index.find(digest);
+    if (stored?.delta?.places === undefined) return undefined;
+    const { bytes, delta } = stored;
+    return { bytes, delta, payload: () => this.#payload(digest, stored, chain) };
+  }
+
+  async #payload(digest: Digest, stored: IndexedChunk, chain: Chain): Promise<Uint8Array> {
+    try {
+      return await this.#payloads.link(digest, stored, chain);
+    } catch (error) {
+      if (this.#index.find(digest)?.pack !== stored.pack) throw new Moved(digest, { cause: error });
+      if (isDamage(error)) this.#index.suspects.mark(digest);
+      throw error;
+    }
+  }
+
+  async #layStretches(base: Digest, stored: IndexedChunk, wanted: readonly BasePart[], made: Uint8Array) {
+    for (const stretch of stretchesOf(wanted)) {
+      const bytes = await this.#payloads.range(base, stored, stretch.from, stretch.to - stretch.from);
+      layParts(bytes, stretch.from, stretch.parts, made);
+      release(bytes);
+    }
+  }
+}
+
+/** Collected or moved while it was read: it lies elsewhere now, maybe in another form. */
+class Moved extends Error {}
+
+/** Looked for anew: by the time it is needed its pack may be stored, and what was in memory freed. */
+async function heldPayload(digest: Digest, delta: DeltaForm, pending: PendingChunks | undefined) {
+  const held = pending?.find(digest);
+  if (held?.delta !== delta) throw new Moved(digest);
+  return await held.payload();
+}
+
+/** Puts the bytes of deltas into their places. Returns what bases are needed for. */
+function layLiterals(parts: readonly ChainPart[], made: Uint8Array): Map<Digest, BasePart[]> {
+  const bases = new Map<Digest, BasePart[]>();
+  for (const part of parts) {
+    if ('bytes' in part) made.set(part.bytes, part.at);
+    else if (!bases.get(part.base)?.push(part)) bases.set(part.base, [part]);
+  }
+  return bases;
+}
+
+async function layBase(base: Digest, wanted: readonly BasePart[], whole: ReadBase, made: Uint8Array) {
+  const bytes = await whole(base);
+  if (bytes === undefined) throw new Error(`its base ${base} is missing`);
+  layParts(bytes, 0, wanted, made);
+}
+
+/** `bytes` begin at `from` of the base. */
+function layParts(bytes: Uint8Array, from: number, parts: readonly BasePart[], made: Uint8Array): void {
+  for (const { at, offset, length } of parts) {
+    if (offset - from + length > bytes.length) throw new Error('it copies from behind the end of its base');
+    made.set(bytes.subarray(offset - from, offset - from + length), at);
+  }
+}
+
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly parts: readonly BasePart[];
+}
+
+/** Reads of a base, in its order: what is wanted, and short gaps between. */
+function stretchesOf(wanted: readonly BasePart[]): Stretch[] {
+  const stretches: { from: number; to: number; parts: BasePart[] }[] = [];
+  for (const part of wanted.toSorted((a, b) => a.offset - b.offset)) {
+    const last = stretches.at(-1);
+    const end = part.offset + part.length;
+    if (last === undefined || part.offset > last.to + GAP_BYTES)
+      stretches.push({ from: part.offset, to: end, parts: [part] });
+    else {
+      last.to = Math.max(last.to, end);
+      last.parts.push(part);
+    }
+  }
+  return stretches;
+}

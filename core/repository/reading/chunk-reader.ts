@@ -1,0 +1,290 @@
+import type { DeltaCodec, RandomReader } from '../../contracts/delta-codec.ts';
+import { digestOf } from '../../domain/content-ref.ts';
+import type { Digest } from '../../domain/manifest.ts';
+import { OverdubError } from '../../errors.ts';
+import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
+import { MAX_CHAIN } from '../chunk-index/live-set.ts';
+import type { ChainLink } from '../deltas/delta-chain.ts';
+import { type DeltaForm, MADE_DEPTH } from '../packs/pack-format.ts';
+import type { PendingChunks } from '../packs/pack-writer.ts';
+import { damaged, damagedChunk, isDamage } from '../store/damage.ts';
+import type { PortableStore } from '../store/portable-store.ts';
+import { BaseSpool, type PlacedBase } from './base-spool.ts';
+import { alone, apart } from './byte-cache.ts';
+import { ChainReader } from './chain-reader.ts';
+import { PayloadReader } from './payload-reader.ts';
+import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
+
+const MiB = 1024 * 1024;
+/**
+ * What is restored in whole frames goes out as it is stored: left for here are deltas and their bases, for which one frame of
+ * 16 MiB and some small ones do (docs/overlays.md).
+ */
+const CACHED: ReadCacheLimits = { frames: 16 * MiB, groups: 2 * MiB, bases: 6 * MiB };
+/** What suffices where pages are read one behind another: the largest frame. */
+const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
+
+/** The chunks that a base is read for, each made from the one behind it. */
+type Makes = readonly Digest[];
+
+export interface ChunkReaderParts {
+  readonly store: PortableStore;
+  readonly index: ChunkIndex;
+  readonly codecs: readonly DeltaCodec[];
+  /** Where many bases of one delta are laid out. */
+  readonly stateDir: string;
+}
+
+/** Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. */
+export class ChunkReader {
+  readonly #index: ChunkIndex;
+  readonly #codecs: ReadonlyMap<string, DeltaCodec>;
+  readonly #spool: BaseSpool;
+  readonly #cache: ReadCache;
+  readonly #payloads: PayloadReader;
+  readonly #chains: ChainReader;
+  readonly #parts: ChunkReaderParts;
+
+  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED) {
+    const { store, index, codecs, stateDir } = parts;
+    this.#parts = parts;
+    this.#cache = new ReadCache(cached);
+    this.#payloads = new PayloadReader(store, index, this.#cache);
+    this.#spool = new BaseSpool(stateDir);
+    this.#index = index;
+    this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
+    const chained = { index, codecs: this.#codecs, payloads: this.#payloads, cache: this.#cache };
+    this.#chains = new ChainReader(chained);
+  }
+
+  /**
+   * The verified bytes of a chunk; do not change them, they may be shared. NOT_FOUND when it is not stored,
+   * REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
+   */
+  async read(digest: Digest, pending?: PendingChunks): Promise<Uint8Array> {
+    const bytes = await this.#find(digest, pending, []);
+    if (bytes !== undefined) return bytes;
+    const unreadable = this.#index.damagedPacks();
+    if (unreadable.length > 0) {
+      throw damaged(`Chunk ${digest} is not readable; damaged packs: ${unreadable.join(', ')}.`);
+    }
+    throw new OverdubError(
+      'NOT_FOUND',
+      `Chunk ${digest} is not in the repository.`,
+      'Ask for the digests of a committed image only.',
+    );
+  }
+
+  /** {@link read} of what is stored, in a buffer that is the caller's to free: views of what is kept are shorter than their buffer. */
+  async take(digest: Digest): Promise<Uint8Array> {
+    return apart(await this.read(digest));
+  }
+
+  /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
+  frugal(): ChunkReader {
+    return new ChunkReader(this.#parts, CACHED_FRUGALLY);
+  }
+
+  async close(): Promise<void> {
+    await this.#spool.close();
+  }
+
+  /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. */
+  async verify(
+    digest: Digest,
+    pack: string,
+    chunk: { readonly bytes: number; readonly delta?: DeltaForm },
+    payload: Uint8Array,
+  ): Promise<void> {
+    await this.#restore(digest, pack, chunk, payload, undefined, []);
+  }
+
+  /** Reads a stored chunk anew, whatever is kept in memory. REPOSITORY_DAMAGED. */
+  async recheck(digest: Digest): Promise<void> {
+    const stored = this.#index.find(digest);
+    if (stored === undefined) throw damaged(`Chunk ${digest} is not in the repository.`);
+    const { pack, frame, at, payloadBytes } = stored;
+    const raw = await this.readFrame(digest, pack, frame);
+    await this.verify(digest, pack, stored, raw.subarray(at, at + payloadBytes));
+  }
+
+  async #find(
+    digest: Digest,
+    pending: PendingChunks | undefined,
+    makes: Makes,
+  ): Promise<Uint8Array | undefined> {
+    const held = pending?.find(digest);
+    if (held !== undefined) {
+      const payload = await held.payload();
+      return this.#restore(digest, 'the open session', held, payload, pending, makes);
+    }
+    const stored = this.#index.find(digest);
+    if (stored === undefined) return undefined;
+    try {
+      const isDeep = (stored.delta?.depth ?? 0) > MADE_DEPTH;
+      const payload = await (isDeep
+        ? this.#payloads.link(digest, stored)
+        : this.#payloads.payload(digest, stored));
+      return await this.#restore(digest, stored.pack, stored, payload, pending, makes);
+    } catch (error) {
+      // Collected or moved while it was read: then it is elsewhere now, or nowhere.
+      const now = this.#index.find(digest);
+      if (now?.pack !== stored.pack) return this.#find(digest, pending, makes);
+      // Whoever offers these bytes again shall be let in: that is how damage heals.
+      if (isDamage(error)) this.#index.suspects.mark(digest);
+      throw error;
+    }
+  }
+
+  /** The decoded bytes of a frame, the caller's to free; no digest is checked. REPOSITORY_DAMAGED names the chunk. */
+  readFrame(digest: Digest, pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array> {
+    return this.#payloads.readFrame(digest, pack, frame);
+  }
+
+  async #restore(
+    digest: Digest,
+    pack: string,
+    chunk: { readonly bytes: number; readonly delta?: DeltaForm },
+    payload: Uint8Array,
+    pending: PendingChunks | undefined,
+    makes: Makes,
+  ): Promise<Uint8Array> {
+    const { delta } = chunk;
+    const bytes =
+      delta === undefined
+        ? payload
+        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, makes);
+    // Of a deep one it was looked at when it was put together.
+    const isVerified = delta !== undefined && delta.depth > MADE_DEPTH;
+    if (bytes.length !== chunk.bytes || !(isVerified || digestOf(bytes) === digest))
+      throw unlike(digest, pack);
+    return bytes;
+  }
+
+  async #applyDelta(
+    digest: Digest,
+    pack: string,
+    delta: DeltaForm,
+    targetBytes: number,
+    payload: Uint8Array,
+    pending: PendingChunks | undefined,
+    makes: Makes,
+  ): Promise<Uint8Array> {
+    const below = [...makes, digest];
+    const codec = this.#codecs.get(delta.codec);
+    if (codec === undefined) {
+      throw new OverdubError(
+        'DRIVER_MISSING',
+        `Chunk ${digest} is stored as a delta of codec ${delta.codec}, which is not loaded.`,
+        `Configure the plugin that brings the codec ${delta.codec}, for example diff-${delta.codec}.`,
+      );
+    }
+    const options = { targetBytes, formatVersion: delta.formatVersion };
+    const undecodable = (error: unknown) => {
+      // A base that cannot be read is named by its own error.
+      if (isDamage(error)) throw error;
+      throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
+    };
+    if (delta.depth > MADE_DEPTH) {
+      const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
+      const whole = (base: Digest) => this.#base(base, pending, below);
+      const made = await this.#chains.make(digest, link, whole, pending).catch(undecodable);
+      if (made === undefined) throw unlike(digest, pack);
+      return made;
+    }
+    if (delta.places !== undefined) {
+      const { signatures } = codec;
+      if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
+      const make = (base: Digest) => this.#whole(digest, pack, base, pending, below);
+      const patch = (space: RandomReader) =>
+        join(signatures.patch(space, once(payload), options), targetBytes);
+      return this.#spool.with(placedBases(delta), make, patch).catch(undecodable);
+    }
+    const base = await this.#readBases(digest, pack, delta, pending, below);
+    const made = await codec.decode(base, payload, options).catch(undecodable);
+    // A codec may give out what it was given, which is kept here.
+    return made.buffer === base.buffer || made.buffer === payload.buffer ? new Uint8Array(made) : made;
+  }
+
+  /** Can this deep delta be read, as far as its parts tell? */
+  async composes(link: ChainLink, pending: PendingChunks): Promise<boolean> {
+    try {
+      const parts = await this.#chains.parts(link, pending);
+      return parts.reduce((sum, { length }) => sum + length, 0) === link.bytes;
+    } catch {
+      // Whatever it is: the chunk is stored in another form instead.
+      return false;
+    }
+  }
+
+  /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
+  async #whole(
+    digest: Digest,
+    pack: string,
+    base: Digest,
+    pending: PendingChunks | undefined,
+    makes: Makes,
+  ): Promise<Uint8Array> {
+    assertLeadsOn(base, makes);
+    const bytes = await this.#find(base, pending, makes);
+    if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
+    return bytes;
+  }
+
+  async #readBases(
+    digest: Digest,
+    pack: string,
+    delta: DeltaForm,
+    pending: PendingChunks | undefined,
+    makes: Makes,
+  ): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (const base of delta.bases) {
+      const bytes = await this.#base(base, pending, makes);
+      if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
+      parts.push(bytes);
+    }
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  /** Neighbouring chunks share bases, so those that are stored are kept a while. */
+  async #base(base: Digest, pending: PendingChunks | undefined, makes: Makes) {
+    assertLeadsOn(base, makes);
+    const held = pending?.find(base);
+    const stored = held === undefined ? this.#index.find(base) : undefined;
+    if (stored === undefined) return this.#find(base, pending, makes);
+    return this.#cache.base(base, stored.bytes, async () => {
+      const bytes = await this.#find(base, undefined, makes);
+      if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
+      return alone(bytes);
+    });
+  }
+}
+
+/** What is kept may be under way: a base that waits for itself there would wait for ever. */
+function assertLeadsOn(base: Digest, makes: Makes): void {
+  if (makes.length > MAX_CHAIN || makes.includes(base))
+    throw damaged(`Chunk ${base} is damaged: the deltas that it is made from go in a circle.`);
+}
+
+function unlike(digest: Digest, pack: string): OverdubError {
+  return damagedChunk(digest, pack, 'its bytes do not match its digest');
+}
+
+function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {
+  return places.map((place, at) => ({ ...place, digest: bases[at] as Digest }));
+}
+
+async function join(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {
+  const joined = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for await (const piece of pieces) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  return joined.subarray(0, at);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

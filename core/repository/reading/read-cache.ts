@@ -1,0 +1,113 @@
+/** What a reader of chunks keeps for the next ones: decoded frames, and the bases of deltas. */
+
+import type { Digest } from '../../domain/manifest.ts';
+import { ByteCache } from './byte-cache.ts';
+import { GroupWindows, type PlainGroup, windowBytes } from './group-windows.ts';
+import { LentFrame } from './lent-frame.ts';
+
+/** How much is kept, bytes. */
+export interface ReadCacheLimits {
+  /** Of frames of whole chunks, 4 to 16 MiB each. */
+  readonly frames: number;
+  /** Of groups of deltas, as long as no chain of them needs more. */
+  readonly groups: number;
+  /** Of whole chunks that deltas are made from. */
+  readonly bases: number;
+}
+
+/** A frame as it is kept. */
+export interface CachedFrame {
+  readonly name: string;
+  readonly rawBytes: number;
+  readonly read: () => Promise<Uint8Array>;
+}
+
+/** Frames above this hold whole chunks; groups of deltas are half a megabyte. */
+const LARGE_FRAME_BYTES = 2 * 1024 * 1024;
+export function isLargeFrame(rawBytes: number): boolean {
+  return rawBytes > LARGE_FRAME_BYTES;
+}
+
+/** What there has to be room for, for each byte of what the links of a chain are read from: of it, and of a neighbour's. */
+const ROOM = 1.5;
+/**
+ * What a link counts for at most: a group of deltas. One that was stored beside many small files lies in a frame of up to 16 MiB,
+ * which no neighbour needs, and which is kept elsewhere.
+ */
+const LINK_BYTES = 512 * 1024;
+/** So much of the room for a long chain is given up with each shorter one: of neighbours, one in ten may be made from other snapshots. */
+const GIVEN_UP_BYTES = 96 * 1024;
+
+/** What the links of one chain are read from, as far as they are known; {@link ReadCache.beginChain} makes it. */
+export interface Chain {
+  bytes: number;
+}
+
+/**
+ * Frames of whole chunks and groups of deltas are kept apart, since one of the former is as large as thirty of the latter, and
+ * bases from both: each chunk has its own, and they would push out groups that only one chunk in ten needs.
+ * A chunk put together from fifty deltas reads fifty groups, and its neighbour the same ones: while such are read, there is
+ * room for them.
+ */
+export class ReadCache {
+  readonly #frames: ByteCache<Uint8Array>;
+  readonly #groups: ByteCache<Uint8Array>;
+  readonly #windows = new GroupWindows();
+  readonly #bases: ByteCache<Uint8Array>;
+  readonly #groupBytes: number;
+  /** By what is in the caches. */
+  readonly #lent = new WeakMap<Promise<Uint8Array>, LentFrame>();
+  #chain: Chain = { bytes: 0 };
+  #room = 0;
+
+  constructor({ frames, groups, bases }: ReadCacheLimits) {
+    const giveUp = (raw: Promise<Uint8Array>) => this.#lent.get(raw)?.giveUp();
+    this.#frames = new ByteCache(frames, giveUp);
+    this.#groups = new ByteCache(groups, giveUp);
+    this.#bases = new ByteCache(bases);
+    this.#groupBytes = groups;
+  }
+
+  /** A part of the frame of this name: do not change it. `read`: all of it, in a buffer that is nobody else's. */
+  frame(
+    { name, rawBytes, read }: CachedFrame,
+    { at, length }: { readonly at: number; readonly length: number },
+  ): Promise<Uint8Array> {
+    const cache = isLargeFrame(rawBytes) ? this.#frames : this.#groups;
+    const raw = cache.get(name, rawBytes, () => {
+      const making = read();
+      this.#lent.set(making, new LentFrame(making));
+      return making;
+    });
+    return (this.#lent.get(raw) as LentFrame).part(at, length);
+  }
+
+  /** A delta: `length` bytes at `at` of its group; may be shared. */
+  part(group: PlainGroup, at: number, length: number, chain?: Chain): Promise<Uint8Array> {
+    if (chain !== undefined) this.addLink(chain, windowBytes(group, length));
+    return this.#windows.read(group, at, length);
+  }
+
+  /** A whole chunk that deltas are made from. */
+  base(digest: Digest, bytes: number, make: () => Promise<Uint8Array>): Promise<Uint8Array> {
+    return this.#bases.get(digest, bytes, make);
+  }
+
+  /**
+   * Deltas are about to be put together; several chains may be under way. Of room that longer ones needed, some is given up: a
+   * short one between them changes little.
+   */
+  beginChain(): Chain {
+    this.#room = Math.max(ROOM * this.#chain.bytes, this.#room - GIVEN_UP_BYTES);
+    this.#chain = { bytes: 0 };
+    return this.#chain;
+  }
+
+  /** One more delta belongs to the chain, and is read from so many bytes. */
+  addLink(chain: Chain, bytes: number): void {
+    chain.bytes += Math.min(bytes, LINK_BYTES);
+    this.#room = Math.max(this.#room, ROOM * chain.bytes);
+    this.#groups.resize(this.#groupBytes + this.#room);
+    this.#windows.resize(this.#room);
+  }
+}

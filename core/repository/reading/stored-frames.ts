@@ -1,0 +1,84 @@
+import type { StoredFrame } from '../../contracts/repository.ts';
+import type { Digest } from '../../domain/manifest.ts';
+import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
+import { readPackList } from '../chunk-index/reconcile.ts';
+import type { ListedFrame, PackedChunk } from '../packs/pack-format.ts';
+import type { PortableStore } from '../store/portable-store.ts';
+import { ByteCache } from './byte-cache.ts';
+
+/** Packs whose lists are kept: an image is read from the master's, the first overlay's and later ones in turns. */
+const LISTS = 8;
+/** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
+const DECODED_CHUNKS = 32_768;
+
+type FramedChunk = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'delta'>;
+
+/** Decodes a frame. REPOSITORY_DAMAGED, in the name of the chunk that is looked for. */
+export type OpenFrame = (digest: Digest, pack: string, frame: IndexedChunk['frame']) => Promise<Uint8Array>;
+
+/** Finds frames as they are stored, with everything that is in them. */
+export class StoredFrames {
+  readonly #store: PortableStore;
+  readonly #index: ChunkIndex;
+  readonly #open: OpenFrame;
+  readonly #lists = new ByteCache<ReadonlyMap<number, ListedFrame>>(LISTS);
+  readonly #decoded = new ByteCache<readonly FramedChunk[]>(DECODED_CHUNKS);
+
+  constructor(store: PortableStore, index: ChunkIndex, open: OpenFrame) {
+    this.#store = store;
+    this.#index = index;
+    this.#open = open;
+  }
+
+  /** The frame that holds this chunk as it is; undefined where it is made from others, or cannot be found. */
+  async of(digest: Digest): Promise<StoredFrame | undefined> {
+    const stored = this.#index.find(digest);
+    if (stored === undefined || stored.delta !== undefined) return undefined;
+    const { pack, frame, bytes } = stored;
+    const isAlone = stored.payloadBytes === frame.rawBytes;
+    const all = isAlone ? [{ digest, bytes, at: 0 }] : await this.#chunksOf(stored);
+    if (all === undefined) return undefined;
+    // A delta's bytes are no chunk, and who reads the frame has no use for them.
+    const chunks = all.filter((chunk) => chunk.delta === undefined);
+    return {
+      id: `${pack}:${frame.offset}`,
+      isWhole: chunks.length === all.length,
+      encoding: frame.encoding,
+      rawBytes: frame.rawBytes,
+      storedBytes: frame.storedBytes,
+      chunks,
+      read: () => this.#read(pack, frame),
+      open: () => this.#open(digest, pack, frame).catch(() => undefined),
+    };
+  }
+
+  async #chunksOf({ pack, frame }: IndexedChunk): Promise<readonly FramedChunk[] | undefined> {
+    const list = await this.#listOf(pack);
+    const found = list?.get(frame.offset);
+    const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;
+    if (!isSame) return undefined;
+    return this.#decoded.get(`${pack}:${frame.offset}`, Math.min(found.count, DECODED_CHUNKS), async () =>
+      found.chunks(),
+    );
+  }
+
+  /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
+  async #listOf(pack: string): Promise<ReadonlyMap<number, ListedFrame> | undefined> {
+    try {
+      return await this.#lists.get(pack, 1, async () => {
+        const stat = await this.#store.stat(pack);
+        if (stat === undefined) throw new Error('it is gone');
+        const frames = await readPackList(this.#store, pack, stat.bytes);
+        return new Map(frames.map((frame) => [frame.offset, frame]));
+      });
+    } catch {
+      // Its chunks are read one by one then, which says what is wrong where something is.
+      return undefined;
+    }
+  }
+
+  async #read(pack: string, frame: IndexedChunk['frame']): Promise<Uint8Array | undefined> {
+    const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
+    return stored?.length === frame.storedBytes ? stored : undefined;
+  }
+}
