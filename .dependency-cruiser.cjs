@@ -30,7 +30,7 @@ const REPOSITORY_ROOMS = {
   upkeep: ['store', 'packs', 'chunk-index', 'deltas', 'reading', 'ingest'],
 };
 /** Small files of the core's root that know no room. */
-const LEAVES = '(errors|version|late-bound|unnamed-file|waiting-garbage|heap-room)\\.ts$';
+const LEAVES = '(errors|version|late-bound|unnamed-file|waiting-garbage|heap-room|written)\\.ts$';
 
 /** Rules of one room. */
 function room([name, others]) {

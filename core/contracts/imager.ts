@@ -65,7 +65,7 @@ export interface ApplyResult {
   readonly changes: readonly { readonly path: string; readonly action: 'write' | 'remove' | 'metadata' }[];
 }
 
-/** Bytes of a content. `verified`: whoever gives them compares them with its digest, and gives none that differ. */
+/** Bytes of a content. `verified`: whoever gives them compares them, chunk by chunk or whole, and gives none that differ. */
 export interface ContentStream extends AsyncIterable<Uint8Array> {
   readonly verified?: boolean;
 }

@@ -258,18 +258,28 @@ export interface MadeFrame {
   readonly lengths: readonly number[];
 }
 
+/** A whole chunk in a frame. */
+export interface FramedChunk {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly at: number;
+  readonly place: number;
+}
+
 /** A frame of a pack and the chunks in it. It may hold those of other images than the one that is read. */
 export interface StoredFrame {
   /** The same for the same frame. */
   readonly id: string;
-  /** It holds nothing but whole chunks, so that it can be read without anything else. */
-  readonly isWhole: boolean;
   readonly encoding: 'raw' | 'zstd';
   /** Decoded, 16 MiB at most. */
   readonly rawBytes: number;
   readonly storedBytes: number;
-  /** All its whole chunks in order, each at its place among the decoded bytes. */
-  readonly chunks: readonly { readonly digest: Digest; readonly bytes: number; readonly at: number }[];
+  /** Lengths of all that it holds one behind another, whole chunks and deltas. */
+  readonly lengths: readonly number[];
+  /** Of what it holds anything: whoever must not know of one of them must not be given the frame. */
+  readonly digests: readonly Digest[];
+  /** All its whole chunks in order: where each lies among the decoded bytes, and which of `lengths` is its. */
+  readonly chunks: readonly FramedChunk[];
   /** The stored bytes, not checked, the caller's to free; undefined when they are gone or cut off. */
   read(): Promise<Uint8Array | undefined>;
   /** The decoded bytes, no digest checked, the caller's to free; undefined when they cannot be had. */

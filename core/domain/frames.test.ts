@@ -34,6 +34,48 @@ describe('frames', () => {
     );
   });
 
+  it('of a group come in parts as they arrive, everything else whole', async () => {
+    const payload = randomBytes(100);
+    const frames = [
+      encodeFrame(FRAME.piece, payload),
+      encodeFrame(FRAME.group, '{}'),
+      encodeFrame(FRAME.piece, payload),
+      encodeFrame(FRAME.piece),
+      encodeFrame(FRAME.piecesEnd),
+      encodeFrame(FRAME.piece, payload),
+    ];
+    const bytes = Buffer.concat(frames.flat());
+    for (let length = 1; length < 120; length++) {
+      const read = await all(parseFrames(inPieces(Buffer.from(bytes), length)));
+      const first = read.findIndex(({ type }) => type === FRAME.group);
+      const last = read.findIndex(({ type }) => type === FRAME.piecesEnd);
+      const outside = [...read.slice(0, first), ...read.slice(last + 1)].map((frame) => frame.payload.length);
+      expect(outside).toEqual([100, 100]);
+      const parts = read.slice(first + 1, last).map((frame) => frame.payload);
+      expect(Buffer.concat(parts).equals(payload)).toBe(true);
+    }
+  });
+
+  it('of a group leave no memory behind: what they came in is freed', async () => {
+    const payload = randomBytes(1_000_000);
+    const group = [encodeFrame(FRAME.group, '{}'), encodeFrame(FRAME.piece, payload)].flat();
+    const bytes = Buffer.concat([...group, ...encodeFrame(FRAME.piecesEnd), ...encodeFrame(FRAME.end)]);
+    const arrived: Uint8Array[] = [];
+    const source = (async function* () {
+      for (let at = 0; at < bytes.length; at += 200_000) {
+        const piece = new Uint8Array(bytes.subarray(at, at + 200_000));
+        arrived.push(piece);
+        yield piece;
+      }
+    })();
+    let got = 0;
+    for await (const { type, payload: part } of parseFrames(source))
+      if (type === FRAME.piece) got += part.length;
+    expect(got).toBe(payload.length);
+    // The first holds the group's head, which somebody may still read.
+    expect(arrived.map(({ length }) => length > 0)).toEqual([true, false, false, false, false, true]);
+  });
+
   it('travel compressed, with a head and an end', async () => {
     const payload = randomBytes(3_000_000);
     const body = compressFrames(requestFrames({ hello: 1 }, encodeFrame(FRAME.chunk, payload)), 'upload');

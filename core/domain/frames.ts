@@ -7,6 +7,7 @@
 import { pipeline, Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { OverdubError } from '../errors.ts';
+import { release } from './release.ts';
 import { isStored, STORED_HEADER_BYTES, storedFrames } from './stored-body.ts';
 
 /** Frame types; letters so that a dump can be read. */
@@ -47,6 +48,9 @@ export const MAX_FRAME_BYTES: number = 8 * 1024 * 1024 + 64 * 1024;
 /** 2^23 bytes: what both sides hold as window at most. */
 const WINDOW_LOG = 23;
 const HEADER_BYTES = 5;
+const NOTHING = new Uint8Array(0);
+/** What a socket is read into at a time, each in a buffer of its own. */
+const ARRIVING_BYTES = 128 * 1024;
 /** Output of one decompression step. */
 const PIECE_BYTES = 256 * 1024;
 const GATHER_BYTES = 128 * 1024;
@@ -68,38 +72,71 @@ export function encodeFrame(type: number, payload: Uint8Array | string = ''): Ui
   return bytes.length === 0 ? [header] : [header, bytes];
 }
 
-/** The frames of a plain byte stream. INPUT_INVALID on a length out of bounds, before anything is allocated. */
+/**
+ * The frames of a plain byte stream. INPUT_INVALID on a length out of bounds, before anything is allocated. Pieces of a group come
+ * in parts, as they arrive, each good until the next frame is asked for: large buffers that the source gave are freed behind them, so
+ * they must be nobody else's.
+ */
 export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
   const queue: Uint8Array[] = [];
+  const arrived = new Arrived();
   let queued = 0;
   let need = HEADER_BYTES;
   let type: number | undefined;
+  let isGroup = false;
   for await (const piece of source) {
+    arrived.next(piece, queued > 0);
     queue.push(piece);
     queued += piece.length;
-    while (queued >= need) {
-      const bytes = take(queue, need);
-      queued -= need;
+    for (;;) {
+      const isPart = isGroup && type === FRAME.piece;
+      const length = isPart ? Math.min(need, (queue[0] ?? NOTHING).length) : need;
+      if (queued < length || (isPart && queued === 0 && need > 0)) break;
+      const bytes = take(queue, length);
+      queued -= length;
       if (type === undefined) {
-        const length = bytes.readUInt32LE(1);
-        if (length > MAX_FRAME_BYTES) throw badFrame(`it announces a frame of ${length} bytes`);
+        const announced = bytes.readUInt32LE(1);
+        if (announced > MAX_FRAME_BYTES) throw badFrame(`it announces a frame of ${announced} bytes`);
         type = bytes[0] as number;
-        need = length;
-      } else {
-        yield { type, payload: bytes };
-        type = undefined;
-        need = HEADER_BYTES;
+        need = announced;
+        if (type === FRAME.group || type === FRAME.piecesEnd) isGroup = type === FRAME.group;
+        continue;
       }
+      if (!isPart) arrived.lend();
+      yield { type, payload: bytes };
+      need -= length;
+      if (need > 0) continue;
+      type = undefined;
+      need = HEADER_BYTES;
     }
   }
   if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
 }
 
+/** What arrived last: freed when the next piece comes, unless somebody may still read it. */
+class Arrived {
+  #piece: Uint8Array = NOTHING;
+  #isLent = false;
+
+  /** `isLeft`: some of what came before waits to be joined to this. */
+  next(piece: Uint8Array, isLeft: boolean): void {
+    if (piece.buffer === this.#piece.buffer) return;
+    if (!this.#isLent && !isLeft) release(this.#piece, ARRIVING_BYTES);
+    this.#piece = piece;
+    this.#isLent = false;
+  }
+
+  lend(): void {
+    this.#isLent = true;
+  }
+}
+
 /** Removes `length` bytes from the front. */
 function take(queue: Uint8Array[], length: number): Buffer {
   const first = queue[0];
-  if (first !== undefined && first.length > length) {
-    queue[0] = first.subarray(length);
+  if (first !== undefined && first.length >= length) {
+    if (first.length > length) queue[0] = first.subarray(length);
+    else queue.shift();
     return Buffer.from(first.buffer, first.byteOffset, length);
   }
   const out = Buffer.allocUnsafe(length);

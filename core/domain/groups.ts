@@ -9,7 +9,7 @@ import { release } from './release.ts';
 import { DIGESTS_LIMIT, GROUP_BYTES, type GroupHead } from './transfer-bodies.ts';
 
 /** Pieces of the wire are shorter than the frames it takes. */
-const PIECE_BYTES = 4 * 1024 * 1024;
+const PIECE_BYTES = 128 * 1024;
 /** No stored frame needs a window over 16 MiB. */
 const WINDOW_LOG = 24;
 const decompress = promisify(zstdDecompress);
@@ -41,8 +41,6 @@ export async function readGroup(head: GroupHead, pieces: Pieces): Promise<Travel
     if (piece.length > bytes - at) throw badFrame('a group is longer than it announced');
     stored.set(piece, at);
     at += piece.length;
-    // A long piece was put together in a buffer of its own; a short one may lie in that of its neighbours.
-    if (piece.length === piece.buffer.byteLength) release(piece);
   }
   if (at < bytes) throw badFrame('a group is shorter than it announced');
   return { encoding, stored, lengths };

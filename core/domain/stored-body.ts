@@ -9,6 +9,9 @@ const FRAME_HEADER = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
 const LAST_BLOCK = 1;
 const BLOCK_TYPE = 6;
 const BLOCK_HEADER_BYTES = 3;
+/** What a stored body begins and ends with. */
+export const STORED_HEADER: Uint8Array = Buffer.from(FRAME_HEADER);
+export const STORED_END: Uint8Array = blockHeader(0, LAST_BLOCK);
 /** Shorter parts are joined: whoever sends a byte a block must not make a view of each. */
 const SHORT_BYTES = 4096;
 /** As much of a body as {@link isStored} looks at. */
@@ -22,15 +25,19 @@ export function storeFrames(frames: AsyncIterable<Uint8Array>): Readable {
 }
 
 async function* stored(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(FRAME_HEADER);
-  for await (const piece of frames) {
-    for (let at = 0; at < piece.length; at += BLOCK_BYTES) {
-      const block = piece.subarray(at, at + BLOCK_BYTES);
-      yield blockHeader(block.length, 0);
-      yield block;
-    }
+  yield STORED_HEADER;
+  for await (const piece of frames) yield* storedBlocks(piece);
+  yield STORED_END;
+}
+
+/** The blocks that hold a piece of the body, as views of it: between {@link STORED_HEADER} and {@link STORED_END}. */
+export function storedBlocks(piece: Uint8Array): Uint8Array[] {
+  const blocks: Uint8Array[] = [];
+  for (let at = 0; at < piece.length; at += BLOCK_BYTES) {
+    const block = piece.subarray(at, at + BLOCK_BYTES);
+    blocks.push(blockHeader(block.length, 0), block);
   }
-  yield blockHeader(0, LAST_BLOCK);
+  return blocks;
 }
 
 /** Does a body that begins like this hold raw blocks alone? Other compressors announce other windows. */
@@ -49,17 +56,15 @@ export async function* storedFrames(source: AsyncIterable<Uint8Array>): AsyncGen
   let left = 0;
   let isLast = false;
   for await (const piece of source) {
-    const short = new ShortParts(piece.length);
+    const short = new ShortParts();
     let at = Math.min(FRAME_HEADER.length - skipped, piece.length);
     skipped += at;
     while (at < piece.length) {
       if (left > 0) {
         const part = piece.subarray(at, at + left);
+        if (!short.fits(part)) yield* short.take();
         if (part.length < SHORT_BYTES) short.add(part);
-        else {
-          yield* short.take();
-          yield part;
-        }
+        else yield part;
         at += part.length;
         left -= part.length;
         continue;
@@ -80,16 +85,16 @@ export async function* storedFrames(source: AsyncIterable<Uint8Array>): AsyncGen
 
 /** Parts of one piece that are too short to be passed on by themselves, one behind another. */
 class ShortParts {
-  readonly #most: number;
   #joined: Buffer | undefined;
   #bytes = 0;
 
-  constructor(most: number) {
-    this.#most = most;
+  /** Is there room for this part behind those that wait? */
+  fits(part: Uint8Array): boolean {
+    return part.length + this.#bytes < SHORT_BYTES;
   }
 
   add(part: Uint8Array): void {
-    this.#joined ??= Buffer.allocUnsafe(this.#most);
+    this.#joined ??= Buffer.allocUnsafe(SHORT_BYTES);
     this.#joined.set(part, this.#bytes);
     this.#bytes += part.length;
   }

@@ -3,30 +3,36 @@
 import { describe, expect, it } from 'vitest';
 import type { StoredFrame } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
-import { FRAME, parseFrames } from '../domain/frames.ts';
-import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import { GroupPlan } from './given-groups.ts';
 
 const contentOf = (name: string) => Buffer.from(name.padEnd(10, '.'));
 const named = (name: string) => digestOf(contentOf(name));
 
-/** Frames by name; a chunk is named `f0`, `f1`, …, each of ten bytes. Frames in capitals hold something else, too. */
+/** Frames by name; a chunk is named `f0`, `f1`, …, each of ten bytes. Frames in capitals begin with a delta of three bytes. */
 function repositoryOf(frames: Readonly<Record<string, number>>, damaged?: string) {
   const reads: string[] = [];
   const framed = Object.entries(frames).map(([id, count]) => {
     const names = Array.from({ length: count }, (_, at) => `${id}${at}`);
-    const chunks = names.map((name, at) => ({ digest: named(name), bytes: 10, at: at * 10 }));
+    const deltas = id === id.toLowerCase() ? [] : ['delta'];
+    const chunks = names.map((name, at) => ({
+      digest: named(name),
+      bytes: 10,
+      at: at * 10 + deltas.length * 3,
+      place: at + deltas.length,
+    }));
     const read = async () => {
       reads.push(id);
       return new Uint8Array(4);
     };
     const open = async () => {
       reads.push(`open ${id}`);
-      return Buffer.concat(names.map((name) => contentOf(name === damaged ? 'damaged' : name)));
+      const contents = names.map((name) => contentOf(name === damaged ? 'damaged' : name));
+      return Buffer.concat([...deltas.map(() => Buffer.from('dlt')), ...contents]);
     };
-    const isWhole = id === id.toLowerCase();
-    const sizes = { rawBytes: count * 10, storedBytes: 4 };
-    return { id, isWhole, encoding: 'zstd' as const, ...sizes, chunks, read, open };
+    const lengths = [...deltas.map(() => 3), ...names.map(() => 10)];
+    const digests = [...deltas, ...names].map(named);
+    const sizes = { rawBytes: lengths.reduce((sum, length) => sum + length, 0), storedBytes: 4 };
+    return { id, encoding: 'zstd' as const, ...sizes, lengths, digests, chunks, read, open };
   });
   const frameOf = async (wanted: string): Promise<StoredFrame | undefined> =>
     framed.find(({ chunks }) => chunks.some(({ digest }) => digest === wanted));
@@ -48,22 +54,9 @@ async function answers(
   const given: unknown[] = [];
   for (let at = 0; at < due; at++) {
     const answer = await plan.next();
-    given.push(typeof answer === 'string' ? answer : (await headOf(answer.frames)).gives);
+    given.push(typeof answer === 'string' ? answer : answer.head.gives);
   }
   return { given, reads: repository.reads };
-}
-
-function parsed(frames: readonly Uint8Array[]) {
-  return parseFrames(
-    (async function* () {
-      yield* frames;
-    })(),
-  );
-}
-
-async function headOf(frames: readonly Uint8Array[]): Promise<GivenGroup> {
-  for await (const frame of parsed(frames)) return JSON.parse(Buffer.from(frame.payload).toString());
-  throw new Error('no frame');
 }
 
 describe('a wanted chunk', () => {
@@ -123,8 +116,22 @@ describe('a wanted chunk', () => {
     expect(reads).toEqual(['open a']);
   });
 
-  it('brings what else is wanted of a frame that also holds deltas', async () => {
+  it('brings its whole frame also where that holds deltas, which answer nothing', async () => {
     const { given, reads } = await answers({ A: 2 }, ['A1', 'x0', 'A0']);
+    expect(given).toEqual([
+      [
+        [0, 2],
+        [2, 1],
+      ],
+      'chunk',
+      'given',
+    ]);
+    expect(reads).toEqual(['A']);
+  });
+
+  it('is picked out of a frame that holds a delta of what the agent may not know of', async () => {
+    const mayGive = async (digests: readonly string[]) => !digests.includes(named('delta'));
+    const { given, reads } = await answers({ A: 2 }, ['A1', 'x0', 'A0'], { mayGive });
     expect(given).toEqual(picked);
     expect(reads).toEqual(['open A']);
   });
@@ -133,10 +140,8 @@ describe('a wanted chunk', () => {
     const { frameOf } = repositoryOf({ a: 10 });
     const wanted = ['a7', 'a2'].map(named);
     const plan = new GroupPlan({ repository: { frameOf }, wanted, mayGive: async () => true, window: 1000 });
-    const parts: Uint8Array[] = [];
     const answer = await plan.next();
-    for await (const { type, payload } of parsed(typeof answer === 'string' ? [] : answer.frames))
-      if (type === FRAME.piece) parts.push(payload);
+    const parts = typeof answer === 'string' ? [] : answer.pieces;
     expect(Buffer.concat(parts)).toEqual(Buffer.concat([contentOf('a2'), contentOf('a7')]));
   });
 
@@ -175,7 +180,8 @@ describe('a frame of which only a part is wanted', () => {
 
   it('is opened once when something in it is damaged', async () => {
     const wanted = ['F0', 'F1', 'F2', 'F3'];
-    const { given, reads } = await answers({ F: 4 }, wanted, { damaged: 'F3' });
+    const mayGive = async () => false;
+    const { given, reads } = await answers({ F: 4 }, wanted, { damaged: 'F3', mayGive });
     expect(given).toEqual(['chunk', 'chunk', 'chunk', 'chunk']);
     expect(reads).toEqual(['open F']);
   });

@@ -1,9 +1,8 @@
 /** Stored frames in the answer to a fetch: which go out whole, and for which wants (docs/agent-protocol.md). */
 
-import type { Repository, StoredFrame } from '../contracts/repository.ts';
+import type { FramedChunk, Repository, StoredFrame } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { DigestMap } from '../domain/digest-map.ts';
-import { groupFrames } from '../domain/groups.ts';
 import type { Digest } from '../domain/manifest.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 
@@ -28,10 +27,14 @@ type Give = readonly [want: number, chunk: number];
 /** What answers one want. */
 type Answer = 'given' | 'chunk' | Group;
 
-/** The frames of the wire, and what is to be freed once they are gone. */
-interface Group {
-  readonly frames: readonly Uint8Array[];
+/** A group for the wire. */
+export interface Group {
+  readonly head: GivenGroup;
+  readonly pieces: readonly Uint8Array[];
+  /** To be freed once they are gone. */
   readonly buffer: Uint8Array;
+  /** Laid together of a frame that was decoded: not compressed. */
+  readonly isPicked: boolean;
 }
 
 /** Decides for one want after another. Sends no frame as it is twice as long as the agent's window holds what it gives. */
@@ -75,7 +78,7 @@ export class GroupPlan {
     const frame = await this.#options.repository.frameOf(this.#options.wanted[at] as Digest);
     if (frame === undefined) return 'chunk';
     const { gives, bytes, several, isAll } = this.#givesOf(frame, at);
-    const asItIs = frame.isWhole && bytes >= frame.rawBytes * WORTHWHILE && (await this.#mayGive(frame));
+    const asItIs = bytes >= frame.rawBytes * WORTHWHILE && (await this.#mayGive(frame));
     const picks = several && (isAll || bytes >= frame.rawBytes * WORTH_PICKING);
     if (!asItIs && (!picks || this.#unpickable.has(frame.id))) return 'chunk';
     const group = await (asItIs ? wholeGroup(frame, gives) : pickedGroup(frame, gives));
@@ -116,16 +119,16 @@ export class GroupPlan {
       last.set(chunk, want);
     }
     for (const [chunk, want] of last) {
-      const { bytes } = frame.chunks[chunk] as StoredFrame['chunks'][number];
+      const { bytes } = frame.chunks[chunk] as FramedChunk;
       this.#held += bytes;
       this.#released[want] = (this.#released[want] as number) + bytes;
     }
   }
 
-  #mayGive({ id, chunks }: StoredFrame): Promise<boolean> {
+  #mayGive({ id, digests }: StoredFrame): Promise<boolean> {
     const known = this.#allowed.get(id);
     if (known !== undefined) return known;
-    const asked = this.#options.mayGive(chunks.map((chunk) => chunk.digest));
+    const asked = this.#options.mayGive(digests);
     this.#allowed.set(id, asked);
     return asked;
   }
@@ -135,9 +138,13 @@ export class GroupPlan {
 async function wholeGroup(frame: StoredFrame, gives: readonly Give[]): Promise<Group | undefined> {
   const stored = await frame.read();
   if (stored === undefined) return undefined;
-  const chunks = frame.chunks.map((chunk) => chunk.bytes);
-  const head: GivenGroup = { chunks, encoding: frame.encoding, bytes: stored.length, gives };
-  return { frames: [...groupFrames(head, [stored])], buffer: stored };
+  const head: GivenGroup = {
+    chunks: frame.lengths,
+    encoding: frame.encoding,
+    bytes: stored.length,
+    gives: gives.map(([want, chunk]) => [want, (frame.chunks[chunk] as FramedChunk).place]),
+  };
+  return { head, pieces: [stored], buffer: stored, isPicked: false };
 }
 
 /**
@@ -148,7 +155,7 @@ async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<
   const picked = [...new Set(gives.map(([, chunk]) => chunk))].sort((a, b) => a - b);
   const raw = await frame.open();
   if (raw === undefined) return undefined;
-  const chunks = picked.map((chunk) => frame.chunks[chunk] as StoredFrame['chunks'][number]);
+  const chunks = picked.map((chunk) => frame.chunks[chunk] as FramedChunk);
   const pieces = chunks.map(({ at, bytes }) => raw.subarray(at, at + bytes));
   if (pieces.some((piece, at) => digestOf(piece) !== chunks[at]?.digest)) return undefined;
   const places = new Map(picked.map((chunk, at) => [chunk, at]));
@@ -158,5 +165,5 @@ async function pickedGroup(frame: StoredFrame, gives: readonly Give[]): Promise<
     bytes: chunks.reduce((sum, { bytes }) => sum + bytes, 0),
     gives: gives.map(([want, chunk]) => [want, places.get(chunk) as number]),
   };
-  return { frames: [...groupFrames(head, pieces)], buffer: raw };
+  return { head, pieces, buffer: raw, isPicked: true };
 }

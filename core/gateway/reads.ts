@@ -5,6 +5,7 @@ import type { AgentPolicy } from '../contracts/gateway.ts';
 import type { Repository } from '../contracts/repository.ts';
 import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts';
 import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
+import { groupFrames } from '../domain/groups.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { PassedBytes, release } from '../domain/release.ts';
@@ -15,6 +16,7 @@ import { WaitingGarbage } from '../waiting-garbage.ts';
 import { asObject, manifestRef, optionalText } from './fields.ts';
 import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
+import { packedAnswers } from './packed-answers.ts';
 import type { Session } from './sessions.ts';
 import { wireDelta } from './wire-delta.ts';
 
@@ -32,6 +34,13 @@ export interface ReadsOptions {
   readonly repository: Repository;
   readonly indexes: ImageIndexes;
   readonly codecs: () => Promise<readonly DeltaCodec[]>;
+}
+
+/** What answers a fetch. */
+export interface Fetched {
+  readonly frames: AsyncIterable<Uint8Array>;
+  /** Each answer is compressed by itself. */
+  readonly isPacked: boolean;
 }
 
 /** A checked read: the image may be read by this session. */
@@ -58,8 +67,8 @@ export class Reads {
     return answer(this.#pages(head.image, have));
   }
 
-  /** The wanted chunks in the order asked for: `chunk` or `delta` frames, or `unknownBase`. */
-  async fetch(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  /** The wanted chunks in the order asked for: groups, `chunk` or `delta` frames, or `unknownBase`. */
+  async fetch(session: Session, body: AsyncIterable<Uint8Array>): Promise<Fetched> {
     const frames = readBody(body);
     const grant = await this.#grant(session, frames);
     const wants: Frame[] = [];
@@ -67,10 +76,13 @@ export class Reads {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
       wants.push(frame);
     }
-    const chunks = this.#chunks(session, grant, wants, this.#groups(session, grant, wants));
+    const plan = this.#groups(session, grant, wants);
+    const hasDeltas = wants.some((want) => want.type === FRAME.want);
+    const isPacked = plan !== undefined && !hasDeltas;
+    const chunks = isPacked ? this.#packed(grant, wants, plan) : this.#chunks(session, grant, wants, plan);
     // Deltas made on the way need memory themselves, and so do lists of very many files.
-    const isTight = hasMany(grant) || wants.some((want) => want.type === FRAME.want);
-    return answer(isTight ? chunks : roomy(chunks));
+    const isTight = hasMany(grant) || hasDeltas;
+    return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
@@ -138,6 +150,15 @@ export class Reads {
     yield* sent;
   }
 
+  #packed(grant: Grant, wants: readonly Frame[], plan: GroupPlan): AsyncGenerator<Uint8Array> {
+    const due = wants.filter((want) => want.type === FRAME.digests).flatMap(digestsOf);
+    const readChunk = (digest: Digest) => {
+      if (hasMany(grant)) this.#garbage.check();
+      return this.#options.repository.readChunk(digest);
+    };
+    return packedAnswers({ plan, digests: this.#permitted(grant, due), readChunk });
+  }
+
   async *#chunks(
     session: Session,
     grant: Grant,
@@ -162,7 +183,7 @@ export class Reads {
         release(bytes);
         this.#passed.add(length);
       } else if (way !== 'given') {
-        yield* way.frames;
+        yield* groupFrames(way.head, way.pieces);
         release(way.buffer);
       }
     }

@@ -10,6 +10,7 @@ import { asObject, invalidField, manifestRef, requiredInteger, requiredText } fr
 import type { Rooms } from './gateway.ts';
 import { FRAMES_TYPE, JSON_LIMIT } from './http.ts';
 import { withSession } from './routes-session.ts';
+import { sendPacked } from './send-packed.ts';
 import type { Session } from './sessions.ts';
 
 /** Bodies of reads: digests and signatures, bounded again inside. */
@@ -28,9 +29,15 @@ export function addImageRoutes(server: FastifyInstance, rooms: Rooms): void {
   server.post('/images/manifest', READ_LIMIT, async (request, reply) =>
     reply.type(FRAMES_TYPE).send(await bulk(request, (session, body) => reads.manifest(session, body))),
   );
-  server.post('/images/fetch', READ_LIMIT, async (request, reply) =>
-    reply.type(FRAMES_TYPE).send(await bulk(request, (session, body) => reads.fetch(session, body))),
-  );
+  server.post('/images/fetch', READ_LIMIT, async (request, reply) => {
+    const { frames, isPacked } = await withSession(rooms, request, (session) =>
+      reads.fetch(session, request.body as Readable),
+    );
+    const alive = keepAlive(rooms, request, frames);
+    if (isPacked) await sendPacked(reply, alive);
+    else reply.type(FRAMES_TYPE).send(compressFrames(alive, 'light'));
+    return reply;
+  });
   server.post('/images/fetch-against', READ_LIMIT, async (request, reply) =>
     reply.type(FRAMES_TYPE).send(await bulk(request, (session, body) => reads.fetchAgainst(session, body))),
   );

@@ -2,6 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import { written } from '../written.ts';
 import { Turns } from './turns.ts';
 
 /** What the buffers of all downloads together may take, save that each may have two of the smallest. */
@@ -59,7 +60,7 @@ export async function sendFile(
       next = at < length ? read(at) : undefined;
       // Its failure is met at the next turn, not while this piece is under way.
       next?.catch(() => undefined);
-      await written(response, piece);
+      await written(response, [piece]);
     }
     await next?.catch(() => undefined);
     response.end();
@@ -81,16 +82,4 @@ async function readWhole(file: FileHandle, buffer: Buffer, position: number, byt
     filled += bytesRead;
   }
   return buffer.subarray(0, bytes);
-}
-
-/** Resolves once the kernel has the piece, or the client is gone. */
-function written(response: ServerResponse, piece: Buffer): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('close', done);
-      resolve();
-    };
-    response.once('close', done);
-    response.write(piece, done);
-  });
 }

@@ -84,7 +84,7 @@ export class BlobRepository implements Repository {
   }
 
   readChunk(digest: Digest): Promise<Uint8Array> {
-    return this.#parts.reader.take(digest);
+    return this.#parts.reader.read(digest);
   }
 
   frameOf(digest: Digest): Promise<StoredFrame | undefined> {

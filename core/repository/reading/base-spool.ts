@@ -6,7 +6,6 @@
 
 import type { RandomReader } from '../../contracts/delta-codec.ts';
 import type { Digest } from '../../domain/manifest.ts';
-import { PassedBytes } from '../../domain/release.ts';
 import { UnnamedFile } from '../../unnamed-file.ts';
 import { damaged } from '../store/damage.ts';
 
@@ -20,8 +19,8 @@ export interface PlacedBase {
   readonly bytes: number;
 }
 
-/** Makes the verified bytes of one base. */
-export type MakeBase = (digest: Digest) => Promise<Uint8Array>;
+/** Makes the verified bytes of one base, which `use` may read until it settles. */
+export type LendBase = (digest: Digest, use: (bytes: Uint8Array) => Promise<void>) => Promise<void>;
 
 interface Layer {
   readonly file: UnnamedFile;
@@ -34,7 +33,6 @@ interface Layer {
 
 export class BaseSpool {
   readonly #dir: string;
-  readonly #passed = new PassedBytes();
   #layer: Layer | undefined;
 
   /** `dir`: where the file goes. */
@@ -42,16 +40,20 @@ export class BaseSpool {
     this.#dir = dir;
   }
 
-  /** Gives `use` a reader over the bases at their places; good only until `use` settles. */
+  /**
+   * Gives `use` a reader over the bases at their places; good only until `use` settles. They are laid out as `order` has them, which is
+   * to be the order that they are best read in.
+   */
   async with<T>(
-    bases: readonly PlacedBase[],
-    make: MakeBase,
+    { bases, order }: { readonly bases: readonly PlacedBase[]; readonly order: readonly PlacedBase[] },
+    lend: LendBase,
     use: (space: RandomReader) => Promise<T>,
   ): Promise<T> {
     const layer = this.#current();
     layer.readers += 1;
     try {
-      return await use(spaceOf(bases, layer, (base) => this.#lay(layer, base, make)));
+      for (const base of order) await this.#lay(layer, base, lend);
+      return await use(spaceOf(bases, layer, (base) => this.#lay(layer, base, lend)));
     } finally {
       layer.readers -= 1;
       await closeIfIdle(layer);
@@ -79,17 +81,14 @@ export class BaseSpool {
     return this.#layer;
   }
 
-  #lay(layer: Layer, base: PlacedBase, make: MakeBase): Promise<number> {
+  #lay(layer: Layer, base: PlacedBase, lend: LendBase): Promise<number> {
     const known = layer.laid.get(base.digest);
     if (known !== undefined) return known;
     const offset = layer.bytes;
     layer.bytes += base.bytes;
-    const laying = write(layer, offset, make(base.digest), base);
+    const laying = lend(base.digest, (bytes) => write(layer, offset, bytes, base)).then(() => offset);
     layer.laid.set(base.digest, laying);
-    laying.then(
-      () => this.#passed.add(base.bytes),
-      () => layer.laid.delete(base.digest),
-    );
+    laying.catch(() => layer.laid.delete(base.digest));
     return laying;
   }
 }
@@ -133,16 +132,9 @@ function indexOf(bases: readonly PlacedBase[], offset: number): number {
   return low;
 }
 
-async function write(
-  layer: Layer,
-  offset: number,
-  making: Promise<Uint8Array>,
-  base: PlacedBase,
-): Promise<number> {
-  const bytes = await making;
+async function write(layer: Layer, offset: number, bytes: Uint8Array, base: PlacedBase): Promise<void> {
   if (bytes.length !== base.bytes) throw damaged(`A delta gives its base ${base.digest} another length.`);
   await layer.file.put(bytes, offset);
-  return offset;
 }
 
 async function closeIfIdle(layer: Layer): Promise<void> {

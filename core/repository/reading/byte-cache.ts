@@ -55,8 +55,3 @@ export class ByteCache<T> {
 export function alone(bytes: Uint8Array): Uint8Array {
   return bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
 }
-
-/** The bytes in a buffer of exactly their length: a view of a longer one is copied. */
-export function apart(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength === bytes.length ? bytes : new Uint8Array(bytes);
-}

@@ -1,6 +1,7 @@
 import type { DeltaCodec, RandomReader } from '../../contracts/delta-codec.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
+import { release } from '../../domain/release.ts';
 import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import { MAX_CHAIN } from '../chunk-index/live-set.ts';
@@ -9,8 +10,7 @@ import { type DeltaForm, MADE_DEPTH } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
 import { damaged, damagedChunk, isDamage } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
-import { BaseSpool, type PlacedBase } from './base-spool.ts';
-import { alone, apart } from './byte-cache.ts';
+import { BaseSpool, type LendBase, type PlacedBase } from './base-spool.ts';
 import { ChainReader } from './chain-reader.ts';
 import { PayloadReader } from './payload-reader.ts';
 import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
@@ -20,7 +20,7 @@ const MiB = 1024 * 1024;
  * What is restored in whole frames goes out as it is stored: left for here are deltas and their bases, for which one frame of
  * 16 MiB and some small ones do (docs/overlays.md).
  */
-const CACHED: ReadCacheLimits = { frames: 16 * MiB, groups: 2 * MiB, bases: 6 * MiB };
+const CACHED: ReadCacheLimits = { frames: 20 * MiB, groups: 2 * MiB, bases: 6 * MiB };
 /** What suffices where pages are read one behind another: the largest frame. */
 const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
 
@@ -58,8 +58,8 @@ export class ChunkReader {
   }
 
   /**
-   * The verified bytes of a chunk; do not change them, they may be shared. NOT_FOUND when it is not stored,
-   * REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
+   * The verified bytes of a chunk, the caller's to free unless the session of `pending` has it. NOT_FOUND when it is not
+   * stored, REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
    */
   async read(digest: Digest, pending?: PendingChunks): Promise<Uint8Array> {
     const bytes = await this.#find(digest, pending, []);
@@ -73,11 +73,6 @@ export class ChunkReader {
       `Chunk ${digest} is not in the repository.`,
       'Ask for the digests of a committed image only.',
     );
-  }
-
-  /** {@link read} of what is stored, in a buffer that is the caller's to free: views of what is kept are shorter than their buffer. */
-  async take(digest: Digest): Promise<Uint8Array> {
-    return apart(await this.read(digest));
   }
 
   /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
@@ -195,10 +190,15 @@ export class ChunkReader {
     if (delta.places !== undefined) {
       const { signatures } = codec;
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
-      const make = (base: Digest) => this.#whole(digest, pack, base, pending, below);
+      const lend: LendBase = async (base, use) => {
+        const isShared = pending?.find(base) !== undefined;
+        const bytes = await this.#whole(digest, pack, base, pending, below);
+        await use(bytes);
+        if (!isShared) release(bytes);
+      };
       const patch = (space: RandomReader) =>
         join(signatures.patch(space, once(payload), options), targetBytes);
-      return this.#spool.with(placedBases(delta), make, patch).catch(undecodable);
+      return this.#spool.with(this.#placed(delta), lend, patch).catch(undecodable);
     }
     const base = await this.#readBases(digest, pack, delta, pending, below);
     const made = await codec.decode(base, payload, options).catch(undecodable);
@@ -215,6 +215,18 @@ export class ChunkReader {
       // Whatever it is: the chunk is stored in another form instead.
       return false;
     }
+  }
+
+  /** Bases by frames: a log copies from all over a table, and each frame is decoded but once. */
+  #placed({ bases: digests, places = [] }: DeltaForm) {
+    const bases = places.map((place, at): PlacedBase => ({ ...place, digest: digests[at] as Digest }));
+    const stored = new Map(bases.map((base) => [base, this.#index.find(base.digest)]));
+    const packOf = (base: PlacedBase) => stored.get(base)?.pack ?? '';
+    const offsetOf = (base: PlacedBase) => stored.get(base)?.frame.offset ?? 0;
+    const order = bases.toSorted(
+      (a, b) => packOf(a).localeCompare(packOf(b)) || offsetOf(a) - offsetOf(b) || a.at - b.at,
+    );
+    return { bases, order };
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
@@ -256,7 +268,7 @@ export class ChunkReader {
     return this.#cache.base(base, stored.bytes, async () => {
       const bytes = await this.#find(base, undefined, makes);
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
-      return alone(bytes);
+      return bytes;
     });
   }
 }
@@ -269,10 +281,6 @@ function assertLeadsOn(base: Digest, makes: Makes): void {
 
 function unlike(digest: Digest, pack: string): OverdubError {
   return damagedChunk(digest, pack, 'its bytes do not match its digest');
-}
-
-function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {
-  return places.map((place, at) => ({ ...place, digest: bases[at] as Digest }));
 }
 
 async function join(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {

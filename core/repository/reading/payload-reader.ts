@@ -18,7 +18,7 @@ export class PayloadReader {
     this.#cache = cache;
   }
 
-  /** What its frame holds of the chunk. May be shared: do not change or free it. */
+  /** What its frame holds of the chunk; the caller's to free. */
   async payload(digest: Digest, stored: IndexedChunk): Promise<Uint8Array> {
     const { pack, frame, at, payloadBytes } = stored;
     const shared = payloadBytes < frame.rawBytes;
@@ -29,7 +29,10 @@ export class PayloadReader {
     return await this.#cache.frame(kept, { at, length: payloadBytes });
   }
 
-  /** {@link payload} of a delta that lies on deltas; of one below it in its `chain`. Of its group only what is near is read along. */
+  /**
+   * {@link payload} of a delta that lies on deltas; of one below it in its `chain`. Of its group only what is near is read along.
+   * May be shared: do not change or free it.
+   */
   async link(digest: Digest, stored: IndexedChunk, chain?: Chain): Promise<Uint8Array> {
     const { pack, frame, at, payloadBytes } = stored;
     if (frame.encoding !== 'raw') {

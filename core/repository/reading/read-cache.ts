@@ -3,7 +3,7 @@
 import type { Digest } from '../../domain/manifest.ts';
 import { ByteCache } from './byte-cache.ts';
 import { GroupWindows, type PlainGroup, windowBytes } from './group-windows.ts';
-import { LentFrame } from './lent-frame.ts';
+import { KeptFrame } from './kept-frame.ts';
 
 /** How much is kept, bytes. */
 export interface ReadCacheLimits {
@@ -56,19 +56,19 @@ export class ReadCache {
   readonly #bases: ByteCache<Uint8Array>;
   readonly #groupBytes: number;
   /** By what is in the caches. */
-  readonly #lent = new WeakMap<Promise<Uint8Array>, LentFrame>();
+  readonly #kept = new WeakMap<Promise<Uint8Array>, KeptFrame>();
   #chain: Chain = { bytes: 0 };
   #room = 0;
 
   constructor({ frames, groups, bases }: ReadCacheLimits) {
-    const giveUp = (raw: Promise<Uint8Array>) => this.#lent.get(raw)?.giveUp();
+    const giveUp = (raw: Promise<Uint8Array>) => this.#kept.get(raw)?.giveUp();
     this.#frames = new ByteCache(frames, giveUp);
     this.#groups = new ByteCache(groups, giveUp);
     this.#bases = new ByteCache(bases);
     this.#groupBytes = groups;
   }
 
-  /** A part of the frame of this name: do not change it. `read`: all of it, in a buffer that is nobody else's. */
+  /** A part of the frame of this name, the caller's to free. `read`: all of it, in a buffer that is nobody else's. */
   frame(
     { name, rawBytes, read }: CachedFrame,
     { at, length }: { readonly at: number; readonly length: number },
@@ -76,10 +76,10 @@ export class ReadCache {
     const cache = isLargeFrame(rawBytes) ? this.#frames : this.#groups;
     const raw = cache.get(name, rawBytes, () => {
       const making = read();
-      this.#lent.set(making, new LentFrame(making));
+      this.#kept.set(making, new KeptFrame(making));
       return making;
     });
-    return (this.#lent.get(raw) as LentFrame).part(at, length);
+    return (this.#kept.get(raw) as KeptFrame).part(at, length);
   }
 
   /** A delta: `length` bytes at `at` of its group; may be shared. */

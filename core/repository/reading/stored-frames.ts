@@ -11,7 +11,7 @@ const LISTS = 8;
 /** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
 const DECODED_CHUNKS = 32_768;
 
-type FramedChunk = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'delta'>;
+type FrameItem = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'payloadBytes' | 'delta'>;
 
 /** Decodes a frame. REPOSITORY_DAMAGED, in the name of the chunk that is looked for. */
 export type OpenFrame = (digest: Digest, pack: string, frame: IndexedChunk['frame']) => Promise<Uint8Array>;
@@ -22,7 +22,7 @@ export class StoredFrames {
   readonly #index: ChunkIndex;
   readonly #open: OpenFrame;
   readonly #lists = new ByteCache<ReadonlyMap<number, ListedFrame>>(LISTS);
-  readonly #decoded = new ByteCache<readonly FramedChunk[]>(DECODED_CHUNKS);
+  readonly #decoded = new ByteCache<readonly FrameItem[]>(DECODED_CHUNKS);
 
   constructor(store: PortableStore, index: ChunkIndex, open: OpenFrame) {
     this.#store = store;
@@ -36,23 +36,25 @@ export class StoredFrames {
     if (stored === undefined || stored.delta !== undefined) return undefined;
     const { pack, frame, bytes } = stored;
     const isAlone = stored.payloadBytes === frame.rawBytes;
-    const all = isAlone ? [{ digest, bytes, at: 0 }] : await this.#chunksOf(stored);
+    const all = isAlone ? [{ digest, bytes, at: 0, payloadBytes: bytes }] : await this.#chunksOf(stored);
     if (all === undefined) return undefined;
+    const placed = all.map((chunk, place) => ({ ...chunk, place }));
     // A delta's bytes are no chunk, and who reads the frame has no use for them.
-    const chunks = all.filter((chunk) => chunk.delta === undefined);
+    const chunks = placed.filter((chunk) => chunk.delta === undefined);
     return {
       id: `${pack}:${frame.offset}`,
-      isWhole: chunks.length === all.length,
       encoding: frame.encoding,
       rawBytes: frame.rawBytes,
       storedBytes: frame.storedBytes,
+      lengths: all.map((chunk) => chunk.payloadBytes),
+      digests: all.map((chunk) => chunk.digest),
       chunks,
       read: () => this.#read(pack, frame),
       open: () => this.#open(digest, pack, frame).catch(() => undefined),
     };
   }
 
-  async #chunksOf({ pack, frame }: IndexedChunk): Promise<readonly FramedChunk[] | undefined> {
+  async #chunksOf({ pack, frame }: IndexedChunk): Promise<readonly FrameItem[] | undefined> {
     const list = await this.#listOf(pack);
     const found = list?.get(frame.offset);
     const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;

@@ -48,11 +48,15 @@ export class FetchingSource implements ContentSource {
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
   }
 
-  /** Chunks are verified here, contents of more than one by the imager before it replaces a file. */
+  /**
+   * Chunks are verified here. Of one, or where they simply come one behind another, that is all there is to verify; what is put
+   * together from pieces of the disk as well is hashed by the imager before it replaces a file.
+   */
   open(content: ContentRef, present?: Present): ContentStream {
     const bytes = this.#bytesOf(content, present);
     const [only] = content.chunks;
-    const verified = content.chunks.length === 1 && only?.digest === content.digest;
+    const isOne = content.chunks.length === 1 && only?.digest === content.digest;
+    const verified = isOne || (present === undefined && !this.#bases.has(content.digest));
     return { verified, [Symbol.asyncIterator]: () => bytes };
   }
 

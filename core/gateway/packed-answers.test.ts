@@ -1,0 +1,126 @@
+/** Answers that are compressed each by itself: what goes out as it is, what is joined, what is freed. */
+
+import { randomBytes } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import type { StoredFrame } from '../contracts/repository.ts';
+import { digestOf } from '../domain/content-ref.ts';
+import { FRAME, parseFrames } from '../domain/frames.ts';
+import type { GivenGroup } from '../domain/transfer-bodies.ts';
+import { GroupPlan } from './given-groups.ts';
+import { packedAnswers } from './packed-answers.ts';
+
+const KiB = 1024;
+
+interface Received {
+  readonly head: GivenGroup;
+  readonly raw: Buffer;
+}
+
+/** What comes for these chunks, none of which lies in a frame but those of `frame`. */
+async function received(chunks: readonly Uint8Array[], frame?: StoredFrame) {
+  const wanted = chunks.map(digestOf);
+  const handed: Uint8Array[] = [];
+  const readChunk = async (digest: string) => {
+    const bytes = new Uint8Array(chunks[wanted.indexOf(digest)] as Uint8Array);
+    handed.push(bytes);
+    return bytes;
+  };
+  const frameOf = async (digest: string) => (frame?.digests.includes(digest) ? frame : undefined);
+  const options = { repository: { frameOf }, wanted, mayGive: async () => true, window: 64 * KiB * KiB };
+  const frames = packedAnswers({ plan: new GroupPlan(options), digests: wanted, readChunk });
+  const groups: Received[] = [];
+  let parts: Buffer[] = [];
+  let head: GivenGroup | undefined;
+  for await (const { type, payload } of parseFrames(arriving(frames))) {
+    if (type === FRAME.group) head = JSON.parse(Buffer.from(payload).toString());
+    else if (type === FRAME.piece) parts.push(Buffer.from(payload));
+    else if (head !== undefined) {
+      const stored = Buffer.concat(parts);
+      groups.push({ head, raw: head.encoding === 'zstd' ? zstdDecompressSync(stored) : stored });
+      parts = [];
+    }
+  }
+  return { groups, handed };
+}
+
+/** In buffers of their own, as from a socket. */
+async function* arriving(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) yield new Uint8Array(piece);
+}
+
+const gives = (groups: readonly Received[]) => groups.map(({ head }) => head.gives);
+
+describe('packed answers', () => {
+  it('compress a chunk that is in no frame by itself, and free it', async () => {
+    const chunk = Buffer.alloc(900 * KiB, 'text ');
+    const { groups, handed } = await received([chunk]);
+    expect(gives(groups)).toEqual([[[0, 0]]]);
+    expect(groups[0]?.head).toMatchObject({ chunks: [900 * KiB], encoding: 'zstd' });
+    expect(groups[0]?.head.bytes).toBeLessThan(KiB);
+    expect(groups[0]?.raw.equals(chunk)).toBe(true);
+    expect(handed[0]?.length).toBe(0);
+  });
+
+  it('send as it is what does not shrink', async () => {
+    const chunk = randomBytes(300 * KiB);
+    const { groups } = await received([chunk]);
+    expect(groups[0]?.head).toMatchObject({ encoding: 'raw', bytes: 300 * KiB });
+    expect(groups[0]?.raw.equals(chunk)).toBe(true);
+  });
+
+  it('join small chunks with their neighbours, in order, and none with large ones', async () => {
+    const small = Array.from({ length: 5 }, (_, at) => Buffer.from(`small ${at}`));
+    const large = Buffer.alloc(600 * KiB, 'large');
+    const { groups } = await received([...small.slice(0, 3), large, ...small.slice(3)]);
+    expect(gives(groups)).toEqual([
+      [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+      ],
+      [[3, 0]],
+      [
+        [4, 0],
+        [5, 1],
+      ],
+    ]);
+    expect(groups.map(({ raw }) => raw.length)).toEqual([21, large.length, 14]);
+  });
+
+  it('keep the order where a stored frame comes between', async () => {
+    const [first, second, third] = ['1st', '2nd', '3rd'].map((text) => Buffer.from(text)) as [
+      Buffer,
+      Buffer,
+      Buffer,
+    ];
+    const digest = digestOf(second);
+    const frame: StoredFrame = {
+      id: 'frame',
+      encoding: 'raw',
+      rawBytes: 3,
+      storedBytes: 3,
+      lengths: [3],
+      digests: [digest],
+      chunks: [{ digest, bytes: 3, at: 0, place: 0 }],
+      read: async () => new Uint8Array(second),
+      open: async () => new Uint8Array(second),
+    };
+    const { groups } = await received([first, second, third], frame);
+    expect(gives(groups)).toEqual([[[0, 0]], [[1, 0]], [[2, 0]]]);
+    expect(groups.map(({ raw }) => raw.toString())).toEqual(['1st', '2nd', '3rd']);
+  });
+
+  it('end with the failure of what cannot be read, behind what could be', async () => {
+    const wanted = [digestOf(Buffer.from('a')), digestOf(Buffer.alloc(900 * KiB))];
+    const readChunk = async (digest: string) => {
+      if (digest === wanted[0]) return new Uint8Array(Buffer.from('a'));
+      throw new Error('damaged');
+    };
+    const repository = { frameOf: async () => undefined };
+    const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
+    await expect(async () => {
+      for await (const piece of packedAnswers({ plan, digests: wanted, readChunk })) void piece;
+    }).rejects.toThrow('damaged');
+  });
+});

@@ -1,0 +1,91 @@
+/** Answers of a fetch that need no compressor around them: each is compressed as it is stored, or by itself. */
+
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import { ahead } from '../domain/ahead.ts';
+import { groupFrames } from '../domain/groups.ts';
+import type { Digest } from '../domain/manifest.ts';
+import { release } from '../domain/release.ts';
+import type { GivenGroup } from '../domain/transfer-bodies.ts';
+import type { Group, GroupPlan } from './given-groups.ts';
+
+/** Answers under way: one is read and one compressed while the one before them is sent. */
+const ANSWERS_AHEAD = 2;
+/** Small chunks behind one another are compressed together, up to so many bytes. */
+const JOINED_BYTES = 512 * 1024;
+/** What is nearly incompressible goes out as it is. */
+const WORTHWHILE = 0.98;
+const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 };
+
+const compress = promisify(zstdCompress);
+
+export interface PackedAnswersOptions {
+  /** Of these wants, from the first on. */
+  readonly plan: GroupPlan;
+  readonly digests: readonly Digest[];
+  /** In a buffer that is the caller's to free. */
+  readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
+}
+
+/** Every piece is read until the next one is asked for. */
+export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenerator<Uint8Array> {
+  for await (const { packed } of ahead(answersOf(options), ANSWERS_AHEAD)) {
+    const { head, pieces, buffer } = await packed;
+    yield* groupFrames(head, pieces);
+    release(buffer);
+  }
+}
+
+/** Each in turn, begun: what is left to do of it goes on while the next ones are read. */
+async function* answersOf({ plan, digests, readChunk }: PackedAnswersOptions) {
+  let joined = new JoinedChunks();
+  for (const [want, digest] of digests.entries()) {
+    const way = await plan.next();
+    if (way === 'given') continue;
+    const chunk = way === 'chunk' ? await readChunk(digest) : undefined;
+    if (joined.bytes > 0 && (chunk === undefined || joined.bytes + chunk.length > JOINED_BYTES)) {
+      yield begun(pack(joined.group()));
+      joined = new JoinedChunks();
+    }
+    if (chunk !== undefined) joined.add(want, chunk);
+    else if (way !== 'chunk') yield begun(way.isPicked ? pack(way) : Promise.resolve(way));
+  }
+  if (joined.bytes > 0) yield begun(pack(joined.group()));
+}
+
+function begun(packed: Promise<Group>): { readonly packed: Promise<Group> } {
+  // Whoever asks for it hears of a failure; until then it is not unhandled.
+  packed.catch(() => undefined);
+  return { packed };
+}
+
+/** Chunks that go out one by one, the small ones with their neighbours. */
+class JoinedChunks {
+  readonly #chunks: Uint8Array[] = [];
+  readonly #gives: [want: number, chunk: number][] = [];
+  bytes = 0;
+
+  add(want: number, chunk: Uint8Array): void {
+    this.#gives.push([want, this.#chunks.length]);
+    this.#chunks.push(chunk);
+    this.bytes += chunk.length;
+  }
+
+  group(): Group {
+    const pieces = this.#chunks;
+    const chunks = pieces.map(({ length }) => length);
+    const head: GivenGroup = { chunks, encoding: 'raw', bytes: this.bytes, gives: this.#gives };
+    return { head, pieces, buffer: pieces[0] as Uint8Array, isPicked: true };
+  }
+}
+
+/** The same group compressed, where that makes it smaller; what it was made of is freed then. */
+async function pack(group: Group): Promise<Group> {
+  const { head, pieces, buffer } = group;
+  const raw = pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
+  const made = await compress(raw, { params: LEVEL, chunkSize: raw.length + (raw.length >> 8) + 1024 });
+  if (made.length >= raw.length * WORTHWHILE) return group;
+  for (const bytes of [raw, buffer]) release(bytes);
+  const packed = { ...head, encoding: 'zstd' as const, bytes: made.length };
+  return { head: packed, pieces: [made], buffer: made, isPicked: false };
+}
