@@ -28,7 +28,7 @@ async function received(chunks: readonly Uint8Array[], frame?: StoredFrame) {
   };
   const frameOf = async (digest: string) => (frame?.digests.includes(digest) ? frame : undefined);
   const options = { repository: { frameOf }, wanted, mayGive: async () => true, window: 64 * KiB * KiB };
-  const frames = packedAnswers({ plan: new GroupPlan(options), digests: wanted, readChunk });
+  const frames = packedAnswers({ plan: new GroupPlan(options), digests: wanted, readChunk, ahead: 2 });
   const groups: Received[] = [];
   let parts: Buffer[] = [];
   let head: GivenGroup | undefined;
@@ -120,7 +120,7 @@ describe('packed answers', () => {
     const repository = { frameOf: async () => undefined };
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     await expect(async () => {
-      for await (const piece of packedAnswers({ plan, digests: wanted, readChunk })) void piece;
+      for await (const piece of packedAnswers({ plan, digests: wanted, readChunk, ahead: 2 })) void piece;
     }).rejects.toThrow('damaged');
   });
 });

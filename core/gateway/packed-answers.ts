@@ -9,10 +9,9 @@ import { release } from '../domain/release.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import type { Group, GroupPlan } from './given-groups.ts';
 
-/** Answers under way: one is read and one compressed while the one before them is sent. */
-const ANSWERS_AHEAD = 2;
-/** Small chunks behind one another are compressed together, up to so many bytes. */
+/** Small chunks behind one another are compressed together, up to so many bytes, and so many of them. */
 const JOINED_BYTES = 512 * 1024;
+const JOINED_CHUNKS = 4096;
 /** What is nearly incompressible goes out as it is. */
 const WORTHWHILE = 0.98;
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 };
@@ -25,11 +24,13 @@ export interface PackedAnswersOptions {
   readonly digests: readonly Digest[];
   /** In a buffer that is the caller's to free. */
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
+  /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
+  readonly ahead: number;
 }
 
 /** Every piece is read until the next one is asked for. */
 export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenerator<Uint8Array> {
-  for await (const { packed } of ahead(answersOf(options), ANSWERS_AHEAD)) {
+  for await (const { packed } of ahead(answersOf(options), options.ahead)) {
     const { head, pieces, buffer } = await packed;
     yield* groupFrames(head, pieces);
     release(buffer);
@@ -43,7 +44,7 @@ async function* answersOf({ plan, digests, readChunk }: PackedAnswersOptions) {
     const way = await plan.next();
     if (way === 'given') continue;
     const chunk = way === 'chunk' ? await readChunk(digest) : undefined;
-    if (joined.bytes > 0 && (chunk === undefined || joined.bytes + chunk.length > JOINED_BYTES)) {
+    if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
       yield begun(pack(joined.group()));
       joined = new JoinedChunks();
     }
@@ -64,6 +65,10 @@ class JoinedChunks {
   readonly #chunks: Uint8Array[] = [];
   readonly #gives: [want: number, chunk: number][] = [];
   bytes = 0;
+
+  fits(chunk: Uint8Array): boolean {
+    return this.bytes + chunk.length <= JOINED_BYTES && this.#chunks.length < JOINED_CHUNKS;
+  }
 
   add(want: number, chunk: Uint8Array): void {
     this.#gives.push([want, this.#chunks.length]);

@@ -156,7 +156,8 @@ export class Reads {
       if (hasMany(grant)) this.#garbage.check();
       return this.#options.repository.readChunk(digest);
     };
-    return packedAnswers({ plan, digests: this.#permitted(grant, due), readChunk });
+    const digests = this.#permitted(grant, due);
+    return packedAnswers({ plan, digests, readChunk, ahead: hasMany(grant) ? 1 : 2 });
   }
 
   async *#chunks(
