@@ -57,13 +57,13 @@ describe('frames', () => {
   });
 
   it('of a group leave no memory behind: what they came in is freed', async () => {
-    const payload = randomBytes(1_000_000);
+    const payload = randomBytes(1_500_000);
     const group = [encodeFrame(FRAME.group, '{}'), encodeFrame(FRAME.piece, payload)].flat();
     const bytes = Buffer.concat([...group, ...encodeFrame(FRAME.piecesEnd), ...encodeFrame(FRAME.end)]);
     const arrived: Uint8Array[] = [];
     const source = (async function* () {
-      for (let at = 0; at < bytes.length; at += 200_000) {
-        const piece = new Uint8Array(bytes.subarray(at, at + 200_000));
+      for (let at = 0; at < bytes.length; at += 300_000) {
+        const piece = new Uint8Array(bytes.subarray(at, at + 300_000));
         arrived.push(piece);
         yield piece;
       }
@@ -75,6 +75,48 @@ describe('frames', () => {
     // The first holds the group's head, which somebody may still read.
     expect(arrived.map(({ length }) => length > 0)).toEqual([true, false, false, false, false, true]);
   });
+
+  it('that were given out stay, also where their buffer comes again behind another one', async () => {
+    const chunk = randomBytes(1000);
+    const payload = randomBytes(900_000);
+    const group = [encodeFrame(FRAME.group, '{}'), encodeFrame(FRAME.piece, payload)].flat();
+    const bytes = Buffer.concat([...encodeFrame(FRAME.chunk, chunk), ...group, ...encodeFrame(FRAME.end)]);
+    // As a decompressor fills its buffer while nobody reads: two parts of it that wait are joined in another.
+    const source = (async function* () {
+      for (let at = 0; at < bytes.length; at += 300_000) {
+        const filled = new Uint8Array(bytes.subarray(at, at + 300_000));
+        yield filled.subarray(0, 1010);
+        yield new Uint8Array(filled.subarray(1010, 3000));
+        yield filled.subarray(3000);
+      }
+    })();
+    const given: Uint8Array[] = [];
+    let got = 0;
+    for await (const { type, payload: part } of parseFrames(source)) {
+      if (type === FRAME.chunk) given.push(part);
+      if (type === FRAME.piece) got += part.length;
+    }
+    expect(given.map((part) => chunk.equals(part))).toEqual([true]);
+    expect(got).toBe(payload.length);
+  });
+
+  it('of a group come whole out of a decompressor, however slowly it is fed and read', async () => {
+    const payload = randomBytes(600_000);
+    const group = [encodeFrame(FRAME.group, '{}'), encodeFrame(FRAME.piece, payload)].flat();
+    const body = compressFrames(requestFrames({}, [...group, ...encodeFrame(FRAME.piecesEnd)]), 'light');
+    const slowly = (async function* () {
+      for await (const piece of inPieces(Buffer.concat(await all(body)), 1400)) {
+        await new Promise((done) => setImmediate(done));
+        yield new Uint8Array(piece);
+      }
+    })();
+    const parts: Uint8Array[] = [];
+    for await (const { type, payload: part } of readBody(slowly)) {
+      if (type === FRAME.piece && parts.push(new Uint8Array(part)) % 5 === 0)
+        await new Promise((done) => setTimeout(done, 3));
+    }
+    expect(Buffer.concat(parts).equals(payload)).toBe(true);
+  }, 10_000);
 
   it('travel compressed, with a head and an end', async () => {
     const payload = randomBytes(3_000_000);
@@ -134,6 +176,25 @@ describe('frames that are compressed already', () => {
     expect(Buffer.from(read[2]?.payload ?? []).equals(payload)).toBe(true);
     expect(zstdDecompressSync(bytes).includes(payload)).toBe(true);
     await expect(all(readBody(inPieces(bytes.subarray(0, -3), 70_000)))).rejects.toThrow();
+  });
+
+  it('come out of large pieces too, which are freed behind them', async () => {
+    const payload = randomBytes(2_000_000);
+    const pieces = Array.from({ length: 16 }, (_, at) => payload.subarray(at * 125_000, (at + 1) * 125_000));
+    const group = [encodeFrame(FRAME.group, '{}'), ...pieces.map((piece) => encodeFrame(FRAME.piece, piece))];
+    const frames = [...group.flat(), ...encodeFrame(FRAME.piecesEnd)];
+    const bytes = Buffer.concat(await all(storeFrames(requestFrames({}, frames))));
+    const arrived = Array.from({ length: Math.ceil(bytes.length / 300_000) }, (_, at) =>
+      Uint8Array.prototype.slice.call(bytes, at * 300_000, (at + 1) * 300_000),
+    );
+    const source = (async function* () {
+      yield* arrived;
+    })();
+    const parts: Uint8Array[] = [];
+    for await (const { type, payload: part } of readBody(source))
+      if (type === FRAME.piece) parts.push(new Uint8Array(part));
+    expect(Buffer.concat(parts).equals(payload)).toBe(true);
+    expect(arrived.filter(({ length }) => length === 0).length).toBeGreaterThan(3);
   });
 
   it('come out as views of what arrived, but for short ones', async () => {

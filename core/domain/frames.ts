@@ -49,8 +49,6 @@ export const MAX_FRAME_BYTES: number = 8 * 1024 * 1024 + 64 * 1024;
 const WINDOW_LOG = 23;
 const HEADER_BYTES = 5;
 const NOTHING = new Uint8Array(0);
-/** What a socket is read into at a time, each in a buffer of its own. */
-const ARRIVING_BYTES = 128 * 1024;
 /** Output of one decompression step. */
 const PIECE_BYTES = 256 * 1024;
 const GATHER_BYTES = 128 * 1024;
@@ -113,21 +111,23 @@ export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGene
   if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
 }
 
-/** What arrived last: freed when the next piece comes, unless somebody may still read it. */
+/** What arrived last: its buffer is freed when the next one comes, unless somebody may still read it or write into it. */
 class Arrived {
   #piece: Uint8Array = NOTHING;
-  #isLent = false;
+  /** A buffer may come again behind another: a decompressor fills its own bit by bit, and what waits meanwhile is joined. */
+  readonly #lent = new WeakSet<ArrayBufferLike>();
 
   /** `isLeft`: some of what came before waits to be joined to this. */
   next(piece: Uint8Array, isLeft: boolean): void {
-    if (piece.buffer === this.#piece.buffer) return;
-    if (!this.#isLent && !isLeft) release(this.#piece, ARRIVING_BYTES);
+    const last = this.#piece;
     this.#piece = piece;
-    this.#isLent = false;
+    if (piece.buffer === last.buffer || isLeft || this.#lent.has(last.buffer)) return;
+    // Of one whose end was not seen yet more will come.
+    if (last.byteOffset + last.length === last.buffer.byteLength) release(last);
   }
 
   lend(): void {
-    this.#isLent = true;
+    this.#lent.add(this.#piece.buffer);
   }
 }
 

@@ -9,11 +9,10 @@ const LARGE_BYTES = 256 * 1024;
  * does not lie around until then.
  *
  * Only for who made the whole buffer, gave no view of it away that is still needed, and waits for nothing that reads or
- * writes it: a system call or a compressor under way would touch freed memory. `atLeast`: for who knows that no smaller one is a
- * pool either.
+ * writes it: a system call or a compressor under way would touch freed memory.
  */
-export function release({ buffer }: Uint8Array, atLeast: number = LARGE_BYTES): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= atLeast) buffer.transfer(0);
+export function release({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= LARGE_BYTES) buffer.transfer(0);
 }
 
 /**
