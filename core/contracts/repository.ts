@@ -276,7 +276,7 @@ export interface StoredFrame {
   readonly storedBytes: number;
   /** Lengths of all that it holds one behind another, whole chunks and deltas. */
   readonly lengths: readonly number[];
-  /** Of what it holds anything: whoever must not know of one of them must not be given the frame. */
+  /** Of what it tells anything, bases of its deltas too: whoever must not know of one of them must not be given the frame. */
   readonly digests: readonly Digest[];
   /** All its whole chunks in order: where each lies among the decoded bytes, and which of `lengths` is its. */
   readonly chunks: readonly FramedChunk[];

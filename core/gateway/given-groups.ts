@@ -125,11 +125,11 @@ export class GroupPlan {
     }
   }
 
-  #mayGive({ id, digests }: StoredFrame): Promise<boolean> {
-    const known = this.#allowed.get(id);
+  #mayGive(frame: StoredFrame): Promise<boolean> {
+    const known = this.#allowed.get(frame.id);
     if (known !== undefined) return known;
-    const asked = this.#options.mayGive(digests);
-    this.#allowed.set(id, asked);
+    const asked = this.#options.mayGive(frame.digests);
+    this.#allowed.set(frame.id, asked);
     return asked;
   }
 }

@@ -47,7 +47,9 @@ export class StoredFrames {
       rawBytes: frame.rawBytes,
       storedBytes: frame.storedBytes,
       lengths: all.map((chunk) => chunk.payloadBytes),
-      digests: all.map((chunk) => chunk.digest),
+      get digests() {
+        return [...namedBy(all)];
+      },
       chunks,
       read: () => this.#read(pack, frame),
       open: () => this.#open(digest, pack, frame).catch(() => undefined),
@@ -83,4 +85,9 @@ export class StoredFrames {
     const stored = await this.#store.read(pack, { offset: frame.offset, length: frame.storedBytes });
     return stored?.length === frame.storedBytes ? stored : undefined;
   }
+}
+
+/** A delta tells which parts of its chunk are in its bases as well: of those, too, whoever gets it comes to know something. */
+function namedBy(items: readonly FrameItem[]): ReadonlySet<Digest> {
+  return new Set(items.flatMap(({ digest, delta }) => [digest, ...(delta?.bases ?? [])]));
 }
