@@ -26,6 +26,8 @@ const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 const HISTORY = 3;
 /** Of an image of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */
 const MANY_ENTRIES = 250_000;
+/** What a fetch asks with. */
+const WANTS: ReadonlySet<number> = new Set([FRAME.digests, FRAME.want, FRAME.later]);
 /** Characters of a server's name, and more. */
 const MAX_NAME = 255;
 
@@ -74,6 +76,7 @@ export class Reads {
     const wants: Frame[] = [];
     for await (const frame of frames) {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
+      if (!WANTS.has(frame.type)) throw badFrame(`it holds a frame of the unknown type ${frame.type}`);
       wants.push(frame);
     }
     const plan = this.#groups(session, grant, wants);
@@ -170,7 +173,6 @@ export class Reads {
       if (hasMany(grant)) this.#garbage.check();
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
-      else if (want.type !== FRAME.later) throw badFrame(`it holds a frame of the unknown type ${want.type}`);
     }
   }
 

@@ -291,6 +291,18 @@ describe('reads', () => {
     };
     await expect(reading()).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
+
+  it.each([
+    ['of one by one', {}],
+    ['of groups', { groupBytes: 1_000_000 }],
+  ])('that ask with what is no want are refused: %s', async (_what, manner) => {
+    const own = await snapshotOf('web-1', await world.makeRoot('mine'), world.connect());
+    const body = requestFrames({ image: own.manifest, ...manner }, encodeFrame(FRAME.chunk, 'what'));
+    const parts: Uint8Array[] = [];
+    for await (const part of compressFrames(body, 'light')) parts.push(part as Uint8Array);
+    const answer = await call('POST', '/images/fetch', Buffer.concat(parts), FRAMES);
+    expect(answer).toMatchObject({ status: 400, json: { error: { code: 'INPUT_INVALID' } } });
+  });
 });
 
 describe('a session', () => {
