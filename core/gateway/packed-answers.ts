@@ -84,13 +84,15 @@ class JoinedChunks {
   }
 }
 
-/** The same group compressed, where that makes it smaller; what it was made of is freed then. */
+/** The same group compressed, where that makes it smaller; what is not needed any more is freed. */
 async function pack(group: Group): Promise<Group> {
   const { head, pieces, buffer } = group;
   const raw = pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces);
   const made = await compress(raw, { params: LEVEL, chunkSize: raw.length + (raw.length >> 8) + 1024 });
-  if (made.length >= raw.length * WORTHWHILE) return group;
-  for (const bytes of [raw, buffer]) release(bytes);
+  const isSmaller = made.length < raw.length * WORTHWHILE;
+  if (isSmaller || raw !== pieces[0]) release(raw);
+  release(isSmaller ? buffer : made);
+  if (!isSmaller) return group;
   const packed = { ...head, encoding: 'zstd' as const, bytes: made.length };
   return { head: packed, pieces: [made], buffer: made, isPicked: false };
 }
