@@ -72,6 +72,19 @@ describe('deltas of a pack that was tampered with', () => {
     },
   );
 
+  it('are damage where they go in a circle that somebody comes to from outside', {
+    timeout: 5000,
+  }, async () => {
+    const reader = await readerOf(forms.placed as (typeof forms)[string]);
+    const c = digestOf(Buffer.from('c'));
+    const delta = (forms.placed as (typeof forms)[string])(a);
+    const chunk = { bytes: BYTES, delta };
+    await expect(reader.verify(c, 'packs/00/circle.pack', chunk, payload)).rejects.toMatchObject({
+      code: 'REPOSITORY_DAMAGED',
+    });
+    await reader.close();
+  });
+
   it('are healed by who stores the chunk, also where they are listed with another length', () => {
     const bytes = noise(20, 'healed');
     const digest = digestOf(bytes);

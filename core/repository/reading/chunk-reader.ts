@@ -190,6 +190,7 @@ export class ChunkReader {
     if (delta.places !== undefined) {
       const { signatures } = codec;
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
+      for (const base of delta.bases) assertLeadsOn(base, below);
       const lend: LendBase = async (base, use) => {
         const isShared = pending?.find(base) !== undefined;
         const bytes = await this.#whole(digest, pack, base, pending, below);
