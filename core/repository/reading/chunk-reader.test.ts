@@ -99,3 +99,46 @@ describe('deltas of a pack that was tampered with', () => {
     expect(index.standing(digest, 20)).toBe('stored');
   });
 });
+
+describe('a base that is laid out in a file', () => {
+  it('is the session’s where the session came to hold it while its pack was collected: it is not freed', async () => {
+    const world = await makeWorld();
+    const index = new ChunkIndex(join(world.stateDir, 'collected.db'));
+    const held = new Uint8Array(300_000).fill(7);
+    const [base, made] = [digestOf(held), digestOf(held.subarray(0, BYTES))];
+    const place = {
+      offset: HEADER_BYTES,
+      storedBytes: held.length,
+      rawBytes: held.length,
+      encoding: 'raw',
+    } as const;
+    const stored = { digest: base, bytes: held.length, at: 0, payloadBytes: held.length };
+    index.addPack('packs/00/old.pack', 400_000, [{ ...place, chunks: [stored] }]);
+    const store = new MemoryBlobStore();
+    let isCollected = false;
+    store.get = async (name) => {
+      index.forgetPack(name);
+      isCollected = true;
+      throw new Error('collected');
+    };
+    const places = [{ at: 0, bytes: held.length }];
+    const delta: DeltaForm = { codec: 'copies', formatVersion: 1, depth: 1, bases: [base], places };
+    const payload = encoded([[0, BYTES]]);
+    const pending = {
+      find: (digest: Digest) => {
+        if (digest === made)
+          return { bytes: BYTES, payloadBytes: payload.length, delta, payload: async () => payload };
+        if (!isCollected) return undefined;
+        return { bytes: held.length, payloadBytes: held.length, payload: async () => held };
+      },
+    };
+    const portable = new PortableStore(store, { clock: eagerClock, log: silentLog });
+    const parts = { store: portable, index, codecs: [copies], stateDir: world.stateDir };
+    const reader = new ChunkReader(parts);
+    expect(Buffer.from(held.subarray(0, BYTES)).equals(await reader.read(made, pending))).toBe(true);
+    expect(held.length).toBe(300_000);
+    await reader.close();
+    index.close();
+    await world.cleanUp();
+  });
+});

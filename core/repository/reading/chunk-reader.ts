@@ -192,10 +192,12 @@ export class ChunkReader {
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
       for (const base of delta.bases) assertLeadsOn(base, below);
       const lend: LendBase = async (base, use) => {
-        const isShared = pending?.find(base) !== undefined;
+        const isHeld = () => pending?.find(base) !== undefined;
+        const wasHeld = isHeld();
         const bytes = await this.#whole(digest, pack, base, pending, below);
         await use(bytes);
-        if (!isShared) release(bytes);
+        // Its pack may have been collected meanwhile, and the session have come to hold it.
+        if (!wasHeld && !isHeld()) release(bytes);
       };
       const patch = (space: RandomReader) =>
         join(signatures.patch(space, once(payload), options), targetBytes);
