@@ -56,26 +56,6 @@ describe('frames', () => {
     }
   });
 
-  it('of a group leave no memory behind: what they came in is freed', async () => {
-    const payload = randomBytes(1_500_000);
-    const group = [encodeFrame(FRAME.group, '{}'), encodeFrame(FRAME.piece, payload)].flat();
-    const bytes = Buffer.concat([...group, ...encodeFrame(FRAME.piecesEnd), ...encodeFrame(FRAME.end)]);
-    const arrived: Uint8Array[] = [];
-    const source = (async function* () {
-      for (let at = 0; at < bytes.length; at += 300_000) {
-        const piece = new Uint8Array(bytes.subarray(at, at + 300_000));
-        arrived.push(piece);
-        yield piece;
-      }
-    })();
-    let got = 0;
-    for await (const { type, payload: part } of parseFrames(source))
-      if (type === FRAME.piece) got += part.length;
-    expect(got).toBe(payload.length);
-    // The first holds the group's head, which somebody may still read.
-    expect(arrived.map(({ length }) => length > 0)).toEqual([true, false, false, false, false, true]);
-  });
-
   it('that were given out stay, also where their buffer comes again behind another one', async () => {
     const chunk = randomBytes(1000);
     const payload = randomBytes(900_000);
@@ -176,25 +156,6 @@ describe('frames that are compressed already', () => {
     expect(Buffer.from(read[2]?.payload ?? []).equals(payload)).toBe(true);
     expect(zstdDecompressSync(bytes).includes(payload)).toBe(true);
     await expect(all(readBody(inPieces(bytes.subarray(0, -3), 70_000)))).rejects.toThrow();
-  });
-
-  it('come out of large pieces too, which are freed behind them', async () => {
-    const payload = randomBytes(2_000_000);
-    const pieces = Array.from({ length: 16 }, (_, at) => payload.subarray(at * 125_000, (at + 1) * 125_000));
-    const group = [encodeFrame(FRAME.group, '{}'), ...pieces.map((piece) => encodeFrame(FRAME.piece, piece))];
-    const frames = [...group.flat(), ...encodeFrame(FRAME.piecesEnd)];
-    const bytes = Buffer.concat(await all(storeFrames(requestFrames({}, frames))));
-    const arrived = Array.from({ length: Math.ceil(bytes.length / 300_000) }, (_, at) =>
-      Uint8Array.prototype.slice.call(bytes, at * 300_000, (at + 1) * 300_000),
-    );
-    const source = (async function* () {
-      yield* arrived;
-    })();
-    const parts: Uint8Array[] = [];
-    for await (const { type, payload: part } of readBody(source))
-      if (type === FRAME.piece) parts.push(new Uint8Array(part));
-    expect(Buffer.concat(parts).equals(payload)).toBe(true);
-    expect(arrived.filter(({ length }) => length === 0).length).toBeGreaterThan(3);
   });
 
   it('come out as views of what arrived, but for short ones', async () => {

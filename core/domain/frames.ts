@@ -7,7 +7,6 @@
 import { pipeline, Readable } from 'node:stream';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { OverdubError } from '../errors.ts';
-import { release } from './release.ts';
 import { isStored, STORED_HEADER_BYTES, storedFrames } from './stored-body.ts';
 
 /** Frame types; letters so that a dump can be read. */
@@ -72,18 +71,15 @@ export function encodeFrame(type: number, payload: Uint8Array | string = ''): Ui
 
 /**
  * The frames of a plain byte stream. INPUT_INVALID on a length out of bounds, before anything is allocated. Pieces of a group come
- * in parts, as they arrive, each good until the next frame is asked for: large buffers that the source gave are freed behind them, so
- * they must be nobody else's.
+ * in parts, as they arrive, so that they are not put together twice.
  */
 export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
   const queue: Uint8Array[] = [];
-  const arrived = new Arrived();
   let queued = 0;
   let need = HEADER_BYTES;
   let type: number | undefined;
   let isGroup = false;
   for await (const piece of source) {
-    arrived.next(piece, queued > 0);
     queue.push(piece);
     queued += piece.length;
     for (;;) {
@@ -100,7 +96,6 @@ export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGene
         if (type === FRAME.group || type === FRAME.piecesEnd) isGroup = type === FRAME.group;
         continue;
       }
-      if (!isPart) arrived.lend();
       yield { type, payload: bytes };
       need -= length;
       if (need > 0) continue;
@@ -109,26 +104,6 @@ export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGene
     }
   }
   if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
-}
-
-/** What arrived last: its buffer is freed when the next one comes, unless somebody may still read it or write into it. */
-class Arrived {
-  #piece: Uint8Array = NOTHING;
-  /** A buffer may come again behind another: a decompressor fills its own bit by bit, and what waits meanwhile is joined. */
-  readonly #lent = new WeakSet<ArrayBufferLike>();
-
-  /** `isLeft`: some of what came before waits to be joined to this. */
-  next(piece: Uint8Array, isLeft: boolean): void {
-    const last = this.#piece;
-    this.#piece = piece;
-    if (piece.buffer === last.buffer || isLeft || this.#lent.has(last.buffer)) return;
-    // Of one whose end was not seen yet more will come.
-    if (last.byteOffset + last.length === last.buffer.byteLength) release(last);
-  }
-
-  lend(): void {
-    this.#lent.add(this.#piece.buffer);
-  }
 }
 
 /** Removes `length` bytes from the front. */
