@@ -21,9 +21,9 @@ const STARTED = 'OVERDUB_STARTED_BY';
 const KEPT = 'OVERDUB_PROGRAM_KEPT';
 /**
  * An appliance runs for months: what is freed goes back to the system instead of staying in glibc's arenas. Chunks, most of which are
- * shorter than 4 MiB, are not mapped anew each time: that was a sixth of a restore's CPU (docs/overlays.md).
+ * shorter than 2 MiB, are not mapped anew each time: that was a sixth of a restore's CPU (docs/overlays.md).
  */
-const FRUGAL = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '4194304', MALLOC_TRIM_THRESHOLD_: '131072' };
+const FRUGAL = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '2097152', MALLOC_TRIM_THRESHOLD_: '131072' };
 /**
  * V8 counts the bytes of buffers against what its own heap may still grow: with a heap of 30 MiB and its usual room of 10, one
  * decompressed frame has all of it marked. A heap that may double first is marked a third as often (docs/overlays.md).

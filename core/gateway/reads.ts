@@ -153,14 +153,15 @@ export class Reads {
     yield* sent;
   }
 
-  #packed(grant: Grant, wants: readonly Frame[], plan: GroupPlan): AsyncGenerator<Uint8Array> {
+  async *#packed(grant: Grant, wants: readonly Frame[], plan: GroupPlan): AsyncGenerator<Uint8Array> {
     const due = wants.filter((want) => want.type === FRAME.digests).flatMap(digestsOf);
-    const readChunk = (digest: Digest) => {
-      if (hasMany(grant)) this.#garbage.check();
-      return this.#options.repository.readChunk(digest);
-    };
     const digests = this.#permitted(grant, due);
-    return packedAnswers({ plan, digests, readChunk, ahead: hasMany(grant) ? 1 : 2 });
+    const readChunk = (digest: Digest) => this.#options.repository.readChunk(digest);
+    const isMany = hasMany(grant);
+    for await (const piece of packedAnswers({ plan, digests, readChunk, ahead: isMany ? 1 : 2 })) {
+      if (isMany) this.#garbage.check();
+      yield piece;
+    }
   }
 
   async *#chunks(
