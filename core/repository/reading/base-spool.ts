@@ -40,19 +40,15 @@ export class BaseSpool {
     this.#dir = dir;
   }
 
-  /**
-   * Gives `use` a reader over the bases at their places; good only until `use` settles. They are laid out as `order` has them, which is
-   * to be the order that they are best read in.
-   */
+  /** Gives `use` a reader over the bases at their places; good only until `use` settles. */
   async with<T>(
-    { bases, order }: { readonly bases: readonly PlacedBase[]; readonly order: readonly PlacedBase[] },
+    bases: readonly PlacedBase[],
     lend: LendBase,
     use: (space: RandomReader) => Promise<T>,
   ): Promise<T> {
     const layer = this.#current();
     layer.readers += 1;
     try {
-      for (const base of order) await this.#lay(layer, base, lend);
       return await use(spaceOf(bases, layer, (base) => this.#lay(layer, base, lend)));
     } finally {
       layer.readers -= 1;

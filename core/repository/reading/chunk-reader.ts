@@ -201,7 +201,7 @@ export class ChunkReader {
       };
       const patch = (space: RandomReader) =>
         join(signatures.patch(space, once(payload), options), targetBytes);
-      return this.#spool.with(this.#placed(delta), lend, patch).catch(undecodable);
+      return this.#spool.with(placedBases(delta), lend, patch).catch(undecodable);
     }
     const base = await this.#readBases(digest, pack, delta, pending, below);
     const made = await codec.decode(base, payload, options).catch(undecodable);
@@ -218,18 +218,6 @@ export class ChunkReader {
       // Whatever it is: the chunk is stored in another form instead.
       return false;
     }
-  }
-
-  /** Bases by frames: a log copies from all over a table, and each frame is decoded but once. */
-  #placed({ bases: digests, places = [] }: DeltaForm) {
-    const bases = places.map((place, at): PlacedBase => ({ ...place, digest: digests[at] as Digest }));
-    const stored = new Map(bases.map((base) => [base, this.#index.find(base.digest)]));
-    const packOf = (base: PlacedBase) => stored.get(base)?.pack ?? '';
-    const offsetOf = (base: PlacedBase) => stored.get(base)?.frame.offset ?? 0;
-    const order = bases.toSorted(
-      (a, b) => packOf(a).localeCompare(packOf(b)) || offsetOf(a) - offsetOf(b) || a.at - b.at,
-    );
-    return { bases, order };
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
@@ -284,6 +272,10 @@ function assertLeadsOn(base: Digest, makes: Makes): void {
 
 function unlike(digest: Digest, pack: string): OverdubError {
   return damagedChunk(digest, pack, 'its bytes do not match its digest');
+}
+
+function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {
+  return places.map((place, at) => ({ ...place, digest: bases[at] as Digest }));
 }
 
 async function join(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {
