@@ -13,10 +13,8 @@ export function written(response: ServerResponse, pieces: readonly Uint8Array[])
     if (last === undefined || response.destroyed) return resolve();
     response.once('close', done);
     response.cork();
-    for (const piece of pieces) {
-      if (piece === last) response.write(piece, done);
-      else response.write(piece);
-    }
+    for (const piece of pieces.slice(0, -1)) response.write(piece);
+    response.write(last, done);
     response.uncork();
   });
 }

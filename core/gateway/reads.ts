@@ -45,6 +45,12 @@ export interface Fetched {
   readonly isPacked: boolean;
 }
 
+/** How the wants of a fetch are answered by groups, and which of them are due. */
+interface Groups {
+  readonly plan: GroupPlan;
+  readonly due: readonly Digest[];
+}
+
 /** A checked read: the image may be read by this session. */
 interface Grant {
   readonly head: ReadHead;
@@ -79,10 +85,10 @@ export class Reads {
       if (!WANTS.has(frame.type)) throw badFrame(`it holds a frame of the unknown type ${frame.type}`);
       wants.push(frame);
     }
-    const plan = this.#groups(session, grant, wants);
+    const groups = this.#groups(session, grant, wants);
     const hasDeltas = wants.some((want) => want.type === FRAME.want);
-    const isPacked = plan !== undefined && !hasDeltas;
-    const chunks = isPacked ? this.#packed(grant, wants, plan) : this.#chunks(session, grant, wants, plan);
+    const isPacked = groups !== undefined && !hasDeltas;
+    const chunks = isPacked ? this.#packed(grant, groups) : this.#chunks(session, grant, wants, groups?.plan);
     // Deltas made on the way need memory themselves, and so do lists of very many files.
     const isTight = hasMany(grant) || hasDeltas;
     return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
@@ -153,12 +159,10 @@ export class Reads {
     yield* sent;
   }
 
-  async *#packed(grant: Grant, wants: readonly Frame[], plan: GroupPlan): AsyncGenerator<Uint8Array> {
-    const due = wants.filter((want) => want.type === FRAME.digests).flatMap(digestsOf);
-    const digests = this.#permitted(grant, due);
+  async *#packed(grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {
     const readChunk = (digest: Digest) => this.#options.repository.readChunk(digest);
     const isMany = hasMany(grant);
-    for await (const piece of packedAnswers({ plan, digests, readChunk, ahead: isMany ? 1 : 2 })) {
+    for await (const piece of packedAnswers({ plan, digests: due, readChunk, ahead: isMany ? 1 : 2 })) {
       if (isMany) this.#garbage.check();
       yield piece;
     }
@@ -194,13 +198,14 @@ export class Reads {
   }
 
   /** For an agent that takes groups: how its wants are answered. */
-  #groups(session: Session, grant: Grant, wants: readonly Frame[]): GroupPlan | undefined {
+  #groups(session: Session, grant: Grant, wants: readonly Frame[]): Groups | undefined {
     const window = grant.head.groupBytes;
     if (window === undefined) return undefined;
     if (!Number.isSafeInteger(window) || window < 0)
       throw badFrame('it keeps a number of bytes that is none');
     const listed = (type: number) => wants.filter((want) => want.type === type).flatMap(digestsOf);
-    const wanted = this.#permitted(grant, [...listed(FRAME.digests), ...listed(FRAME.later)]);
+    const due = listed(FRAME.digests);
+    const wanted = this.#permitted(grant, [...due, ...listed(FRAME.later)]);
     let own: Promise<readonly ImageIndex[]> | undefined;
     const mayGive = async (digests: readonly Digest[]): Promise<boolean> => {
       const others = digests.filter((digest) => !grant.index.chunks.has(digest));
@@ -208,7 +213,7 @@ export class Reads {
       own ??= this.#ownIndexes(session, grant, true);
       return isAmong(await own, others);
     };
-    return new GroupPlan({ repository: this.#options.repository, wanted, mayGive, window });
+    return { plan: new GroupPlan({ repository: this.#options.repository, wanted, mayGive, window }), due };
   }
 
   async *#delta(session: Session, grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -11,7 +11,9 @@ const LISTS = 8;
 /** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
 const DECODED_CHUNKS = 32_768;
 
-type FrameItem = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'payloadBytes' | 'delta'>;
+type FrameItem = Pick<PackedChunk, 'digest' | 'bytes' | 'at' | 'payloadBytes' | 'delta'> & {
+  readonly place: number;
+};
 
 /** Decodes a frame. REPOSITORY_DAMAGED, in the name of the chunk that is looked for. */
 export type OpenFrame = (digest: Digest, pack: string, frame: IndexedChunk['frame']) => Promise<Uint8Array>;
@@ -36,17 +38,20 @@ export class StoredFrames {
     if (stored === undefined || stored.delta !== undefined) return undefined;
     const { pack, frame, bytes } = stored;
     const isAlone = stored.payloadBytes === frame.rawBytes;
-    const all = isAlone ? [{ digest, bytes, at: 0, payloadBytes: bytes }] : await this.#chunksOf(stored);
+    const all = isAlone
+      ? [{ digest, bytes, at: 0, payloadBytes: bytes, place: 0 }]
+      : await this.#chunksOf(stored);
     if (all === undefined) return undefined;
-    const placed = all.map((chunk, place) => ({ ...chunk, place }));
     // A delta's bytes are no chunk, and who reads the frame has no use for them.
-    const chunks = placed.filter((chunk) => chunk.delta === undefined);
+    const chunks = all.filter((chunk) => chunk.delta === undefined);
     return {
       id: `${pack}:${frame.offset}`,
       encoding: frame.encoding,
       rawBytes: frame.rawBytes,
       storedBytes: frame.storedBytes,
-      lengths: all.map((chunk) => chunk.payloadBytes),
+      get lengths() {
+        return all.map((chunk) => chunk.payloadBytes);
+      },
       get digests() {
         return [...namedBy(all)];
       },
@@ -62,7 +67,7 @@ export class StoredFrames {
     const isSame = found?.storedBytes === frame.storedBytes && found.rawBytes === frame.rawBytes;
     if (!isSame) return undefined;
     return this.#decoded.get(`${pack}:${frame.offset}`, Math.min(found.count, DECODED_CHUNKS), async () =>
-      found.chunks(),
+      found.chunks().map((chunk, place) => ({ ...chunk, place })),
     );
   }
 
