@@ -2,25 +2,40 @@
 
 import { setFlagsFromString } from 'node:v8';
 
-/** How far the heap may grow before all of it is marked, per cent of what lives in it: as `overdub` starts us. */
-const USUAL = 100;
+/** How much garbage may lie around before the whole heap is marked. */
+export interface Room {
+  /** How far the heap may grow, per cent of what lives in it. */
+  readonly percent: number;
+  /**
+   * Buffers count among what lives, so that there is room for them as well. Without that V8 marks for each 30 to 60 MiB of them,
+   * whatever becomes of them: that was a ninth of what a restore costs the agent (docs/overlays.md).
+   */
+  readonly buffers?: boolean;
+}
+
+/** As `overdub` starts us. */
+const USUAL: Room = { percent: 100 };
 /**
  * The same for a while: on a server that does its work meanwhile; on a machine that is there for nothing else; and on an appliance
  * that gives out an image, for which it needs less than for anything it takes in.
  */
-export const ROOM = { snapshot: 200, restore: 300, reading: 150 } as const;
+export const ROOM = {
+  snapshot: { percent: 200 },
+  restore: { percent: 300, buffers: true },
+  reading: { percent: 150 },
+} as const satisfies Record<string, Room>;
 
 /** What is under way, each with its own room: the largest counts. */
-const taken = new Set<{ readonly percent: number }>();
+const taken = new Set<Room>();
 
 /**
  * Gives the heap more room until what is returned is called, where the process was given leave (`--expose-gc`, as `overdub` starts it):
  * for one whose heap is small beside the buffers that pass through it. A heap of 13 MiB may then leave 39 of garbage behind
  * instead of 13.
  */
-export function takeRoom(percent: number): () => void {
+export function takeRoom(room: Room): () => void {
   if (globalThis.gc === undefined) return () => undefined;
-  const own = { percent };
+  const own = { ...room };
   taken.add(own);
   apply();
   return () => {
@@ -29,8 +44,8 @@ export function takeRoom(percent: number): () => void {
 }
 
 /** {@link takeRoom} while `work` runs. */
-export async function withRoom<T>(percent: number, work: () => Promise<T>): Promise<T> {
-  const leave = takeRoom(percent);
+export async function withRoom<T>(room: Room, work: () => Promise<T>): Promise<T> {
+  const leave = takeRoom(room);
   try {
     return await work();
   } finally {
@@ -39,6 +54,8 @@ export async function withRoom<T>(percent: number, work: () => Promise<T>): Prom
 }
 
 function apply(): void {
-  const percent = Math.max(USUAL, ...[...taken].map((one) => one.percent));
-  setFlagsFromString(`--heap-growing-percent=${percent}`);
+  const rooms = [USUAL, ...taken];
+  setFlagsFromString(`--heap-growing-percent=${Math.max(...rooms.map(({ percent }) => percent))}`);
+  const buffers = rooms.some((room) => room.buffers === true);
+  setFlagsFromString(`--${buffers ? '' : 'no-'}external-memory-accounted-in-global-limit`);
 }

@@ -54,6 +54,11 @@ export interface ApplyOptions {
   readonly dryRun?: boolean;
   /** A filesystem made for this, or an empty directory: nobody reads it before the end, and files need not appear whole. */
   readonly blank?: boolean;
+  /**
+   * Told of each regular file that was written, in the target's order: its path, and its stamp once it is in place with its
+   * metadata, so that nothing changes the stamp but who touches the file afterwards (or links to it).
+   */
+  readonly onFile?: (path: string, stamp: FileStamp) => void;
 }
 
 export interface ApplyResult {
@@ -65,9 +70,12 @@ export interface ApplyResult {
   readonly changes: readonly { readonly path: string; readonly action: 'write' | 'remove' | 'metadata' }[];
 }
 
-/** Bytes of a content. `verified`: whoever gives them compares them, chunk by chunk or whole, and gives none that differ. */
+/** Bytes of a content. */
 export interface ContentStream extends AsyncIterable<Uint8Array> {
+  /** Whoever gives them compares them, chunk by chunk or whole, and gives none that differ. */
   readonly verified?: boolean;
+  /** All of them, where they need not be waited for: good until the next content is opened. Then nothing need be iterated. */
+  readonly atHand?: Uint8Array;
 }
 
 /** Gives contents to {@link Imager.apply}; it announces what it will ask for, in order, so that fetching streams. */

@@ -11,6 +11,8 @@ export interface Repository {
   ingest(options: { readonly label: string; readonly signal?: AbortSignal }): Promise<IngestSession>;
   /** Whole, verified bytes of one chunk, in a buffer that is the caller's to free. NOT_FOUND, REPOSITORY_DAMAGED. */
   readChunk(digest: Digest): Promise<Uint8Array>;
+  /** As {@link readChunk}, for who compares the bytes with the digest, and reads the chunk itself where they differ. */
+  readUncompared(digest: Digest): Promise<Uint8Array>;
   /**
    * The frame that holds this chunk, as it is stored: for whoever decodes and checks it elsewhere. Undefined where the chunk
    * is made from others, where the frame holds anything but whole chunks, and where it cannot be found.

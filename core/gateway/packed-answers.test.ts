@@ -8,6 +8,7 @@ import { digestOf } from '../domain/content-ref.ts';
 import { FRAME, parseFrames } from '../domain/frames.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import { GroupPlan } from './given-groups.ts';
+import { LineGauge } from './line-gauge.ts';
 import { packedAnswers } from './packed-answers.ts';
 
 const KiB = 1024;
@@ -18,7 +19,7 @@ interface Received {
 }
 
 /** What comes for these chunks, none of which lies in a frame but those of `frame`. */
-async function received(chunks: readonly Uint8Array[], frame?: StoredFrame) {
+async function received(chunks: readonly Uint8Array[], frame?: StoredFrame, line = new LineGauge()) {
   const wanted = chunks.map(digestOf);
   const handed: Uint8Array[] = [];
   const readChunk = async (digest: string) => {
@@ -28,7 +29,13 @@ async function received(chunks: readonly Uint8Array[], frame?: StoredFrame) {
   };
   const frameOf = async (digest: string) => (frame?.digests.includes(digest) ? frame : undefined);
   const options = { repository: { frameOf }, wanted, mayGive: async () => true, window: 64 * KiB * KiB };
-  const frames = packedAnswers({ plan: new GroupPlan(options), digests: wanted, readChunk, ahead: 2 });
+  const frames = packedAnswers({
+    plan: new GroupPlan(options),
+    digests: wanted,
+    readChunk,
+    ahead: 2,
+    line,
+  });
   const groups: Received[] = [];
   let parts: Buffer[] = [];
   let head: GivenGroup | undefined;
@@ -64,6 +71,17 @@ describe('packed answers', () => {
     expect(groups[0]?.raw.equals(chunk)).toBe(true);
   });
 
+  it('are compressed no longer where they are waited for, and the line is not', async () => {
+    let now = 0;
+    const line = new LineGauge(() => now);
+    now += 100;
+    line.made();
+    const chunk = Buffer.alloc(900 * KiB, 'text ');
+    const { groups } = await received([chunk], undefined, line);
+    expect(groups[0]?.head).toMatchObject({ encoding: 'raw', bytes: 900 * KiB });
+    expect(groups[0]?.raw.equals(chunk)).toBe(true);
+  });
+
   it('free what was compressed for nothing', async () => {
     const chunk = randomBytes(4000 * KiB);
     const wanted = [digestOf(chunk)];
@@ -71,7 +89,14 @@ describe('packed answers', () => {
     const repository = { frameOf: async () => undefined };
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     const before = process.memoryUsage().arrayBuffers;
-    for await (const piece of packedAnswers({ plan, digests: wanted, readChunk, ahead: 2 })) void piece;
+    for await (const piece of packedAnswers({
+      plan,
+      digests: wanted,
+      readChunk,
+      ahead: 2,
+      line: new LineGauge(),
+    }))
+      void piece;
     // The compressor's own buffer, out of which Node joins what comes in two parts, is nobody's to free.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(6000 * KiB);
   });
@@ -127,7 +152,14 @@ describe('packed answers', () => {
     const repository = { frameOf: async () => undefined };
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     await expect(async () => {
-      for await (const piece of packedAnswers({ plan, digests: wanted, readChunk, ahead: 2 })) void piece;
+      for await (const piece of packedAnswers({
+        plan,
+        digests: wanted,
+        readChunk,
+        ahead: 2,
+        line: new LineGauge(),
+      }))
+        void piece;
     }).rejects.toThrow('damaged');
   });
 });

@@ -1,4 +1,4 @@
-/** Answers of a fetch that need no compressor around them: each is compressed as it is stored, or by itself. */
+/** Answers of a fetch that need no compressor around them: each goes out as it is stored, or is compressed by itself where the line is slow. */
 
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
@@ -8,6 +8,7 @@ import type { Digest } from '../domain/manifest.ts';
 import { release } from '../domain/release.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import type { Group, GroupPlan } from './given-groups.ts';
+import type { LineGauge } from './line-gauge.ts';
 
 /** Small chunks behind one another are compressed together, up to so many bytes, and so many of them. */
 const JOINED_BYTES = 512 * 1024;
@@ -26,32 +27,37 @@ export interface PackedAnswersOptions {
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
+  /** Of the line that they go out on. */
+  readonly line: LineGauge;
 }
 
 /** Every piece is read until the next one is asked for. */
 export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenerator<Uint8Array> {
   for await (const { packed } of ahead(answersOf(options), options.ahead)) {
     const { head, pieces, buffer } = await packed;
+    options.line.made();
     yield* groupFrames(head, pieces);
+    options.line.sent();
     release(buffer);
   }
 }
 
 /** Each in turn, begun: what is left to do of it goes on while the next ones are read. */
-async function* answersOf({ plan, digests, readChunk }: PackedAnswersOptions) {
+async function* answersOf({ plan, digests, readChunk, line }: PackedAnswersOptions) {
+  const packed = (group: Group) => begun(line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
   for (const [want, digest] of digests.entries()) {
     const way = await plan.next();
     if (way === 'given') continue;
     const chunk = way === 'chunk' ? await readChunk(digest) : undefined;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
-      yield begun(pack(joined.group()));
+      yield packed(joined.group());
       joined = new JoinedChunks();
     }
     if (chunk !== undefined) joined.add(want, chunk);
-    else if (way !== 'chunk') yield begun(way.isPicked ? pack(way) : Promise.resolve(way));
+    else if (way !== 'chunk') yield way.isPicked ? packed(way) : begun(Promise.resolve(way));
   }
-  if (joined.bytes > 0) yield begun(pack(joined.group()));
+  if (joined.bytes > 0) yield packed(joined.group());
 }
 
 function begun(packed: Promise<Group>): { readonly packed: Promise<Group> } {

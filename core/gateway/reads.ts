@@ -1,10 +1,10 @@
 /** What agents may read: pages and chunks of images that are theirs, whole or as deltas against what they have. */
 
-import type { DeltaCodec, SignedBase } from '../contracts/delta-codec.ts';
+import type { DeltaCodec } from '../contracts/delta-codec.ts';
 import type { AgentPolicy } from '../contracts/gateway.ts';
 import type { Repository } from '../contracts/repository.ts';
-import { DIGEST_BYTES, DigestSet, unpackDigests } from '../domain/digest-set.ts';
-import { badFrame, encodeFrame, FRAME, type Frame, frameJson, readBody } from '../domain/frames.ts';
+import { DigestSet } from '../domain/digest-set.ts';
+import { badFrame, encodeFrame, FRAME, type Frame, readBody } from '../domain/frames.ts';
 import { groupFrames } from '../domain/groups.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
 import { walkPages } from '../domain/page-walk.ts';
@@ -13,24 +13,20 @@ import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/trans
 import { OverdubError, toOverdubError } from '../errors.ts';
 import { ROOM, takeRoom } from '../heap-room.ts';
 import { WaitingGarbage } from '../waiting-garbage.ts';
-import { asObject, manifestRef, optionalText } from './fields.ts';
 import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
+import { LineGauge } from './line-gauge.ts';
 import { packedAnswers } from './packed-answers.ts';
+import { digestsOf, next, parseWant, readHead, readSignature } from './read-requests.ts';
 import type { Session } from './sessions.ts';
 import { wireDelta } from './wire-delta.ts';
 
-/** Signatures that one request may carry, bytes. */
-const MAX_SIGNATURE_BYTES = 48 * 1024 * 1024;
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
 /** Of an image of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */
 const MANY_ENTRIES = 250_000;
 /** What a fetch asks with. */
 const WANTS: ReadonlySet<number> = new Set([FRAME.digests, FRAME.want, FRAME.later]);
-/** Characters of a server's name, and more. */
-const MAX_NAME = 255;
-
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
   readonly repository: Repository;
@@ -69,16 +65,17 @@ export class Reads {
   /** Pages of an image that the agent lacks, in the order a walk meets them. */
   async manifest(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
     const frames = readBody(body);
-    const { head } = await this.#grant(session, frames);
+    const head = await readHead(frames);
+    await this.#assertMayRead(session, head.image);
     const have = new DigestSet();
     for await (const frame of frames) for (const digest of digestsOf(frame)) have.add(digest);
-    return answer(this.#pages(head.image, have));
+    return answer(this.#pages(session, head, have));
   }
 
   /** The wanted chunks in the order asked for: groups, `chunk` or `delta` frames, or `unknownBase`. */
   async fetch(session: Session, body: AsyncIterable<Uint8Array>): Promise<Fetched> {
     const frames = readBody(body);
-    const grant = await this.#grant(session, frames);
+    const grant = await this.#grant(session, await readHead(frames));
     const wants: Frame[] = [];
     for await (const frame of frames) {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
@@ -90,14 +87,14 @@ export class Reads {
     const isPacked = groups !== undefined && !hasDeltas;
     const chunks = isPacked ? this.#packed(grant, groups) : this.#chunks(session, grant, wants, groups?.plan);
     // Deltas made on the way need memory themselves, and so do lists of very many files.
-    const isTight = hasMany(grant) || hasDeltas;
+    const isTight = hasMany(grant.head) || hasDeltas;
     return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
   async fetchAgainst(session: Session, body: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
     const frames = readBody(body);
-    const grant = await this.#grant(session, frames);
+    const grant = await this.#grant(session, await readHead(frames));
     const target: Digest[] = [];
     let frame = await next(frames);
     for (; frame.type === FRAME.digests; frame = await next(frames)) {
@@ -121,7 +118,7 @@ export class Reads {
     codecName: string,
     blockBytes: number,
   ): Promise<AsyncIterable<Uint8Array>> {
-    const { index } = await this.#granted(session, { image });
+    const { index } = await this.#grant(session, { image });
     for (const chunk of content.chunks) if (!index.chunks.has(chunk.digest)) throw notInImage(chunk.digest);
     const codec = (await this.#options.codecs()).find((one) => one.name === codecName);
     if (codec?.signatures === undefined) throw badFrame('it names no codec with signatures');
@@ -129,22 +126,22 @@ export class Reads {
     return answer(deltaFrames(codec.signatures.sign(source, { sourceBytes: content.bytes, blockBytes })));
   }
 
-  async #grant(session: Session, frames: AsyncGenerator<Frame>): Promise<Grant> {
-    const first = await next(frames);
-    if (first.type !== FRAME.head) throw badFrame('it does not begin with a head');
-    const head = frameJson<ReadHead>(first);
-    optionalText(asObject(head, 'the head'), 'server', MAX_NAME);
-    return await this.#granted(session, { ...head, image: manifestRef(head.image, 'image') });
+  async #grant(session: Session, head: ReadHead): Promise<Grant> {
+    await this.#assertMayRead(session, head.image);
+    return await this.#indexed(session, head);
   }
 
-  async #granted(session: Session, head: ReadHead): Promise<Grant> {
-    if (session.identity.standing === 'held') throw heldMachine();
-    if (!(await this.#options.policy.mayRead(session.identity, head.image))) throw notYours();
+  async #assertMayRead({ identity }: Session, image: ManifestRef): Promise<void> {
+    if (identity.standing === 'held') throw heldMachine();
+    if (!(await this.#options.policy.mayRead(identity, image))) throw notYours();
+  }
+
+  async #indexed(session: Session, head: ReadHead): Promise<Grant> {
     // Filed under whom the session is for, not under what a request says.
     return { head, index: await this.#options.indexes.of(head.image, session.identity.server) };
   }
 
-  async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
+  async *#pages(session: Session, head: ReadHead, have: DigestSet): AsyncGenerator<Uint8Array> {
     const sent: Uint8Array[] = [];
     const read = async (digest: Digest) => {
       const bytes = await this.#options.repository.readChunk(digest);
@@ -152,17 +149,32 @@ export class Reads {
       return bytes;
     };
     const enter = (digest: Digest) => !have.has(digest);
-    for await (const _page of walkPages(image, read, { enter })) {
+    for await (const _page of walkPages(head.image, read, { enter })) {
       yield* sent.splice(0);
       this.#garbage.check();
     }
     yield* sent;
+    if (!hasMany(head)) this.#prepare(session, head);
+  }
+
+  /** Makes what a fetch of the image is answered with, while the agent takes its pages in. */
+  #prepare(session: Session, head: ReadHead): void {
+    const made = this.#indexed(session, head).then((grant) => this.#ownIndexes(session, grant, true));
+    // It fails again for the fetch, and is told there.
+    made.catch(() => undefined);
   }
 
   async *#packed(grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {
-    const readChunk = (digest: Digest) => this.#options.repository.readChunk(digest);
-    const isMany = hasMany(grant);
-    for await (const piece of packedAnswers({ plan, digests: due, readChunk, ahead: isMany ? 1 : 2 })) {
+    // Who takes groups compares each chunk with its digest, and asks for those that differ one by one.
+    const readChunk = (digest: Digest) => this.#options.repository.readUncompared(digest);
+    const isMany = hasMany(grant.head);
+    for await (const piece of packedAnswers({
+      plan,
+      digests: due,
+      readChunk,
+      ahead: isMany ? 1 : 2,
+      line: new LineGauge(),
+    })) {
       if (isMany) this.#garbage.check();
       yield piece;
     }
@@ -175,7 +187,7 @@ export class Reads {
     groups: GroupPlan | undefined,
   ): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
-      if (hasMany(grant)) this.#garbage.check();
+      if (hasMany(grant.head)) this.#garbage.check();
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
     }
@@ -289,8 +301,8 @@ async function* answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   }
 }
 
-function hasMany({ head }: Grant): boolean {
-  return head.image.entries >= MANY_ENTRIES;
+function hasMany({ image }: ReadHead): boolean {
+  return image.entries >= MANY_ENTRIES;
 }
 
 async function* roomy(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -307,50 +319,10 @@ async function* deltaFrames(delta: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   yield* encodeFrame(FRAME.piecesEnd);
 }
 
-async function next(frames: AsyncGenerator<Frame>): Promise<Frame> {
-  const frame = await frames.next();
-  if (frame.done === true) throw badFrame('it stops before its end');
-  return frame.value;
-}
-
-/** A signature in pieces and the length of its base behind it; whole in memory, bounded. */
-async function readSignature(first: Frame, frames: AsyncGenerator<Frame>): Promise<SignedBase> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  let frame = first;
-  for (; frame.type === FRAME.piece; frame = await next(frames)) {
-    bytes += frame.payload.length;
-    if (bytes > MAX_SIGNATURE_BYTES) throw badFrame('its signature is too long');
-    parts.push(frame.payload);
-  }
-  if (frame.type !== FRAME.piecesEnd) throw badFrame('a signature is interrupted by another frame');
-  const { baseBytes } = frameJson<{ baseBytes?: unknown }>(await next(frames));
-  if (!Number.isSafeInteger(baseBytes) || (baseBytes as number) < 0) throw badFrame('its base has no length');
-  return { signature: Buffer.concat(parts), baseBytes: baseBytes as number };
-}
-
 function isAmong(indexes: readonly ImageIndex[], digests: readonly Digest[]): boolean {
   return digests.every((digest) =>
     indexes.some((index) => index.chunks.has(digest) || index.pages.has(digest)),
   );
-}
-
-function digestsOf(frame: Frame): Digest[] {
-  const isList = frame.type === FRAME.digests || frame.type === FRAME.later;
-  const digests = isList ? unpackDigests(frame.payload) : undefined;
-  if (digests === undefined || digests.length > DIGESTS_LIMIT)
-    throw badFrame('a list of digests is malformed');
-  return digests;
-}
-
-function parseWant(payload: Uint8Array): { target: Digest[]; base: Digest[] } {
-  const view = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  const [wanted, bases] = payload.length < 4 ? [0, 0] : [view.readUInt16LE(0), view.readUInt16LE(2)];
-  if (wanted === 0 || payload.length !== 4 + (wanted + bases) * DIGEST_BYTES) {
-    throw badFrame('a want has the wrong length');
-  }
-  const digests = unpackDigests(payload.subarray(4)) as Digest[];
-  return { target: digests.slice(0, wanted), base: digests.slice(wanted) };
 }
 
 function notInImage(digest: Digest): OverdubError {

@@ -87,6 +87,10 @@ export class BlobRepository implements Repository {
     return this.#parts.reader.read(digest);
   }
 
+  readUncompared(digest: Digest): Promise<Uint8Array> {
+    return this.#parts.reader.readUncompared(digest);
+  }
+
   frameOf(digest: Digest): Promise<StoredFrame | undefined> {
     return this.#frames.of(digest);
   }

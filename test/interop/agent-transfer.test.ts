@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRecord } from '../../plugins/agent/program/transfer/record.ts';
+import { recordRestored, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
 import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { setXattr } from '../../plugins/imaging-tree/tree/libc.ts';
 import { World } from './agent-world.ts';
@@ -197,6 +198,43 @@ describe('snapshot and restore', () => {
     await world.restore(copy, second.id);
     expect(await world.contentsOf(copy)).toEqual(before);
   });
+
+  it.each([true, false])(
+    'reads nothing again of what it restored, until it is touched; empty before: %s',
+    async (empty) => {
+      const root = await world.smallTree();
+      const first = await world.snapshot(root);
+      const copy = empty ? await world.makeRoot('copy') : root;
+      if (!empty) {
+        await writeFile(join(root, 'etc/app/40.conf'), 'changed');
+        await rm(join(root, 'etc/app/41.conf'));
+      }
+      const stateDir = join(world.dir, 'state-of-the-copy');
+      const appliance = world.connect();
+      const request = { server: 'web-1', selector: first.id, dryRun: false, keep: [], only: [] };
+      const task = await appliance.beginRestore(request, world.signal);
+      const context = { ...world.context(appliance, copy), workDir: join(world.dir, 'agent-work') };
+      const order = { ...task, server: 'web-1', excludes: [] };
+      await restoreImage(context, order);
+      await recordRestored(context, order, stateDir);
+      const opened: string[] = [];
+      const open: typeof treeImager.open = (at, path) => {
+        opened.push(path);
+        return treeImager.open(at, path);
+      };
+      const imager = { ...treeImager, scan: treeImager.scan.bind(treeImager), open };
+      const second = await world.snapshot(copy, { stateDir, imager });
+      expect(second.manifest).toEqual(first.manifest);
+      // The first of two links has changed when the second was made.
+      expect(opened.filter((path) => path !== 'etc/app/linked')).toEqual([]);
+      await appendFile(join(copy, 'etc/app/50.conf'), 'more');
+      await chmod(join(copy, 'etc/app/51.conf'), 0o600);
+      opened.length = 0;
+      const third = await world.snapshot(copy, { stateDir, imager });
+      expect(third.stats.filesChanged).toBe(1);
+      expect(new Set(opened)).toEqual(new Set(['etc/app/50.conf', 'etc/app/51.conf']));
+    },
+  );
 
   it('never trusts times as new as the moment before the file was opened', async () => {
     const root = await world.smallTree();

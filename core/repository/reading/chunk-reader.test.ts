@@ -85,6 +85,32 @@ describe('deltas of a pack that was tampered with', () => {
     await reader.close();
   });
 
+  it('name the base that is damaged, also where it was read before by who compares for himself', async () => {
+    const [right, wrong] = [Buffer.from('0123456789'), Buffer.from('0123x56789')];
+    const [base, made] = [digestOf(right), digestOf(right.subarray(0, 5))];
+    const bytes = BYTES + payload.length;
+    const place = { offset: HEADER_BYTES, storedBytes: bytes, rawBytes: bytes, encoding: 'raw' } as const;
+    const delta: DeltaForm = { codec: 'begin', formatVersion: 1, depth: 1, bases: [base] };
+    const begin: DeltaCodec = { ...copies, name: 'begin', decode: async (whole) => whole.slice(0, 5) };
+    const chunks = [
+      { digest: base, bytes: BYTES, at: 0, payloadBytes: BYTES },
+      { digest: made, bytes: 5, at: BYTES, payloadBytes: payload.length, delta },
+    ];
+    const frame: PackedFrame = { ...place, chunks };
+    const store = new MemoryBlobStore();
+    const name = 'packs/00/base.pack';
+    await store.put(name, Buffer.concat([encodeHeader(), wrong, payload, encodeTail([frame])]));
+    index.addPack(name, bytes, [frame]);
+    const portable = new PortableStore(store, { clock: eagerClock, log: silentLog });
+    const parts = { store: portable, index, codecs: [begin], stateDir: world.stateDir };
+    const reader = new ChunkReader(parts);
+    expect(Buffer.from(await reader.readUncompared(made)).toString()).toBe('0123x');
+    expect(index.suspects.all()).toEqual([]);
+    await expect(reader.read(made)).rejects.toThrow(`Chunk ${base} in ${name} is damaged`);
+    expect(index.suspects.all().sort()).toEqual([base, made].sort());
+    await reader.close();
+  });
+
   it('are healed by who stores the chunk, also where they are listed with another length', () => {
     const bytes = noise(20, 'healed');
     const digest = digestOf(bytes);

@@ -24,8 +24,17 @@ const CACHED: ReadCacheLimits = { frames: 20 * MiB, groups: 2 * MiB, bases: 6 * 
 /** What suffices where pages are read one behind another: the largest frame. */
 const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
 
-/** The chunks that a base is read for, each made from the one behind it. */
-type Makes = readonly Digest[];
+/** How a chunk is read. */
+interface Reading {
+  readonly pending: PendingChunks | undefined;
+  /** What it is a base of, each made from the one behind it. */
+  readonly makes: readonly Digest[];
+  /** Is it compared with its digest? */
+  readonly compared: boolean;
+}
+
+/** What is compared: what is given out, or each base as well. */
+type Compared = 'results' | 'bases too';
 
 export interface ChunkReaderParts {
   readonly store: PortableStore;
@@ -35,7 +44,10 @@ export interface ChunkReaderParts {
   readonly stateDir: string;
 }
 
-/** Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. */
+/**
+ * Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. A match speaks for the
+ * bases as well; without one, all is read anew, each base compared, so that what is damaged is named.
+ */
 export class ChunkReader {
   readonly #index: ChunkIndex;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
@@ -44,10 +56,12 @@ export class ChunkReader {
   readonly #payloads: PayloadReader;
   readonly #chains: ChainReader;
   readonly #parts: ChunkReaderParts;
+  readonly #compared: Compared;
 
-  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED) {
+  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED, compared: Compared = 'results') {
     const { store, index, codecs, stateDir } = parts;
     this.#parts = parts;
+    this.#compared = compared;
     this.#cache = new ReadCache(cached);
     this.#payloads = new PayloadReader(store, index, this.#cache);
     this.#spool = new BaseSpool(stateDir);
@@ -62,8 +76,22 @@ export class ChunkReader {
    * stored, REPOSITORY_DAMAGED when it cannot be read, DRIVER_MISSING when its codec is not loaded.
    */
   async read(digest: Digest, pending?: PendingChunks): Promise<Uint8Array> {
-    const bytes = await this.#find(digest, pending, []);
-    if (bytes !== undefined) return bytes;
+    return await this.#read(digest, pending, true);
+  }
+
+  /** As {@link read}, for who compares the bytes, and reads the chunk where they do not match its digest. */
+  async readUncompared(digest: Digest): Promise<Uint8Array> {
+    return await this.#read(digest, undefined, false);
+  }
+
+  async #read(digest: Digest, pending: PendingChunks | undefined, compared: boolean): Promise<Uint8Array> {
+    try {
+      const bytes = await this.#find(digest, { pending, makes: [], compared });
+      if (bytes !== undefined) return bytes;
+    } catch (error) {
+      if (!isDamage(error) || this.#compared === 'bases too') throw error;
+      return await this.#readAnew(digest, pending);
+    }
     const unreadable = this.#index.damagedPacks();
     if (unreadable.length > 0) {
       throw damaged(`Chunk ${digest} is not readable; damaged packs: ${unreadable.join(', ')}.`);
@@ -75,9 +103,19 @@ export class ChunkReader {
     );
   }
 
-  /** Another reader of the same repository that keeps less in memory: for upkeep. Close it by itself. */
+  /** From what is stored, not from what is kept of it. */
+  async #readAnew(digest: Digest, pending: PendingChunks | undefined): Promise<Uint8Array> {
+    const reader = this.frugal();
+    try {
+      return await reader.read(digest, pending);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** Another reader of the same repository that keeps less in memory, and compares each base: for upkeep. Close it by itself. */
   frugal(): ChunkReader {
-    return new ChunkReader(this.#parts, CACHED_FRUGALLY);
+    return new ChunkReader(this.#parts, CACHED_FRUGALLY, 'bases too');
   }
 
   async close(): Promise<void> {
@@ -91,7 +129,7 @@ export class ChunkReader {
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
   ): Promise<void> {
-    await this.#restore(digest, pack, chunk, payload, undefined, []);
+    await this.#restore(digest, pack, chunk, payload, { pending: undefined, makes: [], compared: true });
   }
 
   /** Reads a stored chunk anew, whatever is kept in memory. REPOSITORY_DAMAGED. */
@@ -103,15 +141,11 @@ export class ChunkReader {
     await this.verify(digest, pack, stored, raw.subarray(at, at + payloadBytes));
   }
 
-  async #find(
-    digest: Digest,
-    pending: PendingChunks | undefined,
-    makes: Makes,
-  ): Promise<Uint8Array | undefined> {
-    const held = pending?.find(digest);
+  async #find(digest: Digest, reading: Reading): Promise<Uint8Array | undefined> {
+    const held = reading.pending?.find(digest);
     if (held !== undefined) {
       const payload = await held.payload();
-      return this.#restore(digest, 'the open session', held, payload, pending, makes);
+      return this.#restore(digest, 'the open session', held, payload, reading);
     }
     const stored = this.#index.find(digest);
     if (stored === undefined) return undefined;
@@ -120,11 +154,11 @@ export class ChunkReader {
       const payload = await (isDeep
         ? this.#payloads.link(digest, stored)
         : this.#payloads.payload(digest, stored));
-      return await this.#restore(digest, stored.pack, stored, payload, pending, makes);
+      return await this.#restore(digest, stored.pack, stored, payload, reading);
     } catch (error) {
       // Collected or moved while it was read: then it is elsewhere now, or nowhere.
       const now = this.#index.find(digest);
-      if (now?.pack !== stored.pack) return this.#find(digest, pending, makes);
+      if (now?.pack !== stored.pack) return this.#find(digest, reading);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
       if (isDamage(error)) this.#index.suspects.mark(digest);
       throw error;
@@ -141,18 +175,17 @@ export class ChunkReader {
     pack: string,
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
-    pending: PendingChunks | undefined,
-    makes: Makes,
+    reading: Reading,
   ): Promise<Uint8Array> {
     const { delta } = chunk;
     const bytes =
       delta === undefined
         ? payload
-        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, pending, makes);
+        : await this.#applyDelta(digest, pack, delta, chunk.bytes, payload, reading);
     // Of a deep one it was looked at when it was put together.
-    const isVerified = delta !== undefined && delta.depth > MADE_DEPTH;
-    if (bytes.length !== chunk.bytes || !(isVerified || digestOf(bytes) === digest))
-      throw unlike(digest, pack);
+    const isDeep = delta !== undefined && delta.depth > MADE_DEPTH;
+    const isLike = isDeep || !reading.compared || digestOf(bytes) === digest;
+    if (bytes.length !== chunk.bytes || !isLike) throw unlike(digest, pack);
     return bytes;
   }
 
@@ -162,10 +195,14 @@ export class ChunkReader {
     delta: DeltaForm,
     targetBytes: number,
     payload: Uint8Array,
-    pending: PendingChunks | undefined,
-    makes: Makes,
+    reading: Reading,
   ): Promise<Uint8Array> {
-    const below = [...makes, digest];
+    const { pending } = reading;
+    const below: Reading = {
+      pending,
+      makes: [...reading.makes, digest],
+      compared: this.#compared === 'bases too',
+    };
     const codec = this.#codecs.get(delta.codec);
     if (codec === undefined) {
       throw new OverdubError(
@@ -182,7 +219,7 @@ export class ChunkReader {
     };
     if (delta.depth > MADE_DEPTH) {
       const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
-      const whole = (base: Digest) => this.#base(base, pending, below);
+      const whole = (base: Digest) => this.#base(base, below);
       const made = await this.#chains.make(digest, link, whole, pending).catch(undecodable);
       if (made === undefined) throw unlike(digest, pack);
       return made;
@@ -190,11 +227,11 @@ export class ChunkReader {
     if (delta.places !== undefined) {
       const { signatures } = codec;
       if (signatures === undefined) throw damagedChunk(digest, pack, `codec ${delta.codec} takes no places`);
-      for (const base of delta.bases) assertLeadsOn(base, below);
+      for (const base of delta.bases) assertLeadsOn(base, below.makes);
       const lend: LendBase = async (base, use) => {
         const isHeld = () => pending?.find(base) !== undefined;
         const wasHeld = isHeld();
-        const bytes = await this.#whole(digest, pack, base, pending, below);
+        const bytes = await this.#whole(digest, pack, base, below);
         await use(bytes);
         // Its pack may have been collected meanwhile, and the session have come to hold it.
         if (!wasHeld && !isHeld()) release(bytes);
@@ -203,7 +240,7 @@ export class ChunkReader {
         join(signatures.patch(space, once(payload), options), targetBytes);
       return this.#spool.with(placedBases(delta), lend, patch).catch(undecodable);
     }
-    const base = await this.#readBases(digest, pack, delta, pending, below);
+    const base = await this.#readBases(digest, pack, delta, below);
     const made = await codec.decode(base, payload, options).catch(undecodable);
     // A codec may give out what it was given, which is kept here.
     return made.buffer === base.buffer || made.buffer === payload.buffer ? new Uint8Array(made) : made;
@@ -221,29 +258,17 @@ export class ChunkReader {
   }
 
   /** A base that is laid out in a file afterwards, so that keeping it in memory would be for nothing. */
-  async #whole(
-    digest: Digest,
-    pack: string,
-    base: Digest,
-    pending: PendingChunks | undefined,
-    makes: Makes,
-  ): Promise<Uint8Array> {
-    assertLeadsOn(base, makes);
-    const bytes = await this.#find(base, pending, makes);
+  async #whole(digest: Digest, pack: string, base: Digest, reading: Reading): Promise<Uint8Array> {
+    assertLeadsOn(base, reading.makes);
+    const bytes = await this.#find(base, reading);
     if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
     return bytes;
   }
 
-  async #readBases(
-    digest: Digest,
-    pack: string,
-    delta: DeltaForm,
-    pending: PendingChunks | undefined,
-    makes: Makes,
-  ): Promise<Uint8Array> {
+  async #readBases(digest: Digest, pack: string, delta: DeltaForm, reading: Reading): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     for (const base of delta.bases) {
-      const bytes = await this.#base(base, pending, makes);
+      const bytes = await this.#base(base, reading);
       if (bytes === undefined) throw damagedChunk(digest, pack, `its base ${base} is missing`);
       parts.push(bytes);
     }
@@ -251,13 +276,13 @@ export class ChunkReader {
   }
 
   /** Neighbouring chunks share bases, so those that are stored are kept a while. */
-  async #base(base: Digest, pending: PendingChunks | undefined, makes: Makes) {
-    assertLeadsOn(base, makes);
-    const held = pending?.find(base);
+  async #base(base: Digest, reading: Reading) {
+    assertLeadsOn(base, reading.makes);
+    const held = reading.pending?.find(base);
     const stored = held === undefined ? this.#index.find(base) : undefined;
-    if (stored === undefined) return this.#find(base, pending, makes);
+    if (stored === undefined) return this.#find(base, reading);
     return this.#cache.base(base, stored.bytes, async () => {
-      const bytes = await this.#find(base, undefined, makes);
+      const bytes = await this.#find(base, { ...reading, pending: undefined });
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
       return bytes;
     });
@@ -265,7 +290,7 @@ export class ChunkReader {
 }
 
 /** What is kept may be under way: a base that waits for itself there would wait for ever. */
-function assertLeadsOn(base: Digest, makes: Makes): void {
+function assertLeadsOn(base: Digest, makes: readonly Digest[]): void {
   if (makes.length > MAX_CHAIN || makes.includes(base))
     throw damaged(`Chunk ${base} is damaged: the deltas that it is made from go in a circle.`);
 }

@@ -6,7 +6,14 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ApplyOptions, ContentSource, Imager, ScanOptions } from '../../contracts/imager.ts';
+import type {
+  ApplyOptions,
+  ContentSource,
+  ContentStream,
+  FileStamp,
+  Imager,
+  ScanOptions,
+} from '../../contracts/imager.ts';
 import type { ContentRef, Entry, SkippedPath } from '../../domain/manifest.ts';
 import { collect } from '../collect.ts';
 import { NASTY_COUNT, nastyTree } from './imager-trees.ts';
@@ -122,6 +129,7 @@ export function imagerConformance(name: string, { imager }: ImagerUnderTest): vo
     const fixture = () => ({ imager, from, to, shelf });
     scanning(fixture);
     restoring(fixture);
+    telling(fixture);
     narrowing(fixture);
     faults(fixture);
   });
@@ -226,6 +234,40 @@ function restoring(fixture: Fixture): void {
   });
 }
 
+function telling(fixture: Fixture): void {
+  it.each([true, false])(
+    'tells of each file the stamp that a scan finds, in order; blank: %s',
+    async (blank) => {
+      const { imager, from, to, shelf } = fixture();
+      await nastyTree(from);
+      if (!blank) await nastyTree(to, 'other');
+      const entries = await readTree(imager, from, shelf);
+      const told = new Map<string, FileStamp>();
+      const onFile = (path: string, stamp: FileStamp) => void told.set(path, stamp);
+      await applyTo(imager, to, entries, shelf, { blank, onFile });
+      const linked = new Set(entries.flatMap(({ type, target }) => (type === 'hardlink' ? [target] : [])));
+      const scan: ScanOptions = { excludes: [], onSkip: () => {}, signal: new AbortController().signal };
+      for await (const { entry, stamp } of imager.scan(to, scan)) {
+        if (linked.has(entry.path)) continue;
+        if (told.has(entry.path)) expect([entry.path, told.get(entry.path)]).toEqual([entry.path, stamp]);
+        else if (blank) expect(entry.type).not.toBe('file');
+      }
+      const files = entries.filter(({ path }) => told.has(path)).map(({ path }) => path);
+      expect([...told.keys()]).toEqual(files);
+      expect(files.length).toBeGreaterThan(3);
+    },
+  );
+
+  it('tells nothing in a dry run', async () => {
+    const { imager, from, to, shelf } = fixture();
+    writeFileSync(join(from, 'f'), 'x');
+    const told: string[] = [];
+    const onFile = (path: string) => void told.push(path);
+    await applyTo(imager, to, await readTree(imager, from, shelf), shelf, { dryRun: true, onFile });
+    expect(told).toEqual([]);
+  });
+}
+
 function narrowing(fixture: Fixture): void {
   it('leaves kept and excluded paths alone, in directories that must go too', async () => {
     const { imager, to, shelf } = fixture();
@@ -307,10 +349,12 @@ function faults(fixture: Fixture): void {
     const { imager, from, to, shelf } = fixture();
     writeFileSync(join(from, 'f'), 'right');
     const entries = await readTree(imager, from, shelf);
-    const vouching = (text: string): ContentSource => ({
+    const given = (text: string, more: Partial<ContentStream>): ContentSource => ({
       announce() {},
-      open: () => ({ verified: true, [Symbol.asyncIterator]: () => stream([Buffer.from(text)]) }),
+      open: () => ({ ...more, [Symbol.asyncIterator]: () => stream([Buffer.from(text)]) }),
     });
+    const vouching = (text: string) => given(text, { verified: true });
+    const atHand = (text: string, verified: boolean) => given(text, { verified, atHand: Buffer.from(text) });
     const apply = async (source: ContentSource) => {
       const present = await readTree(imager, to, new ContentShelf());
       await imager.apply(to, stream(entries), stream(present), source, {
@@ -323,8 +367,14 @@ function faults(fixture: Fixture): void {
     await expect(apply(doubtful)).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     await expect(apply(vouching('longer than right'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     await expect(apply(vouching('no'))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
-    await apply(vouching('right'));
-    expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
+    await expect(apply(atHand('wrong', false))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    await expect(apply(atHand('no', true))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    expect(existsSync(join(to, 'f'))).toBe(false);
+    for (const source of [vouching('right'), atHand('right', false), atHand('right', true)]) {
+      await apply(source);
+      expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
+      rmSync(join(to, 'f'));
+    }
   });
 
   it('keeps the old file when what arrives does not match its digest', async () => {

@@ -245,7 +245,7 @@ async function restoreTo(
   };
   const order = { server, image: task.image, excludes: task.server.excludes, dryRun, keep, only };
   const result = await restoreImage(context, order);
-  if (!dryRun && keep.length === 0 && only.length === 0) await recordRestored(context, order, stateDir);
+  await recordRestored(context, order, stateDir);
   return result;
 }
 

@@ -6,7 +6,9 @@ import {
   type ApplyResult,
   type ContentRef,
   type ContentSource,
+  type ContentStream,
   type Entry,
+  type FileStamp,
   OverdubError,
 } from '@overdub/core/agent';
 import { openRoot } from './beneath.ts';
@@ -19,7 +21,15 @@ import { openFileBelow } from './open.ts';
 import { planSteps, type Step } from './plan.ts';
 import { type Protected, removeDirectory, removeFile } from './remove.ts';
 import { Spool } from './spool.ts';
-import { fitsBeside, writeFile, writeLink, writeSpecial } from './write-file.ts';
+import {
+  type FileJob,
+  fitsBeside,
+  shortBytes,
+  writeFile,
+  writeLink,
+  writeShortFile,
+  writeSpecial,
+} from './write-file.ts';
 
 const MAX_CHANGES = 1000;
 /** Contents are announced this far ahead. */
@@ -28,6 +38,10 @@ const WINDOW_BYTES = 192 * 1024 * 1024;
 
 type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
 type WriteStep = Extract<Step, { do: 'write' }>;
+/** What lies at a path now. */
+type OpenBase = Required<Parameters<ContentSource['open']>>[1] & {
+  readonly reader: { close(): Promise<void> };
+};
 
 /** See {@link Imager.apply}. The default excludes hold besides `options.excludes`. */
 export async function applyTree(
@@ -82,7 +96,10 @@ class ApplyRun {
   async all(target: AsyncIterable<Entry>, present: AsyncIterable<Entry>): Promise<ApplyResult> {
     for await (const window of windows(this.#removalsFirst(target, present))) {
       this.#announce(window.next);
-      for (const step of window.now) await this.#perform(step);
+      for (const step of window.now) {
+        const done = this.#perform(step);
+        if (done !== undefined) await done;
+      }
     }
     for (const entry of this.#finals.drain()) this.#finish(entry);
     return {
@@ -156,7 +173,8 @@ class ApplyRun {
     if (upcoming.length > 0) this.#contents.announce(upcoming as ContentRef[]);
   }
 
-  async #perform(step: Later): Promise<void> {
+  /** At once, but for contents that have to be waited for: most steps are small, and a tree has many. */
+  #perform(step: Later): Promise<void> | undefined {
     this.#options.signal.throwIfAborted();
     if (step.do === 'finish') {
       if (step.changed) this.#count(step.entry.path, 'metadata');
@@ -171,39 +189,66 @@ class ApplyRun {
       if (!dry) setMetadata(this.#cursor.path(...splitPath(path)), step.entry);
       this.#count(path, 'metadata');
     } else {
-      if (!dry) await this.#make(step);
-      else if (step.do === 'write') this.#writtenBytes += step.entry.content?.bytes ?? 0;
+      const made = dry ? this.#pretend(step) : this.#make(step);
+      if (made !== undefined) return made.then(() => this.#count(path, 'write'));
       this.#count(path, 'write');
     }
   }
 
-  async #make(step: Extract<Later, { do: 'write' | 'directory' }>): Promise<void> {
-    const { entry } = step;
-    if (step.do === 'directory') return this.#cursor.ensureDirectory(entry.path);
-    if (entry.type === 'file') return this.#writeFile(step);
-    const [parent, name] = splitPath(entry.path);
-    writeSpecial(this.#cursor.directory(parent), name, entry);
+  #pretend(step: Extract<Later, { do: 'write' | 'directory' }>): undefined {
+    if (step.do === 'write') this.#writtenBytes += step.entry.content?.bytes ?? 0;
   }
 
-  async #writeFile(step: WriteStep): Promise<void> {
+  #make(step: Extract<Later, { do: 'write' | 'directory' }>): Promise<void> | undefined {
+    const { entry } = step;
+    if (step.do === 'write' && entry.type === 'file') return this.#writeFile(step);
+    if (step.do === 'directory') {
+      this.#cursor.ensureDirectory(entry.path);
+    } else {
+      const [parent, name] = splitPath(entry.path);
+      writeSpecial(this.#cursor.directory(parent), name, entry);
+    }
+  }
+
+  #writeFile(step: WriteStep): Promise<void> | undefined {
     const content = step.entry.content ?? missingContent(step.entry);
     const [parent, name] = splitPath(step.entry.path);
     const fits = fitsBeside(this.#cursor.directory(parent), content.bytes);
     // Removed first, the old file's room counts; but then it is neither a base nor there after a power cut.
     if (!fits) removeFile(this.#cursor.path(parent, name));
     const base = fits && step.base !== undefined ? this.#openBase(step.entry.path, step.base) : undefined;
+    if (base !== undefined) return this.#writeFrom(step, content, base);
+    const job = this.#job(step, content, undefined);
+    const short = shortBytes(job);
+    if (short === undefined) return this.#writeAsItComes(step, job);
+    this.#told(step, writeShortFile(this.#cursor.directory(parent), name, job, short));
+  }
+
+  async #writeFrom(step: WriteStep, content: ContentRef, base: OpenBase): Promise<void> {
     try {
-      const bytes = content.bytes === 0 ? nothing() : this.#contents.open(content, base);
-      await writeFile(this.#cursor.directory(parent), name, {
-        entry: { ...step.entry, content },
-        bytes,
-        onBytes: this.#onBytes,
-        signal: this.#options.signal,
-        plainly: this.#options.blank === true,
-      });
+      await this.#writeAsItComes(step, this.#job(step, content, base));
     } finally {
-      await base?.reader.close();
+      await base.reader.close();
     }
+  }
+
+  async #writeAsItComes(step: WriteStep, job: FileJob): Promise<void> {
+    const [parent, name] = splitPath(step.entry.path);
+    this.#told(step, await writeFile(this.#cursor.directory(parent), name, job));
+  }
+
+  #job({ entry }: WriteStep, content: ContentRef, base: OpenBase | undefined): FileJob {
+    return {
+      entry: { ...entry, content },
+      bytes: content.bytes === 0 ? NOTHING : this.#contents.open(content, base),
+      onBytes: this.#onBytes,
+      signal: this.#options.signal,
+      plainly: this.#options.blank === true,
+    };
+  }
+
+  #told({ entry }: WriteStep, stamp: FileStamp): void {
+    this.#options.onFile?.(entry.path, stamp);
   }
 
   readonly #onBytes = (count: number): void => {
@@ -211,7 +256,7 @@ class ApplyRun {
     this.#options.onProgress(this.#writtenBytes);
   };
 
-  #openBase(path: string, content: ContentRef) {
+  #openBase(path: string, content: ContentRef): OpenBase | undefined {
     try {
       return { content, reader: openFileBelow(this.#rootFd, path) };
     } catch (error) {
@@ -241,6 +286,11 @@ class ApplyRun {
   #finish(entry: Entry): void {
     if (this.#options.dryRun === true) return;
     const at = entry.path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(entry.path));
+    // Where nothing was before, nothing can be right already.
+    if (this.#options.blank === true) {
+      setMetadata(at, entry);
+      return;
+    }
     const stat = lstatSync(fsPath(at), { bigint: true });
     const same =
       (Number(stat.mode) & 0o7777) === entry.mode &&
@@ -289,7 +339,10 @@ function needsBytes(step: WriteStep): boolean {
   return step.entry.content !== undefined && step.entry.content.bytes > 0;
 }
 
-async function* nothing(): AsyncGenerator<Uint8Array> {}
+const NOTHING: ContentStream = {
+  atHand: new Uint8Array(),
+  async *[Symbol.asyncIterator]() {},
+};
 
 function missingContent(entry: Entry): never {
   throw new OverdubError(

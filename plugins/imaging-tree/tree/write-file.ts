@@ -15,11 +15,20 @@ import {
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { type ContentRef, type ContentStream, type Entry, OverdubError } from '@overdub/core/agent';
+import {
+  type ContentRef,
+  type ContentStream,
+  type Digest,
+  digestOf,
+  type Entry,
+  type FileStamp,
+  OverdubError,
+} from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
 import { setFileMetadata, setMetadata } from './metadata.ts';
 import { fsPath, toRaw } from './names.ts';
+import { stampOf, statOpen } from './stat.ts';
 
 /**
  * Temporary names. They are not excluded from scans: what an interrupted run left is seen by the next one's scan
@@ -59,35 +68,76 @@ export interface FileJob {
 /**
  * Writes a regular file's content and metadata under a temporary name and renames it to `name`; `plainly` under that name at
  * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes have another length,
- * or another digest where nobody compared it.
+ * or another digest where nobody compared it. Resolves to the file's stamp.
  */
-export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<void> {
-  const wanted = fsPath(within(dirfd, toRaw(name)));
-  const { fd, made } = create(dirfd, job.plainly ? wanted : undefined);
+export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<FileStamp> {
+  const file = create(dirfd, name, job);
   try {
-    await writeContent(fd, job);
-    setFileMetadata(fd, job.entry);
-    if (made !== wanted) renameSync(made, wanted);
+    await writeContent(file.fd, job);
+    return finish(file, job.entry);
   } catch (error) {
-    unlinkSync(made);
+    unlinkSync(file.made);
     throw error;
   } finally {
-    closeSync(fd);
+    closeSync(file.fd);
   }
 }
 
-/** A new file of that path; of a temporary name where something has the path, or none is given. */
-function create(dirfd: number, path: ReturnType<typeof fsPath> | undefined) {
+/** As {@link writeFile}, with its {@link shortBytes}: at once, since to wait for them costs more than to write them. */
+export function writeShortFile(dirfd: number, name: string, job: FileJob, bytes: Uint8Array): FileStamp {
+  const file = create(dirfd, name, job);
+  try {
+    writeShort(file.fd, job, bytes);
+    return finish(file, job.entry);
+  } catch (error) {
+    unlinkSync(file.made);
+    throw error;
+  } finally {
+    closeSync(file.fd);
+  }
+}
+
+/** The bytes of a file that is not worth waking another thread for, where they are at hand. */
+export function shortBytes({ entry, bytes }: FileJob): Uint8Array | undefined {
+  const { atHand } = bytes;
+  return atHand !== undefined && atHand.length <= SHORT_WRITE && entry.sparse !== true ? atHand : undefined;
+}
+
+interface NewFile {
+  readonly fd: number;
+  /** Where it was made, and where it shall be. */
+  readonly made: ReturnType<typeof fsPath>;
+  readonly wanted: ReturnType<typeof fsPath>;
+}
+
+/** Of its own name if it may be seen at once and nothing has that name, else of a temporary one. */
+function create(dirfd: number, name: string, { plainly }: FileJob): NewFile {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-  if (path !== undefined) {
+  const wanted = fsPath(within(dirfd, toRaw(name)));
+  if (plainly) {
     try {
-      return { fd: openSync(path, flags, 0o600), made: path };
+      return { fd: openSync(wanted, flags, 0o600), made: wanted, wanted };
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
   }
   const made = within(dirfd, temporaryName());
-  return { fd: openSync(made, flags, 0o600), made };
+  return { fd: openSync(made, flags, 0o600), made, wanted };
+}
+
+/** All is written: its metadata, its name. */
+function finish({ fd, made, wanted }: NewFile, entry: Entry): FileStamp {
+  setFileMetadata(fd, entry);
+  if (made !== wanted) renameSync(made, wanted);
+  return stampOf(statOpen(fd));
+}
+
+function writeShort(fd: number, { entry, bytes, onBytes, signal }: FileJob, all: Uint8Array): void {
+  signal.throwIfAborted();
+  assertLength(entry, all.length);
+  if (bytes.verified !== true) assertDigest(entry, digestOf(all));
+  for (let done = 0; done < all.length; ) done += writeSync(fd, all, done, all.length - done, done);
+  onBytes(all.length);
 }
 
 async function writeContent(fd: number, { entry, bytes, onBytes, signal }: FileJob): Promise<void> {
@@ -102,10 +152,17 @@ async function writeContent(fd: number, { entry, bytes, onBytes, signal }: FileJ
     length += piece.length;
     onBytes(piece.length);
   }
-  if (length !== entry.content.bytes) throw damaged(entry, `ended after ${length} bytes`);
-  if (hash !== undefined && hash.digest('hex') !== entry.content.digest)
-    throw damaged(entry, 'does not match its digest');
+  assertLength(entry, length);
+  if (hash !== undefined) assertDigest(entry, hash.digest('hex'));
   if (entry.sparse === true) ftruncateSync(fd, length);
+}
+
+function assertLength(entry: FileJob['entry'], bytes: number): void {
+  if (bytes !== entry.content.bytes) throw damaged(entry, `ended after ${bytes} bytes`);
+}
+
+function assertDigest(entry: FileJob['entry'], digest: Digest): void {
+  if (digest !== entry.content.digest) throw damaged(entry, 'does not match its digest');
 }
 
 function damaged(entry: Entry, why: string): OverdubError {

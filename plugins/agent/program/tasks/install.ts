@@ -40,11 +40,7 @@ export async function install(context: TaskContext, task: InstallTask): Promise<
     onProgress({ text: 'bootloader and agent' });
     await disks.render(disk, server.identity, facts);
     await placeAgent(options, disk.rootMount, task);
-    await recordRestored(
-      work,
-      { ...order, excludes: server.excludes },
-      agentStateIn(disk.rootMount, server.name),
-    );
+    await recordRestored(work, order, agentStateIn(disk.rootMount, server.name));
     return {
       diskPin: disk.pin,
       writtenBytes: result.writtenBytes,

@@ -14,7 +14,7 @@ import { damagedAnswer } from './answers.ts';
 import type { Answers, Fetcher, WireSegment } from './fetch.ts';
 
 /** One request asks for about this much, bytes and contents. */
-const BATCH_BYTES = 64 * 1024 * 1024;
+const BATCH_BYTES = 256 * 1024 * 1024;
 const BATCH_CONTENTS = 4096;
 /** What the next requests will ask for is told so far ahead, chunks. */
 const LATER_CHUNKS = 16_384;
@@ -53,11 +53,26 @@ export class FetchingSource implements ContentSource {
    * together from pieces of the disk as well is hashed by the imager before it replaces a file.
    */
   open(content: ContentRef, present?: Present): ContentStream {
+    const atHand = this.#atHand(content);
+    if (atHand !== undefined) return { verified: true, atHand, [Symbol.asyncIterator]: () => once(atHand) };
     const bytes = this.#bytesOf(content, present);
     const [only] = content.chunks;
     const isOne = content.chunks.length === 1 && only?.digest === content.digest;
     const verified = isOne || (present === undefined && !this.#bases.has(content.digest));
     return { verified, [Symbol.asyncIterator]: () => bytes };
+  }
+
+  /** The only chunk of a small file, where that is next and its chunk has come: most files of a tree are such. */
+  #atHand(content: ContentRef): Uint8Array | undefined {
+    const [item] = this.#batch;
+    if (item?.content.digest !== content.digest || item.segments.length !== 1) return undefined;
+    const [segment] = item.segments;
+    if (segment?.kind !== 'raw' || segment.chunks.length !== 1) return undefined;
+    const [chunk] = segment.chunks;
+    if (chunk?.digest !== content.digest) return undefined;
+    const bytes = this.#answers?.atHand(chunk);
+    if (bytes !== undefined) this.#batch.shift();
+    return bytes;
   }
 
   async *#bytesOf(content: ContentRef, present: Present | undefined): AsyncGenerator<Uint8Array> {
@@ -151,6 +166,10 @@ export class FetchingSource implements ContentSource {
     for await (const whole of this.#fetcher.raw([chunk])) return whole;
     throw damagedAnswer();
   }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function isWire(segment: Segment): segment is WireSegment {

@@ -46,6 +46,8 @@ export type DeltaSegment = Extract<Segment, { kind: 'delta' }>;
 export interface Answers {
   /** A chunk's verified bytes, good until the next call. */
   chunk(chunk: ChunkRef): Promise<Uint8Array>;
+  /** The same, if they came along with another; undefined when they have to be waited for. */
+  atHand(chunk: ChunkRef): Uint8Array | undefined;
   /** The verified chunks of a delta segment, or undefined when its base was not usable. */
   delta(segment: DeltaSegment, base: RandomReader | undefined): Promise<Uint8Array[] | undefined>;
   close(): Promise<void>;
@@ -103,6 +105,7 @@ export class Fetcher {
     const answers = new AnswerReader({ frames, asked: [...asked, ...later], given, window: window ?? 0 });
     return {
       chunk: (chunk) => this.#chunk(answers, given, chunk),
+      atHand: (chunk) => given.take(chunk.digest),
       delta: (segment, base) => this.#delta(answers, segment, base),
       close: () => answers.close(),
     };

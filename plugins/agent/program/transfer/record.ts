@@ -72,7 +72,12 @@ export class RecordWriter {
   }
 
   add(line: RecordLine): void {
-    this.#text += `${JSON.stringify(plainLine(line))}\n`;
+    this.addText(JSON.stringify(plainLine(line)));
+  }
+
+  /** A line as its text. */
+  addText(line: string): void {
+    this.#text += `${line}\n`;
     if (this.#text.length >= BLOCK_CHARACTERS) this.#endBlock();
   }
 
@@ -240,7 +245,7 @@ function* readBlocks(path: string): Generator<RecordLine[]> {
 }
 
 /** As {@link readBlocks}, not parsed. */
-function* readTexts(path: string): Generator<string[]> {
+export function* readTexts(path: string): Generator<string[]> {
   const file = new RecordFile(path);
   try {
     let first = true;

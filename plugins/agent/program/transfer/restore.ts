@@ -18,8 +18,8 @@ import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
 import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
+import { placeRecord, recordWritten, writeRestored } from './restored-record.ts';
 import { scanImage } from './scan.ts';
-import { isSettled } from './settled.ts';
 import { recordPath } from './state.ts';
 
 /** Changed files whose present state is remembered as a base; the rest are fetched whole. */
@@ -61,12 +61,14 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
   const { appliance, imager, root, workDir, signal, onProgress } = context;
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const present = join(workDir, 'present');
+  const written = join(workDir, 'written');
   const target = targetPath(workDir);
   const before = { ...appliance.bytes };
   if (context.vouched === undefined) await fetchTarget(context, order, known(context.record), target);
   await writeRecord(present, { server: order.server }, hashPresent(context, order));
   if (context.vouched !== undefined) await fetchTarget(context, order, readRecord(present), target);
-  const bases = await basesOf(target, present);
+  const wasEmpty = await isEmpty(present);
+  const bases = wasEmpty ? new Map<Digest, ContentRef>() : await basesOf(target, present);
   const fetcher = new Fetcher({
     appliance,
     image: order.image,
@@ -75,22 +77,24 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     signal,
   });
   const source = new FetchingSource(fetcher, bases);
+  const header = { server: order.server, manifest: order.image };
   try {
-    const result = await imager.apply(
-      root,
-      entriesOf(readRecord(target)),
-      entriesOf(readRecord(present)),
-      source,
-      {
+    const result = await recordWritten(written, header, (onFile) =>
+      imager.apply(root, entriesOf(readRecord(target)), entriesOf(readRecord(present)), source, {
         signal,
         onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
+        onFile,
         excludes: order.excludes,
         dryRun: order.dryRun,
-        blank: order.blank === true || (await isEmpty(present)),
+        blank: order.blank === true || wasEmpty,
         ...(order.keep.length === 0 ? {} : { keep: order.keep }),
         ...(order.only.length === 0 ? {} : { only: order.only }),
-      },
+      }),
     );
+    if (isWhole(order)) {
+      const parts = { target, present: wasEmpty ? undefined : present, written, endedNs: context.nowNs() };
+      await writeRestored(restoredPath(workDir), header, parts);
+    }
     return {
       ...result,
       bytesReceived: appliance.bytes.received - before.received,
@@ -98,43 +102,17 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     };
   } finally {
     await source.close();
-    await rm(present, { force: true });
+    for (const spool of [target, present, written]) await rm(spool, { force: true });
   }
 }
 
-/**
- * Records what a restore left, so that the next snapshot need not read it again: files whose size and time are
- * still the image's. Call it when nothing more will be written.
- */
+/** Lays down the record of what a restore left. Does nothing where only part of the image was asked for. */
 export async function recordRestored(
-  context: RestoreContext,
+  { workDir }: RestoreContext,
   order: RestoreOrder,
   stateDir: string,
 ): Promise<void> {
-  const lines = restoredLines(context, order);
-  await writeRecord(recordPath(stateDir), { server: order.server, manifest: order.image }, lines);
-  await rm(targetPath(context.workDir), { force: true });
-}
-
-async function* restoredLines(context: RestoreContext, order: RestoreOrder): AsyncGenerator<RecordLine> {
-  const beganNs = context.nowNs();
-  const { signal } = context;
-  const options = { excludes: order.excludes, onSkip: () => undefined, signal };
-  const target = new RecordCursor(targetPath(context.workDir));
-  try {
-    for await (const { entry, stamp } of context.imager.scan(context.root, options)) {
-      const wanted = target.seek(entry.path)?.entry;
-      if (entry.type !== 'file') {
-        yield stamp !== undefined && isSettled(stamp, beganNs) ? { entry, stamp } : { entry };
-      } else if (wanted?.content !== undefined && stamp !== undefined) {
-        const untouched = stamp.size === wanted.content.bytes && stamp.mtimeNs === wanted.mtimeNs;
-        const settled = untouched && isSettled(stamp, beganNs);
-        yield { entry: { ...entry, content: wanted.content }, ...(settled ? { stamp } : {}) };
-      }
-    }
-  } finally {
-    target.close();
-  }
+  if (isWhole(order)) await placeRecord(restoredPath(workDir), recordPath(stateDir));
 }
 
 /**
@@ -205,6 +183,16 @@ async function basesOf(target: string, present: string): Promise<Map<Digest, Con
 async function isEmpty(record: string): Promise<boolean> {
   for await (const { entry } of readRecord(record)) if (entry.path !== '') return false;
   return true;
+}
+
+/** Only then does what is there afterwards agree with the image. */
+function isWhole({ dryRun, keep, only }: RestoreOrder): boolean {
+  return !dryRun && keep.length === 0 && only.length === 0;
+}
+
+/** What {@link recordRestored} lays down. */
+function restoredPath(workDir: string): string {
+  return join(workDir, 'restored');
 }
 
 function targetPath(workDir: string): string {

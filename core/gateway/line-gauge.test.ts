@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { LineGauge } from './line-gauge.ts';
+
+/** A gauge whose clock goes on by what is told. */
+function gauge() {
+  let now = 0;
+  const line = new LineGauge(() => now);
+  const answer = (makingMs: number, sendingMs: number) => {
+    now += makingMs;
+    line.made();
+    now += sendingMs;
+    line.sent();
+  };
+  return { line, answer };
+}
+
+describe('the gauge of a line', () => {
+  it('holds it for slow until more is known', () => {
+    expect(gauge().line.isSlow).toBe(true);
+  });
+
+  it('tells a line that is waited for from answers that are', () => {
+    const { line, answer } = gauge();
+    answer(2, 40);
+    expect(line.isSlow).toBe(true);
+    for (let at = 0; at < 10; at++) answer(20, 1);
+    expect(line.isSlow).toBe(false);
+  });
+
+  it('forgets what was: a few answers later the line counts as what it has become', () => {
+    const { line, answer } = gauge();
+    for (let at = 0; at < 1000; at++) answer(20, 1);
+    for (let at = 0; at < 8; at++) answer(1, 20);
+    expect(line.isSlow).toBe(true);
+  });
+});

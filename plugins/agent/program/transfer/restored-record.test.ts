@@ -1,0 +1,125 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Entry, FileStamp } from '@overdub/core/agent';
+import { collect } from '@overdub/core/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type RecordLine, readHeader, readRecord, writeHead, writeRecord } from './record.ts';
+import { placeRecord, recordWritten, writeRestored } from './restored-record.ts';
+
+const ENDED_NS = 1_800_000_000_500_000_000n;
+const HEADER = { server: 'web-1', manifest: { root: 'f'.repeat(64), entries: 4, bytes: 3 } };
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'overdub-restored-'));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+function file(path: string, digit = path): Entry {
+  const digest = digit.charCodeAt(0).toString(16).repeat(32);
+  const content = { digest, bytes: 1, chunks: [{ digest, bytes: 1 }] };
+  return { path, type: 'file', mode: 0o644, uid: 0, gid: 0, mtimeNs: '1700000000000000000', content };
+}
+
+function stamp(inode: string, ctimeNs = '1800000000000000001'): FileStamp {
+  return { size: 1, mtimeNs: '1700000000000000000', ctimeNs, inode, device: '1' };
+}
+
+async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+/** What is recorded of these files of the image, some of them written, and some there before. */
+async function restored(
+  target: readonly Entry[],
+  written: readonly (readonly [string, FileStamp])[],
+  present?: readonly RecordLine[],
+) {
+  const at = (name: string) => join(dir, name);
+  await writeRecord(at('target'), HEADER, stream(target.map((entry) => ({ entry }))));
+  if (present !== undefined) await writeRecord(at('present'), { server: 'web-1' }, stream(present));
+  await recordWritten(at('written'), HEADER, async (onFile) => {
+    for (const [path, found] of written) onFile(path, found);
+  });
+  await writeRestored(at('restored'), HEADER, {
+    target: at('target'),
+    present: present && at('present'),
+    written: at('written'),
+    endedNs: ENDED_NS,
+  });
+  return await collect(readRecord(at('restored')));
+}
+
+describe('the record of a restore', () => {
+  it('has the image’s entries, files with the stamps that they were left with', async () => {
+    const root: Entry = { path: '', type: 'directory', mode: 0o755, uid: 0, gid: 0, mtimeNs: '0' };
+    const lines = await restored(
+      [root, file('a'), file('b "quoted",'), file('c')],
+      [
+        ['a', stamp('1')],
+        ['b "quoted",', stamp('2')],
+        ['c', stamp('3')],
+      ],
+    );
+    expect(lines).toEqual([
+      { entry: root },
+      { entry: file('a'), stamp: stamp('1') },
+      { entry: file('b "quoted",'), stamp: stamp('2') },
+      { entry: file('c'), stamp: stamp('3') },
+    ]);
+  });
+
+  it('trusts no time of a file that another could have written in the same tick', async () => {
+    const fresh = stamp('2', String(ENDED_NS - 50_000_000n));
+    const lines = await restored(
+      [file('a'), file('b'), file('c')],
+      [
+        ['a', stamp('1')],
+        ['b', fresh],
+        ['c', stamp('3')],
+      ],
+    );
+    expect(lines.map((line) => line.stamp?.inode)).toEqual(['1', undefined, '3']);
+  });
+
+  it('keeps what is known of files that lay there already, as the image has them', async () => {
+    const lines = await restored(
+      [file('a'), file('b'), file('d'), file('e')],
+      [['d', stamp('9')]],
+      [
+        { entry: file('a'), stamp: stamp('1') },
+        { entry: file('b', 'x'), stamp: stamp('2') },
+        { entry: file('c'), stamp: stamp('3') },
+        { entry: file('d', 'x'), stamp: stamp('4') },
+        { entry: file('e') },
+      ],
+    );
+    expect(lines).toEqual([
+      { entry: file('a'), stamp: stamp('1') },
+      { entry: file('b') },
+      { entry: file('d'), stamp: stamp('9') },
+      { entry: file('e') },
+    ]);
+  });
+
+  it('takes its place whole, and what was said of the record before no longer holds', async () => {
+    await restored([file('a')], [['a', stamp('1')]]);
+    const place = join(dir, 'state', 'record');
+    await writeRecord(place, { server: 'web-1' }, stream([{ entry: file('old') }]));
+    await writeHead(place, { server: 'web-1', manifest: { ...HEADER.manifest, bytes: 9 }, exact: true });
+    await placeRecord(join(dir, 'restored'), place);
+    expect(await readHeader(place)).toMatchObject(HEADER);
+    expect(await readHeader(place)).not.toHaveProperty('exact');
+    expect(await collect(readRecord(place))).toEqual([{ entry: file('a'), stamp: stamp('1') }]);
+  });
+
+  it('is not there when the work fails', async () => {
+    const failing = recordWritten(join(dir, 'written'), HEADER, async (onFile) => {
+      onFile('a', stamp('1'));
+      throw new Error('the disk is full');
+    });
+    await expect(failing).rejects.toThrow('the disk is full');
+    expect(await readHeader(join(dir, 'written'))).toBeUndefined();
+  });
+});
