@@ -22,6 +22,8 @@ const USUAL: Room = { percent: 100 };
 export const ROOM = {
   snapshot: { percent: 200 },
   restore: { percent: 300, buffers: true },
+  /** Of an image of very many files, which are garbage enough without the room for buffers. */
+  restoreOfMany: { percent: 300 },
   reading: { percent: 150 },
 } as const satisfies Record<string, Room>;
 
