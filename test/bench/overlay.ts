@@ -47,9 +47,7 @@ async function main(): Promise<void> {
   try {
     const rounds: Figure[][] = [];
     if (values.case !== undefined) {
-      rounds.push(
-        await runCase(values.case, values.size === undefined ? undefined : Number(values.size), work),
-      );
+      rounds.push(await runCase(values.case, sizeOf(values.size), work));
     } else {
       if (values.data === undefined)
         throw new Error(`usage: overlay --data DIR, or --case ${CASES.join('|')}`);
@@ -141,6 +139,15 @@ function medians(rounds: readonly (readonly Figure[])[]): Figure[] {
 
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
+
+/** Bytes, files or snapshots, as a plain number. */
+function sizeOf(text: string | undefined): number | undefined {
+  const size = text === undefined ? undefined : Number(text);
+  if (size !== undefined && !(Number.isSafeInteger(size) && size > 0)) {
+    throw new Error(`--size ${text} is no number of bytes, files or snapshots: give one such as 2000000000`);
+  }
+  return size;
 }
 
 /** By step; in brackets the ratio of ours to the tool's: below one, we are better. */
