@@ -220,7 +220,7 @@ export class ChunkReader {
     if (delta.depth > MADE_DEPTH) {
       const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
       const whole = (base: Digest) => this.#base(base, below);
-      const made = await this.#chains.make(digest, link, whole, pending).catch(undecodable);
+      const made = await this.#chains.make(digest, link, whole, reading).catch(undecodable);
       if (made === undefined) throw unlike(digest, pack);
       return made;
     }
