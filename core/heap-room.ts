@@ -23,7 +23,7 @@ export const ROOM = {
   snapshot: { percent: 200 },
   restore: { percent: 300, buffers: true },
   /** Of an image of very many files, which are garbage enough without the room for buffers. */
-  restoreOfMany: { percent: 300 },
+  restoreOfMany: { percent: 200 },
   reading: { percent: 150 },
 } as const satisfies Record<string, Room>;
 
