@@ -12,6 +12,7 @@ export {
   noise,
 } from './conformance/delta-samples.ts';
 export * from './conformance/imager.ts';
+export { applyTo, ContentShelf, readTree } from './conformance/imager-shelf.ts';
 export * from './conformance/imager-trees.ts';
 export * from './conformance/power.ts';
 export * from './fakes/agent-tasks.ts';
