@@ -27,6 +27,10 @@ export const ROOM = {
   reading: { percent: 150 },
 } as const satisfies Record<string, Room>;
 
+/** The V8 of older Nodes does not know the flag, and says so for each time. */
+const CAN_COUNT_BUFFERS = Number(process.versions.node.split('.')[0]) >= 24;
+let hasBuffers = false;
+
 /** What is under way, each with its own room: the largest counts. */
 const taken = new Set<Room>();
 
@@ -59,5 +63,7 @@ function apply(): void {
   const rooms = [USUAL, ...taken];
   setFlagsFromString(`--heap-growing-percent=${Math.max(...rooms.map(({ percent }) => percent))}`);
   const buffers = rooms.some((room) => room.buffers === true);
+  if (buffers === hasBuffers || !CAN_COUNT_BUFFERS) return;
+  hasBuffers = buffers;
   setFlagsFromString(`--${buffers ? '' : 'no-'}external-memory-accounted-in-global-limit`);
 }

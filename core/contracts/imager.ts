@@ -56,7 +56,7 @@ export interface ApplyOptions {
   readonly blank?: boolean;
   /**
    * Told of each regular file that was written, in the target's order: its path, and its stamp once it is in place with its
-   * metadata, so that nothing changes the stamp but who touches the file afterwards (or links to it).
+   * metadata. Not of one that is another than the target's by then: somebody else writes to it.
    */
   readonly onFile?: (path: string, stamp: FileStamp) => void;
 }

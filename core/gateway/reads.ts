@@ -69,7 +69,7 @@ export class Reads {
     await this.#assertMayRead(session, head.image);
     const have = new DigestSet();
     for await (const frame of frames) for (const digest of digestsOf(frame)) have.add(digest);
-    return answer(this.#pages(session, head, have));
+    return answer(this.#pages(head.image, have));
   }
 
   /** The wanted chunks in the order asked for: groups, `chunk` or `delta` frames, or `unknownBase`. */
@@ -141,7 +141,7 @@ export class Reads {
     return { head, index: await this.#options.indexes.of(head.image, session.identity.server) };
   }
 
-  async *#pages(session: Session, head: ReadHead, have: DigestSet): AsyncGenerator<Uint8Array> {
+  async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
     const sent: Uint8Array[] = [];
     const read = async (digest: Digest) => {
       const bytes = await this.#options.repository.readChunk(digest);
@@ -149,19 +149,11 @@ export class Reads {
       return bytes;
     };
     const enter = (digest: Digest) => !have.has(digest);
-    for await (const _page of walkPages(head.image, read, { enter })) {
+    for await (const _page of walkPages(image, read, { enter })) {
       yield* sent.splice(0);
       this.#garbage.check();
     }
     yield* sent;
-    if (!hasMany(head)) this.#prepare(session, head);
-  }
-
-  /** Makes what a fetch of the image is answered with, while the agent takes its pages in. */
-  #prepare(session: Session, head: ReadHead): void {
-    const made = this.#indexed(session, head).then((grant) => this.#ownIndexes(session, grant, true));
-    // It fails again for the fetch, and is told there.
-    made.catch(() => undefined);
   }
 
   async *#packed(grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {

@@ -2,6 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { appendFileSync, existsSync } from 'node:fs';
 import {
   appendFile,
   chmod,
@@ -203,6 +204,7 @@ describe('snapshot and restore', () => {
     'reads nothing again of what it restored, until it is touched; empty before: %s',
     async (empty) => {
       const root = await world.smallTree();
+      setXattr(join(root, 'etc/app/42.conf'), 'user.note', Buffer.from('kept'));
       const first = await world.snapshot(root);
       const copy = empty ? await world.makeRoot('copy') : root;
       if (!empty) {
@@ -226,7 +228,8 @@ describe('snapshot and restore', () => {
       const second = await world.snapshot(copy, { stateDir, imager });
       expect(second.manifest).toEqual(first.manifest);
       // The first of two links has changed when the second was made.
-      expect(opened.filter((path) => path !== 'etc/app/linked')).toEqual([]);
+      const written = empty ? [] : ['etc/app/40.conf', 'etc/app/41.conf'];
+      expect(opened.filter((path) => path !== 'etc/app/linked').sort()).toEqual(written);
       await appendFile(join(copy, 'etc/app/50.conf'), 'more');
       await chmod(join(copy, 'etc/app/51.conf'), 0o600);
       opened.length = 0;
@@ -235,6 +238,32 @@ describe('snapshot and restore', () => {
       expect(new Set(opened)).toEqual(new Set(['etc/app/50.conf', 'etc/app/51.conf']));
     },
   );
+
+  it('takes for no restored file what somebody else wrote to it meanwhile', async () => {
+    const root = await world.smallTree();
+    await writeFile(join(root, 'big'), randomBytes(8_000_000));
+    const first = await world.snapshot(root);
+    const copy = await world.makeRoot('copy');
+    const stateDir = join(world.dir, 'state-of-the-copy');
+    const appliance = world.connect();
+    const request = { server: 'web-1', selector: first.id, dryRun: false, keep: [], only: [] };
+    const task = await appliance.beginRestore(request, world.signal);
+    let appended = false;
+    const onProgress = () => {
+      if (appended || !existsSync(join(copy, 'big'))) return;
+      appended = true;
+      appendFileSync(join(copy, 'big'), Buffer.alloc(9_000_000, 'X'));
+    };
+    const context = { ...world.context(appliance, copy), workDir: join(world.dir, 'agent-work'), onProgress };
+    const order = { ...task, server: 'web-1', excludes: [] };
+    await restoreImage(context, order);
+    await recordRestored(context, order, stateDir);
+    const { size } = await stat(join(copy, 'big'));
+    expect(size).toBeGreaterThan(8_000_000);
+    const second = await world.snapshot(copy, { stateDir });
+    expect(second.stats.filesChanged).toBe(1);
+    expect(second.manifest.bytes - first.manifest.bytes).toBe(size - 8_000_000);
+  });
 
   it('never trusts times as new as the moment before the file was opened', async () => {
     const root = await world.smallTree();

@@ -247,8 +247,8 @@ class ApplyRun {
     };
   }
 
-  #told({ entry }: WriteStep, stamp: FileStamp): void {
-    this.#options.onFile?.(entry.path, stamp);
+  #told({ entry }: WriteStep, stamp: FileStamp | undefined): void {
+    if (stamp !== undefined) this.#options.onFile?.(entry.path, stamp);
   }
 
   readonly #onBytes = (count: number): void => {

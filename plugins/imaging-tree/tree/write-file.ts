@@ -68,9 +68,10 @@ export interface FileJob {
 /**
  * Writes a regular file's content and metadata under a temporary name and renames it to `name`; `plainly` under that name at
  * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes have another length,
- * or another digest where nobody compared it. Resolves to the file's stamp.
+ * or another digest where nobody compared it. Resolves to the file's
+ * stamp; undefined when somebody else wrote to it meanwhile.
  */
-export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<FileStamp> {
+export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<FileStamp | undefined> {
   const file = create(dirfd, name, job);
   try {
     await writeContent(file.fd, job);
@@ -84,7 +85,12 @@ export async function writeFile(dirfd: number, name: string, job: FileJob): Prom
 }
 
 /** As {@link writeFile}, with its {@link shortBytes}: at once, since to wait for them costs more than to write them. */
-export function writeShortFile(dirfd: number, name: string, job: FileJob, bytes: Uint8Array): FileStamp {
+export function writeShortFile(
+  dirfd: number,
+  name: string,
+  job: FileJob,
+  bytes: Uint8Array,
+): FileStamp | undefined {
   const file = create(dirfd, name, job);
   try {
     writeShort(file.fd, job, bytes);
@@ -126,10 +132,17 @@ function create(dirfd: number, name: string, { plainly }: FileJob): NewFile {
 }
 
 /** All is written: its metadata, its name. */
-function finish({ fd, made, wanted }: NewFile, entry: Entry): FileStamp {
+function finish({ fd, made, wanted }: NewFile, entry: FileJob['entry']): FileStamp | undefined {
   setFileMetadata(fd, entry);
   if (made !== wanted) renameSync(made, wanted);
-  return stampOf(statOpen(fd));
+  const stat = statOpen(fd);
+  const isAsWanted =
+    stat.size === entry.content.bytes &&
+    stat.mtimeNs === entry.mtimeNs &&
+    (stat.mode & 0o7777) === entry.mode &&
+    stat.uid === entry.uid &&
+    stat.gid === entry.gid;
+  return isAsWanted ? stampOf(stat) : undefined;
 }
 
 function writeShort(fd: number, { entry, bytes, onBytes, signal }: FileJob, all: Uint8Array): void {

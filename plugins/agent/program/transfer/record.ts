@@ -33,7 +33,7 @@ export interface RecordHeader {
   readonly server: string;
   /** The committed or restored image it agrees with; absent while it is only a spool. */
   readonly manifest?: ManifestRef;
-  /** The lines are that image's entries, none missing and each the same. Not so after a restore: see `recordRestored`. */
+  /** The lines are that image's entries, none missing and each the same. Never said after a restore, which others may have touched since. */
   readonly exact?: true;
 }
 

@@ -86,7 +86,8 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
       imager.apply(root, entriesOf(readRecord(target)), entriesOf(readRecord(present)), source, {
         signal,
         onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
-        onFile,
+        // Where others are at work as well, they might change a file in the very tick in which it was written.
+        ...(isWhole(order) && wasEmpty ? { onFile } : {}),
         excludes: order.excludes,
         dryRun: order.dryRun,
         blank: order.blank === true || wasEmpty,

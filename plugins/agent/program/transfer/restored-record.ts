@@ -45,9 +45,9 @@ export async function recordWritten<T>(
 }
 
 /**
- * Writes the image's lines to `path`, with the stamps of the files that were written, and of what lay there already. What is
- * done to a file afterwards gives it another stamp, but within one tick of its writing: the times of files written just before
- * `endedNs` are not trusted.
+ * Writes the image's lines to `path`, with the stamps of the files that were written, and of what lay there already. Whoever comes
+ * when all is written gives a file another stamp, but within one tick: the times of files written just before `endedNs` are not
+ * trusted. Of files that others may have touched since they were written, nothing is to be told in `written`.
  */
 export async function writeRestored(path: string, header: RecordHeader, parts: RestoredParts): Promise<void> {
   const writer = await RecordWriter.create(path, header);
@@ -98,8 +98,21 @@ function* stampedTexts({ target, present, written, endedNs }: RestoredParts): Ge
 function lineBefore(before: RecordCursor, text: string): string | undefined {
   const { entry } = JSON.parse(text) as RecordLine;
   const line = before.seek(entry.path);
-  if (line?.stamp === undefined || JSON.stringify(line.entry) !== JSON.stringify(entry)) return undefined;
+  if (line?.stamp === undefined || canonical(line.entry) !== canonical(entry)) return undefined;
   return `${text.slice(0, -1)},"stamp":${JSON.stringify(line.stamp)}}`;
+}
+
+/** Lists and scans name an entry's fields in another order. */
+function canonical(entry: RecordLine['entry']): string {
+  const sorted = (value: unknown): unknown =>
+    value === null || typeof value !== 'object' || Array.isArray(value)
+      ? value
+      : Object.fromEntries(
+          Object.entries(value)
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([key, inner]) => [key, sorted(inner)]),
+        );
+  return JSON.stringify(sorted(entry));
 }
 
 /** Walks what was written alongside the image's lines, all in one order. */
