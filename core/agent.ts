@@ -41,4 +41,4 @@ export type * from './domain/snapshot.ts';
 export * from './domain/stored-body.ts';
 export * from './domain/transfer-bodies.ts';
 export * from './errors.ts';
-export { ROOM, withRoom } from './heap-room.ts';
+export { hasManyEntries, ROOM, withRoom } from './heap-room.ts';

@@ -27,6 +27,14 @@ export const ROOM = {
   reading: { percent: 150 },
 } as const satisfies Record<string, Room>;
 
+/** Of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */
+const MANY_ENTRIES = 250_000;
+
+/** Is this an image of very many files, whose garbage counts for more than room for the collector gains? */
+export function hasManyEntries(image: { readonly entries: number }): boolean {
+  return image.entries >= MANY_ENTRIES;
+}
+
 /** The V8 of older Nodes does not know the flag, and says so for each time. */
 const CAN_COUNT_BUFFERS = Number(process.versions.node.split('.')[0]) >= 24;
 let hasBuffers = false;

@@ -9,13 +9,22 @@ import { FRAME, parseFrames } from '../domain/frames.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import { GroupPlan } from './given-groups.ts';
 import { LineGauge } from './line-gauge.ts';
-import { packedAnswers } from './packed-answers.ts';
+import { type PackedAnswersOptions, packedAnswers } from './packed-answers.ts';
 
 const KiB = 1024;
 
 interface Received {
   readonly head: GivenGroup;
   readonly raw: Buffer;
+}
+
+/** Answers to these wants, as the appliance has them made, but for their plan. */
+function of(
+  digests: readonly string[],
+  readChunk: PackedAnswersOptions['readChunk'],
+  line = new LineGauge(),
+) {
+  return { digests, readChunk, ahead: 2, line };
 }
 
 /** What comes for these chunks, none of which lies in a frame but those of `frame`. */
@@ -29,13 +38,7 @@ async function received(chunks: readonly Uint8Array[], frame?: StoredFrame, line
   };
   const frameOf = async (digest: string) => (frame?.digests.includes(digest) ? frame : undefined);
   const options = { repository: { frameOf }, wanted, mayGive: async () => true, window: 64 * KiB * KiB };
-  const frames = packedAnswers({
-    plan: new GroupPlan(options),
-    digests: wanted,
-    readChunk,
-    ahead: 2,
-    line,
-  });
+  const frames = packedAnswers({ ...of(wanted, readChunk, line), plan: new GroupPlan(options) });
   const groups: Received[] = [];
   let parts: Buffer[] = [];
   let head: GivenGroup | undefined;
@@ -89,14 +92,7 @@ describe('packed answers', () => {
     const repository = { frameOf: async () => undefined };
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     const before = process.memoryUsage().arrayBuffers;
-    for await (const piece of packedAnswers({
-      plan,
-      digests: wanted,
-      readChunk,
-      ahead: 2,
-      line: new LineGauge(),
-    }))
-      void piece;
+    for await (const piece of packedAnswers({ ...of(wanted, readChunk), plan })) void piece;
     // The compressor's own buffer, out of which Node joins what comes in two parts, is nobody's to free.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(6000 * KiB);
   });
@@ -152,14 +148,7 @@ describe('packed answers', () => {
     const repository = { frameOf: async () => undefined };
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     await expect(async () => {
-      for await (const piece of packedAnswers({
-        plan,
-        digests: wanted,
-        readChunk,
-        ahead: 2,
-        line: new LineGauge(),
-      }))
-        void piece;
+      for await (const piece of packedAnswers({ ...of(wanted, readChunk), plan })) void piece;
     }).rejects.toThrow('damaged');
   });
 });

@@ -1,4 +1,7 @@
-/** Answers of a fetch that need no compressor around them: each goes out as it is stored, or is compressed by itself where the line is slow. */
+/**
+ * Answers of a fetch that need no compressor around them: each goes out as it is stored, or, where the line is slow, is compressed by
+ * itself. Whoever takes them compares each chunk with its digest.
+ */
 
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';

@@ -11,7 +11,7 @@ import { walkPages } from '../domain/page-walk.ts';
 import { PassedBytes, release } from '../domain/release.ts';
 import { DIGESTS_LIMIT, type FetchedDelta, type ReadHead } from '../domain/transfer-bodies.ts';
 import { OverdubError, toOverdubError } from '../errors.ts';
-import { ROOM, takeRoom } from '../heap-room.ts';
+import { hasManyEntries, ROOM, takeRoom } from '../heap-room.ts';
 import { WaitingGarbage } from '../waiting-garbage.ts';
 import { GroupPlan } from './given-groups.ts';
 import type { ImageIndex, ImageIndexes } from './image-index.ts';
@@ -23,10 +23,9 @@ import { wireDelta } from './wire-delta.ts';
 
 /** Newest snapshots of a server whose chunks may be bases. */
 const HISTORY = 3;
-/** Of an image of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */
-const MANY_ENTRIES = 250_000;
 /** What a fetch asks with. */
 const WANTS: ReadonlySet<number> = new Set([FRAME.digests, FRAME.want, FRAME.later]);
+
 export interface ReadsOptions {
   readonly policy: AgentPolicy;
   readonly repository: Repository;
@@ -87,7 +86,7 @@ export class Reads {
     const isPacked = groups !== undefined && !hasDeltas;
     const chunks = isPacked ? this.#packed(grant, groups) : this.#chunks(session, grant, wants, groups?.plan);
     // Deltas made on the way need memory themselves, and so do lists of very many files.
-    const isTight = hasMany(grant.head) || hasDeltas;
+    const isTight = hasManyEntries(grant.head.image) || hasDeltas;
     return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
   }
 
@@ -128,17 +127,13 @@ export class Reads {
 
   async #grant(session: Session, head: ReadHead): Promise<Grant> {
     await this.#assertMayRead(session, head.image);
-    return await this.#indexed(session, head);
+    // Filed under whom the session is for, not under what a request says.
+    return { head, index: await this.#options.indexes.of(head.image, session.identity.server) };
   }
 
   async #assertMayRead({ identity }: Session, image: ManifestRef): Promise<void> {
     if (identity.standing === 'held') throw heldMachine();
     if (!(await this.#options.policy.mayRead(identity, image))) throw notYours();
-  }
-
-  async #indexed(session: Session, head: ReadHead): Promise<Grant> {
-    // Filed under whom the session is for, not under what a request says.
-    return { head, index: await this.#options.indexes.of(head.image, session.identity.server) };
   }
 
   async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
@@ -159,7 +154,7 @@ export class Reads {
   async *#packed(grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {
     // Who takes groups compares each chunk with its digest, and asks for those that differ one by one.
     const readChunk = (digest: Digest) => this.#options.repository.readUncompared(digest);
-    const isMany = hasMany(grant.head);
+    const isMany = hasManyEntries(grant.head.image);
     for await (const piece of packedAnswers({
       plan,
       digests: due,
@@ -179,7 +174,7 @@ export class Reads {
     groups: GroupPlan | undefined,
   ): AsyncGenerator<Uint8Array> {
     for (const want of wants) {
-      if (hasMany(grant.head)) this.#garbage.check();
+      if (hasManyEntries(grant.head.image)) this.#garbage.check();
       if (want.type === FRAME.digests) yield* this.#raw(this.#permitted(grant, digestsOf(want)), groups);
       else if (want.type === FRAME.want) yield* this.#delta(session, grant, want.payload);
     }
@@ -291,10 +286,6 @@ async function* answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
     const body = toOverdubError(error, 'INTERNAL', 'See the log of the appliance.').toJSON();
     yield* encodeFrame(FRAME.failure, JSON.stringify(body));
   }
-}
-
-function hasMany({ image }: ReadHead): boolean {
-  return image.entries >= MANY_ENTRIES;
 }
 
 async function* roomy(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

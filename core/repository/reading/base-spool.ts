@@ -1,6 +1,6 @@
 /**
  * Bases of deltas with placed bases, laid out in an unnamed file. A delta of a log copies small pieces from all over
- * a table, and a chunk is made and verified only as a whole: so each is made once, and small reads then go to the
+ * a table, and a chunk is made only as a whole: so each is made once, and small reads then go to the
  * file. Memory stays flat; a crash leaves nothing behind.
  */
 
@@ -19,7 +19,7 @@ export interface PlacedBase {
   readonly bytes: number;
 }
 
-/** Makes the verified bytes of one base, which `use` may read until it settles. */
+/** Makes the bytes of one base, which `use` may read until it settles. */
 export type LendBase = (digest: Digest, use: (bytes: Uint8Array) => Promise<void>) => Promise<void>;
 
 interface Layer {

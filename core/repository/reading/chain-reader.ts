@@ -16,7 +16,7 @@ const GAP_BYTES = 128 * 1024;
 /** A part of the chunk that comes from a base. */
 type BasePart = Extract<ChainPart, { readonly base: Digest }>;
 
-/** The verified bytes of a base, or undefined where there is none. */
+/** The bytes of a base, or undefined where there is none. What is made from them may be all that is compared. */
 type ReadBase = (base: Digest) => Promise<Uint8Array | undefined>;
 
 export interface ChainReaderParts {

@@ -45,8 +45,9 @@ export interface ChunkReaderParts {
 }
 
 /**
- * Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest. A match speaks for the
- * bases as well; without one, all is read anew, each base compared, so that what is damaged is named.
+ * Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest, but for
+ * {@link ChunkReader.readUncompared}. A match speaks for the bases as well; without one, all is read anew, each base compared, so
+ * that what is damaged is named.
  */
 export class ChunkReader {
   readonly #index: ChunkIndex;

@@ -68,8 +68,7 @@ export interface FileJob {
 /**
  * Writes a regular file's content and metadata under a temporary name and renames it to `name`; `plainly` under that name at
  * once, where nothing has it yet. Rejects with REPOSITORY_DAMAGED, the old file untouched, when the bytes have another length,
- * or another digest where nobody compared it. Resolves to the file's
- * stamp; undefined when somebody else wrote to it meanwhile.
+ * or another digest where nobody compared it. Resolves to the file's stamp; undefined when somebody else wrote to it meanwhile.
  */
 export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<FileStamp | undefined> {
   const file = create(dirfd, name, job);
@@ -77,7 +76,7 @@ export async function writeFile(dirfd: number, name: string, job: FileJob): Prom
     await writeContent(file.fd, job);
     return finish(file, job.entry);
   } catch (error) {
-    unlinkSync(file.made);
+    discard(file.made);
     throw error;
   } finally {
     closeSync(file.fd);
@@ -96,7 +95,7 @@ export function writeShortFile(
     writeShort(file.fd, job, bytes);
     return finish(file, job.entry);
   } catch (error) {
-    unlinkSync(file.made);
+    discard(file.made);
     throw error;
   } finally {
     closeSync(file.fd);
@@ -235,11 +234,16 @@ function replace(dirfd: number, name: string, make: (temporary: string) => void)
     make(temporary);
     renameSync(temporary, fsPath(within(dirfd, toRaw(name))));
   } catch (error) {
-    try {
-      unlinkSync(temporary);
-    } catch (second) {
-      if (errorCode(second) !== 'ENOENT') throw second;
-    }
+    discard(temporary);
     throw error;
+  }
+}
+
+/** Removes what could not be finished, unless it has its final name already. */
+function discard(made: Parameters<typeof unlinkSync>[0]): void {
+  try {
+    unlinkSync(made);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
   }
 }

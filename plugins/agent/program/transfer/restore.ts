@@ -6,6 +6,7 @@ import {
   type ContentRef,
   type DeltaCodec,
   type Digest,
+  hasManyEntries,
   type Imager,
   type ManifestRef,
   type Progress,
@@ -24,8 +25,6 @@ import { recordPath } from './state.ts';
 
 /** Changed files whose present state is remembered as a base; the rest are fetched whole. */
 const MAX_BASES = 100_000;
-/** Of so many entries, garbage remains in hundreds of bytes each: 267 MiB of memory instead of 200, for a million. */
-const MANY_ENTRIES = 250_000;
 
 export interface RestoreContext {
   readonly appliance: Appliance;
@@ -56,7 +55,7 @@ export interface RestoreOrder {
 
 /** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
 export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
-  const room = order.image.entries < MANY_ENTRIES ? ROOM.restore : ROOM.restoreOfMany;
+  const room = hasManyEntries(order.image) ? ROOM.restoreOfMany : ROOM.restore;
   return await withRoom(room, () => restore(context, order));
 }
 
@@ -71,6 +70,7 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
   await writeRecord(present, { server: order.server }, hashPresent(context, order));
   if (context.vouched !== undefined) await fetchTarget(context, order, readRecord(present), target);
   const wasEmpty = await isEmpty(present);
+  const blank = order.blank === true || wasEmpty;
   const bases = wasEmpty ? new Map<Digest, ContentRef>() : await basesOf(target, present);
   const fetcher = new Fetcher({
     appliance,
@@ -87,10 +87,10 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
         signal,
         onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
         // Where others are at work as well, they might change a file in the very tick in which it was written.
-        ...(isWhole(order) && wasEmpty ? { onFile } : {}),
+        ...(isWhole(order) && blank ? { onFile } : {}),
         excludes: order.excludes,
         dryRun: order.dryRun,
-        blank: order.blank === true || wasEmpty,
+        blank,
         ...(order.keep.length === 0 ? {} : { keep: order.keep }),
         ...(order.only.length === 0 ? {} : { only: order.only }),
       }),
