@@ -64,6 +64,8 @@ export interface ReadHead {
    * wanted chunk of each had its turn. Absent: chunks come one by one.
    */
   readonly groupBytes?: number;
+  /** Of the time that the answer before this one took, the part in which the agent waited for the line: 0 to 1. */
+  readonly waited?: number;
 }
 
 /** Announces a delta in a fetch answer: base and target are what the want named. */

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { LineGauge } from './line-gauge.ts';
 
 /** A gauge whose clock goes on by what is told. */
-function gauge() {
+function gauge(waited?: number) {
   let now = 0;
-  const line = new LineGauge(() => now);
+  const line = new LineGauge(waited, () => now);
   const answer = (makingMs: number, sendingMs: number) => {
     now += makingMs;
     line.made();
@@ -15,8 +15,21 @@ function gauge() {
 }
 
 describe('the gauge of a line', () => {
-  it('holds it for slow until more is known', () => {
-    expect(gauge().line.isSlow).toBe(true);
+  it('holds it for slow only where the receiver waited for it before', () => {
+    expect(gauge().line.isSlow).toBe(false);
+    expect(gauge(0.6).line.isSlow).toBe(true);
+  });
+
+  it('does not take a receiver that has no time for a slow line', () => {
+    const { line, answer } = gauge(0.1);
+    for (let at = 0; at < 50; at++) answer(1, 40);
+    expect(line.isSlow).toBe(false);
+  });
+
+  it('does not go on believing a receiver that waited for what was made, not for the line', () => {
+    const { line, answer } = gauge(0.6);
+    for (let at = 0; at < 150; at++) answer(20, 0);
+    expect(line.isSlow).toBe(false);
   });
 
   it('tells a line that is waited for from answers that are', () => {

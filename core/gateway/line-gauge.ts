@@ -4,25 +4,34 @@
 const REMEMBERED_MS = 1000;
 /** Only a line that is empty most of the time can do without: over 40 MB/s a restore moved 380 MB by halves, 311 compressed. */
 const CLEARLY = 8;
+/** A receiver that waits less than this part of its time has enough to do: what is compressed would give it more. */
+const HARDLY = 1 / 4;
 
 /** Measures one answer after the other: how long until it was made, and how long until it was gone. */
 export class LineGauge {
   readonly #nowMs: () => number;
+  readonly #isReceiverBusy: boolean;
   #since: number;
   #makingMs = 0;
   #sendingMs = 0;
 
-  constructor(nowMs: () => number = () => performance.now()) {
+  /**
+   * `waited`: the part of its time, 0 to 1, that the receiver waited for the line, as far as it knows yet. On this side a receiver that
+   * has no time looks like a slow line.
+   */
+  constructor(waited?: number, nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
+    this.#isReceiverBusy = waited !== undefined && waited < HARDLY;
+    this.#sendingMs = (waited ?? 0) * REMEMBERED_MS;
     this.#since = nowMs();
   }
 
   /**
    * Does the line take its time with answers? Then they are worth compressing; where it is mostly empty, that would hold up the
-   * receiver as well. As long as nothing is known of it, it does.
+   * receiver as well. As long as nothing is known of it, it does not.
    */
   get isSlow(): boolean {
-    return this.#sendingMs * CLEARLY >= this.#makingMs;
+    return !this.#isReceiverBusy && this.#sendingMs * CLEARLY > this.#makingMs;
   }
 
   /** An answer is made, and goes out. */

@@ -18,17 +18,16 @@ interface Received {
   readonly raw: Buffer;
 }
 
+/** One that its receiver waited for. */
+const slowLine = () => new LineGauge(0.6);
+
 /** Answers to these wants, as the appliance has them made, but for their plan. */
-function of(
-  digests: readonly string[],
-  readChunk: PackedAnswersOptions['readChunk'],
-  line = new LineGauge(),
-) {
+function of(digests: readonly string[], readChunk: PackedAnswersOptions['readChunk'], line = slowLine()) {
   return { digests, readChunk, ahead: 2, line };
 }
 
 /** What comes for these chunks, none of which lies in a frame but those of `frame`. */
-async function received(chunks: readonly Uint8Array[], frame?: StoredFrame, line = new LineGauge()) {
+async function received(chunks: readonly Uint8Array[], frame?: StoredFrame, line = slowLine()) {
   const wanted = chunks.map(digestOf);
   const handed: Uint8Array[] = [];
   const readChunk = async (digest: string) => {
@@ -76,8 +75,8 @@ describe('packed answers', () => {
 
   it('are compressed no longer where they are waited for, and the line is not', async () => {
     let now = 0;
-    const line = new LineGauge(() => now);
-    now += 100;
+    const line = new LineGauge(0.6, () => now);
+    now += 20_000;
     line.made();
     const chunk = Buffer.alloc(900 * KiB, 'text ');
     const { groups } = await received([chunk], undefined, line);

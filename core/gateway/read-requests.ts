@@ -25,6 +25,9 @@ export async function readHead(frames: AsyncGenerator<Frame>): Promise<ReadHead>
   if (first.type !== FRAME.head) throw badFrame('it does not begin with a head');
   const head = frameJson<ReadHead>(first);
   optionalText(asObject(head, 'the head'), 'server', MAX_NAME);
+  const { waited = 0 } = head;
+  if (!(typeof waited === 'number' && waited >= 0 && waited <= 1))
+    throw badFrame('it waited for a part of its time that is none');
   return { ...head, image: manifestRef(head.image, 'image') };
 }
 

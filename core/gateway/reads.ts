@@ -160,7 +160,7 @@ export class Reads {
       digests: due,
       readChunk,
       ahead: isMany ? 1 : 2,
-      line: new LineGauge(),
+      line: new LineGauge(grant.head.waited),
     })) {
       if (isMany) this.#garbage.check();
       yield piece;

@@ -269,10 +269,14 @@ describe('an answer', () => {
     await expect(answered([])).rejects.toBeInstanceOf(OverdubError);
   });
 
-  it('to a request for a window that is no number is refused', async () => {
+  it.each([
+    ['for a window that is no number', { groupBytes: 'all' }],
+    ['of one who waited longer than there was time', { groupBytes: 1_000_000, waited: 1.5 }],
+    ['of one who waited for no number', { groupBytes: 1_000_000, waited: 'long' }],
+  ])('to a request %s is refused', async (_what, more) => {
     await writeFile(join(root, 'file'), 'nine byte');
     const { manifest } = await world.snapshot(root);
-    const head = { image: manifest, groupBytes: 'all' };
+    const head = { image: manifest, ...more };
     const request = async function* () {
       yield* encodeFrame(FRAME.head, JSON.stringify(head));
       yield* encodeFrame(FRAME.digests, createHash('sha256').update('nine byte').digest());

@@ -38,6 +38,10 @@ export class AnswerReader {
   readonly #options: AnswersOptions;
   readonly #answered: Uint8Array;
   readonly #bad = new Set<Digest>();
+  readonly #sinceMs = performance.now();
+  #waitedMs = 0;
+  /** When what is read ahead had come, before it was opened. */
+  #cameMs = 0;
   #ahead: Promise<Answer | undefined>;
 
   constructor(options: AnswersOptions) {
@@ -48,7 +52,9 @@ export class AnswerReader {
 
   /** The next answer. REPOSITORY_DAMAGED when there are no more; INPUT_INVALID when one is malformed. */
   async next(): Promise<Answer> {
+    const fromMs = performance.now();
     const answer = await this.#ahead;
+    this.#waitedMs += Math.max(0, this.#cameMs - fromMs);
     if (answer === undefined) throw damagedAnswer();
     this.#ahead = this.#begin();
     return answer;
@@ -57,6 +63,11 @@ export class AnswerReader {
   /** Did this chunk come in a group that was damaged? */
   isBad(digest: Digest): boolean {
     return this.#bad.has(digest);
+  }
+
+  /** Of the time until now, the part that was spent waiting for what had not come yet: 0 to 1. */
+  get waited(): number {
+    return Math.min(1, this.#waitedMs / Math.max(1, performance.now() - this.#sinceMs));
   }
 
   async close(): Promise<void> {
@@ -75,6 +86,7 @@ export class AnswerReader {
     const { frames } = this.#options;
     const frame = await frames.next();
     if (frame.done === true) return undefined;
+    this.#cameMs = performance.now();
     if (frame.value.type !== FRAME.group) return frame.value;
     await this.#group(frameJson<GivenGroup>(frame.value));
     return 'group';
@@ -89,6 +101,7 @@ export class AnswerReader {
     if (given.heldBytes + bytes > window + (GROUPS_AHEAD + 1) * GROUP_BYTES)
       throw badFrame('it gives more ahead than was asked for');
     const group = await readGroup(head, new Pieces(frames));
+    this.#cameMs = performance.now();
     let raw: Uint8Array;
     try {
       raw = await openGroup(group);

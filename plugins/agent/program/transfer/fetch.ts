@@ -56,6 +56,8 @@ export interface Answers {
 export class Fetcher {
   readonly #options: FetcherOptions;
   readonly #given = new GivenChunks();
+  /** As the last answer was: the appliance compresses where the line is waited for. */
+  #waited: number | undefined;
 
   constructor(options: FetcherOptions) {
     this.#options = options;
@@ -95,19 +97,21 @@ export class Fetcher {
 
   #open(segments: readonly WireSegment[], later: readonly ChunkRef[], window: number | undefined): Answers {
     const { appliance, signal } = this.#options;
-    const head = { ...this.#head(), ...(window === undefined ? {} : { groupBytes: window }) };
+    const head = { ...this.#head(), ...(window === undefined ? {} : this.#groups(window)) };
     const body = () => requestFrames(head, requested(segments, later));
     const asked = segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []));
-    const frames = segments.some(({ chunks }) => chunks.length > 0)
-      ? appliance.read('fetch', body, signal)
-      : nothing();
+    const isAsked = segments.some(({ chunks }) => chunks.length > 0);
+    const frames = isAsked ? appliance.read('fetch', body, signal) : nothing();
     const given = window === undefined ? new GivenChunks() : this.#given;
     const answers = new AnswerReader({ frames, asked: [...asked, ...later], given, window: window ?? 0 });
     return {
       chunk: (chunk) => this.#chunk(answers, given, chunk),
       atHand: (chunk) => given.take(chunk.digest),
       delta: (segment, base) => this.#delta(answers, segment, base),
-      close: () => answers.close(),
+      close: () => {
+        if (isAsked && window !== undefined) this.#waited = answers.waited;
+        return answers.close();
+      },
     };
   }
 
@@ -154,6 +158,10 @@ export class Fetcher {
     } finally {
       await frames.return(undefined);
     }
+  }
+
+  #groups(groupBytes: number): Pick<ReadHead, 'groupBytes' | 'waited'> {
+    return { groupBytes, ...(this.#waited === undefined ? {} : { waited: this.#waited }) };
   }
 
   #head(codec?: string): ReadHead {
