@@ -3,6 +3,12 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Digest } from '../../domain/manifest.ts';
 
+/** Who is told of what could not be read. */
+export type Marks = Pick<Suspects, 'mark' | 'markFrame'>;
+
+/** For who reads what failed once more, and leaves it to that reading. */
+export const NO_MARKS: Marks = { mark: () => undefined, markFrame: () => undefined };
+
 const IN_PACK = 'pack = (SELECT id FROM packs WHERE name = ?)';
 
 export class Suspects {

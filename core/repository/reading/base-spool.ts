@@ -56,6 +56,7 @@ export class BaseSpool {
     }
   }
 
+  /** Lets go of all that is laid out, as soon as nobody reads from it. Whoever comes later begins anew. */
   async close(): Promise<void> {
     const layer = this.#layer;
     this.#layer = undefined;

@@ -33,6 +33,11 @@ export class ByteCache<T> {
     this.#evict();
   }
 
+  /** Keeps nothing of what there is, also of what is still being made. */
+  clear(): void {
+    for (const [key, item] of this.#items) this.#drop(key, item);
+  }
+
   #evict(): void {
     for (const [key, item] of this.#items) {
       if (this.#bytes <= this.#capacity) return;

@@ -3,6 +3,7 @@ import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
+import type { Marks } from '../chunk-index/suspects.ts';
 import { type ChainLink, type ChainPart, type ChainSource, flatten } from '../deltas/delta-chain.ts';
 import type { DeltaForm } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
@@ -21,6 +22,7 @@ type ReadBase = (base: Digest) => Promise<Uint8Array | undefined>;
 
 export interface ChainReaderParts {
   readonly index: ChunkIndex;
+  readonly marks: Marks;
   readonly codecs: ReadonlyMap<string, DeltaCodec>;
   readonly payloads: PayloadReader;
   readonly cache: ReadCache;
@@ -29,12 +31,14 @@ export interface ChainReaderParts {
 /** Makes chunks that are stored as deep deltas. */
 export class ChainReader {
   readonly #index: ChunkIndex;
+  readonly #marks: Marks;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
   readonly #payloads: PayloadReader;
   readonly #cache: ReadCache;
 
-  constructor({ index, codecs, payloads, cache }: ChainReaderParts) {
+  constructor({ index, marks, codecs, payloads, cache }: ChainReaderParts) {
     this.#index = index;
+    this.#marks = marks;
     this.#codecs = codecs;
     this.#payloads = payloads;
     this.#cache = cache;
@@ -113,7 +117,7 @@ export class ChainReader {
       return await this.#payloads.link(digest, stored, chain);
     } catch (error) {
       if (this.#index.find(digest)?.pack !== stored.pack) throw new Moved(digest, { cause: error });
-      if (isDamage(error)) this.#index.suspects.mark(digest);
+      if (isDamage(error)) this.#marks.mark(digest);
       throw error;
     }
   }

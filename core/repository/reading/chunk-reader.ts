@@ -5,6 +5,7 @@ import { release } from '../../domain/release.ts';
 import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import { MAX_CHAIN } from '../chunk-index/live-set.ts';
+import { type Marks, NO_MARKS } from '../chunk-index/suspects.ts';
 import type { ChainLink } from '../deltas/delta-chain.ts';
 import { type DeltaForm, MADE_DEPTH } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
@@ -33,7 +34,7 @@ interface Reading {
   readonly compared: boolean;
 }
 
-/** What is compared: what is given out, or each base as well. */
+/** What is compared: what is given out, or each base as well. Who compares each knows what is damaged, and only he says so. */
 type Compared = 'results' | 'bases too';
 
 export interface ChunkReaderParts {
@@ -47,10 +48,11 @@ export interface ChunkReaderParts {
 /**
  * Reads chunks in whatever form they are stored, and gives out nothing that does not match its digest, but for
  * {@link ChunkReader.readUncompared}. A match speaks for the bases as well; without one, all is read anew, each base compared, so
- * that what is damaged is named.
+ * that what is damaged is named. What was only read wrong once is not: it is forgotten.
  */
 export class ChunkReader {
   readonly #index: ChunkIndex;
+  readonly #marks: Marks;
   readonly #codecs: ReadonlyMap<string, DeltaCodec>;
   readonly #spool: BaseSpool;
   readonly #cache: ReadCache;
@@ -64,12 +66,13 @@ export class ChunkReader {
     this.#parts = parts;
     this.#compared = compared;
     this.#cache = new ReadCache(cached);
-    this.#payloads = new PayloadReader(store, index, this.#cache);
+    this.#marks = compared === 'bases too' ? index.suspects : NO_MARKS;
+    const kept = { index, marks: this.#marks, cache: this.#cache };
+    this.#payloads = new PayloadReader({ ...kept, store });
     this.#spool = new BaseSpool(stateDir);
     this.#index = index;
     this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
-    const chained = { index, codecs: this.#codecs, payloads: this.#payloads, cache: this.#cache };
-    this.#chains = new ChainReader(chained);
+    this.#chains = new ChainReader({ ...kept, codecs: this.#codecs, payloads: this.#payloads });
   }
 
   /**
@@ -104,11 +107,15 @@ export class ChunkReader {
     );
   }
 
-  /** From what is stored, not from what is kept of it. */
+  /** From what is stored, not from what is kept of it. Where that can be read, something of what is kept cannot be right. */
   async #readAnew(digest: Digest, pending: PendingChunks | undefined): Promise<Uint8Array> {
     const reader = this.frugal();
     try {
-      return await reader.read(digest, pending);
+      const bytes = await reader.read(digest, pending);
+      this.#index.suspects.clear(digest);
+      this.#cache.clear();
+      await this.#spool.close();
+      return bytes;
     } finally {
       await reader.close();
     }
@@ -161,7 +168,7 @@ export class ChunkReader {
       const now = this.#index.find(digest);
       if (now?.pack !== stored.pack) return this.#find(digest, reading);
       // Whoever offers these bytes again shall be let in: that is how damage heals.
-      if (isDamage(error)) this.#index.suspects.mark(digest);
+      if (isDamage(error)) this.#marks.mark(digest);
       throw error;
     }
   }

@@ -54,6 +54,12 @@ export class GroupWindows {
     return bytes.subarray(at - from, at - from + length);
   }
 
+  /** Keeps nothing of what there is, also of what is still being read. */
+  clear(): void {
+    this.#kept.clear();
+    this.#bytes = 0;
+  }
+
   #evict(): void {
     for (const [name, { bytes }] of this.#kept) {
       if (this.#bytes <= this.#capacity) return;

@@ -1,20 +1,30 @@
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
+import type { Marks } from '../chunk-index/suspects.ts';
 import { decompress } from '../packs/zstd.ts';
 import { damagedChunk } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { type Chain, isLargeFrame, type ReadCache } from './read-cache.ts';
 
+export interface PayloadReaderParts {
+  readonly store: PortableStore;
+  readonly index: ChunkIndex;
+  readonly marks: Marks;
+  readonly cache: ReadCache;
+}
+
 /** Reads what packs hold of chunks, bytes or deltas. REPOSITORY_DAMAGED names the chunk; no digest is checked. */
 export class PayloadReader {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
+  readonly #marks: Marks;
   readonly #cache: ReadCache;
 
-  constructor(store: PortableStore, index: ChunkIndex, cache: ReadCache) {
+  constructor({ store, index, marks, cache }: PayloadReaderParts) {
     this.#store = store;
     this.#index = index;
+    this.#marks = marks;
     this.#cache = cache;
   }
 
@@ -61,7 +71,7 @@ export class PayloadReader {
       return raw;
     } catch (error) {
       // Its neighbours cannot be read either: whoever has them still shall be asked for all of them at a time.
-      if (this.#index.standing(digest) !== 'suspect') this.#index.suspects.markFrame(pack, frame.offset);
+      if (this.#index.standing(digest) !== 'suspect') this.#marks.markFrame(pack, frame.offset);
       throw damagedChunk(digest, pack, 'its frame does not decompress', error);
     }
   }

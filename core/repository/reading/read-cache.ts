@@ -93,6 +93,11 @@ export class ReadCache {
     return this.#bases.get(digest, bytes, make);
   }
 
+  /** Keeps nothing of what there is, also of what is still being read: something of it was read wrong. */
+  clear(): void {
+    for (const kept of [this.#frames, this.#groups, this.#windows, this.#bases]) kept.clear();
+  }
+
   /**
    * Deltas are about to be put together; several chains may be under way. Of room that longer ones needed, some is given up: a
    * short one between them changes little.

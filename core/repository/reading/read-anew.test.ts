@@ -1,0 +1,228 @@
+/** What the disk read wrong once: whoever compares gets the right bytes, and nothing of it stays behind. */
+
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { DeltaCodec } from '../../contracts/delta-codec.ts';
+import { digestOf } from '../../domain/content-ref.ts';
+import type { Digest } from '../../domain/manifest.ts';
+import { copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
+import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
+import { ChunkIndex } from '../chunk-index/chunk-index.ts';
+import { eagerClock, makeWorld, noise, prose, silentLog, type World } from '../fixture.ts';
+import {
+  type DeltaForm,
+  encodeHeader,
+  encodeTail,
+  HEADER_BYTES,
+  type PackedChunk,
+  type PackedFrame,
+} from '../packs/pack-format.ts';
+import { compress } from '../packs/zstd.ts';
+import { PortableStore } from '../store/portable-store.ts';
+import { ChunkReader } from './chunk-reader.ts';
+
+const PACK = 'packs/00/made.pack';
+const BYTES = 1000;
+const PLACES = [{ at: 0, bytes: BYTES }];
+
+/** Deltas whose bases are joined in memory. */
+const joined: DeltaCodec = {
+  ...copies,
+  name: 'joined',
+  decode: async (base, delta) =>
+    Buffer.concat(
+      partsOf(delta).map((part) =>
+        part.kind === 'literal' ? part.bytes : base.subarray(part.offset, part.offset + part.length),
+      ),
+    ),
+};
+
+/** Reads one stretch wrong, once. */
+class OnceWrongStore extends MemoryBlobStore {
+  wrong: { readonly at: number; readonly as: (bytes: Uint8Array) => Uint8Array } | undefined;
+
+  override async get(name: string, range?: { offset: number; length: number }): Promise<Uint8Array> {
+    const bytes = await super.get(name, range);
+    const { wrong } = this;
+    const isIn = wrong !== undefined && range !== undefined && wrong.at >= range.offset;
+    if (!isIn || wrong.at >= range.offset + range.length) return bytes;
+    this.wrong = undefined;
+    return wrong.as(bytes);
+  }
+}
+
+/** A chunk and what is stored of it. */
+interface Item {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly payload: Uint8Array;
+  readonly delta?: DeltaForm;
+}
+
+const whole = (bytes: Buffer): Item => ({ digest: digestOf(bytes), bytes: bytes.length, payload: bytes });
+
+let world: World;
+let index: ChunkIndex;
+let store: OnceWrongStore;
+let reader: ChunkReader;
+
+beforeEach(async () => {
+  world = await makeWorld();
+  index = new ChunkIndex(join(world.stateDir, 'once.db'));
+  store = new OnceWrongStore();
+  const portable = new PortableStore(store, { clock: eagerClock, log: silentLog });
+  const codecs = [copies, joined];
+  reader = new ChunkReader({ store: portable, index, codecs, stateDir: world.stateDir });
+});
+afterEach(async () => {
+  await reader.close();
+  index.close();
+  await world.cleanUp();
+});
+
+/** One pack of these frames. Returns where each begins in it. */
+async function stored(frames: readonly (readonly Item[])[], encoding: 'raw' | 'zstd' = 'raw') {
+  const parts: Uint8Array[] = [encodeHeader()];
+  const packed: PackedFrame[] = [];
+  let offset = HEADER_BYTES;
+  for (const items of frames) {
+    const raw = Buffer.concat(items.map(({ payload }) => payload));
+    const kept = encoding === 'raw' ? raw : await compress(raw);
+    let at = 0;
+    const chunks: PackedChunk[] = [];
+    for (const { payload, ...item } of items) {
+      chunks.push({ ...item, at, payloadBytes: payload.length });
+      at += payload.length;
+    }
+    packed.push({ offset, storedBytes: kept.length, rawBytes: raw.length, encoding, chunks });
+    parts.push(kept);
+    offset += kept.length;
+  }
+  const pack = Buffer.concat([...parts, encodeTail(packed)]);
+  await store.put(PACK, pack);
+  index.addPack(PACK, pack.length, packed);
+  return packed.map((frame) => frame.offset);
+}
+
+/** The byte at `at` of the pack is another one, once. */
+function flip(at: number): void {
+  store.wrong = { at, as: (bytes) => bytes.map((byte, nth) => (nth === 0 ? byte ^ 1 : byte)) };
+}
+
+const right = async (bytes: Buffer, reading: Promise<Uint8Array>) =>
+  expect(Buffer.from(await reading).equals(bytes)).toBe(true);
+
+describe('a base that was read wrong once', () => {
+  const base = noise(BYTES, 'base');
+  const [first, second] = [base.subarray(0, 500), base.subarray(0, 600)] as [Buffer, Buffer];
+
+  const forms: Readonly<Record<string, DeltaForm>> = {
+    joined: { codec: 'joined', formatVersion: 1, depth: 1, bases: [digestOf(base)] },
+    'laid out in a file': {
+      codec: 'copies',
+      formatVersion: 1,
+      depth: 1,
+      bases: [digestOf(base)],
+      places: PLACES,
+    },
+  };
+  it.each(Object.entries(forms))('neither stays nor is named: %s', async (_, delta) => {
+    const made = (bytes: Buffer): Item => ({
+      digest: digestOf(bytes),
+      bytes: bytes.length,
+      payload: encoded([[0, bytes.length]]),
+      delta,
+    });
+    const [at] = (await stored([[whole(base)], [made(first), made(second)]])) as [number, number];
+    flip(at);
+    expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);
+    await right(first, reader.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+    await right(second, reader.readUncompared(digestOf(second)));
+  });
+
+  it('is still named where it is read wrong again', async () => {
+    const delta = forms.joined as DeltaForm;
+    const payload = encoded([[0, 500]]);
+    const item = { digest: digestOf(first), bytes: 500, payload, delta };
+    const wrong = { ...whole(base), payload: noise(BYTES, 'wrong') };
+    await stored([[wrong], [item]]);
+    await expect(reader.read(digestOf(first))).rejects.toThrow(digestOf(base));
+    expect(index.suspects.all().sort()).toEqual([digestOf(base), digestOf(first)].sort());
+  });
+});
+
+describe('a delta below others that was read wrong once', () => {
+  it('neither stays nor is named', async () => {
+    const base = noise(BYTES, 'base');
+    const literal = noise(100, 'literal');
+    const lower = Buffer.concat([literal, base.subarray(100)]);
+    const [first, second] = [lower.subarray(0, 500), lower.subarray(0, 600)] as [Buffer, Buffer];
+    const form = (depth: number, on: Buffer): DeltaForm => ({
+      codec: 'copies',
+      formatVersion: 1,
+      depth,
+      bases: [digestOf(on)],
+      places: PLACES,
+    });
+    const made = (bytes: Buffer, payload: Buffer, delta: DeltaForm): Item => ({
+      digest: digestOf(bytes),
+      bytes: bytes.length,
+      payload,
+      delta,
+    });
+    const link = encoded([literal.toString('base64'), [100, BYTES - 100]]);
+    const [, at] = (await stored([
+      [whole(base)],
+      [made(lower, link, form(3, base)), whole(noise(50, 'neighbour'))],
+      [made(first, encoded([[0, 500]]), form(4, lower)), made(second, encoded([[0, 600]]), form(4, lower))],
+    ])) as [number, number, number];
+    // Behind the commands of the delta its own bytes begin.
+    const literalAt = at + link.length - 100;
+    store.wrong = {
+      at: literalAt,
+      as: (bytes) => {
+        const found = Buffer.from(bytes).indexOf(literal);
+        return bytes.map((byte, nth) => (nth === found ? byte ^ 1 : byte));
+      },
+    };
+    expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);
+    await right(first, reader.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+    await right(second, reader.readUncompared(digestOf(second)));
+  });
+});
+
+describe('a frame that was read wrong once', () => {
+  const [first, second] = [prose(5000, 'first'), prose(5000, 'second')];
+  const both = [whole(first), whole(second)];
+
+  it('does not stay', async () => {
+    const [at] = (await stored([both])) as [number];
+    flip(at);
+    expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);
+    await right(first, reader.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+    await right(first, reader.readUncompared(digestOf(first)));
+  });
+
+  it.each([
+    ['does not decompress', (bytes: Uint8Array) => new Uint8Array(bytes.length)],
+    ['is cut off', (bytes: Uint8Array) => bytes.subarray(1)],
+  ])('comes right also to who does not compare, and no chunk of it is named: it %s', async (_, as) => {
+    const [at] = (await stored([both], 'zstd')) as [number];
+    store.wrong = { at, as };
+    await right(first, reader.readUncompared(digestOf(first)));
+    expect(store.wrong).toBeUndefined();
+    expect(index.suspects.all()).toEqual([]);
+    await right(second, reader.readUncompared(digestOf(second)));
+  });
+
+  it('is no longer suspect when a reading that failed earlier comes right', async () => {
+    const [at] = (await stored([both])) as [number];
+    index.suspects.mark(digestOf(first));
+    flip(at);
+    await right(first, reader.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+  });
+});
