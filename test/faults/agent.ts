@@ -67,7 +67,8 @@ export function restoreDirectory(work: AgentWork, selector: string): Promise<voi
     const request = { server: work.server, selector, dryRun: false, keep: [], only: [] };
     const task = await link.beginRestore(request, shared.signal);
     await mkdir(work.root, { recursive: true });
-    await restoreImage({ ...shared, workDir: work.own }, { ...task, server: work.server, excludes: [] });
+    const context = { ...shared, workDir: work.own, print: () => undefined };
+    await restoreImage(context, { ...task, server: work.server, excludes: [] });
   });
 }
 

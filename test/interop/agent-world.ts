@@ -16,7 +16,7 @@ import { createGateway } from '../../core/gateway/gateway.ts';
 import { openRepository } from '../../core/repository/index.ts';
 import { MemoryBlobStore, type MemoryBlobs } from '../../core/testing/index.ts';
 import { Appliance } from '../../plugins/agent/program/link/appliance.ts';
-import { restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
+import { type RestoreContext, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
 import { type SnapshotContext, takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
 import rsync from '../../plugins/diff-rsync/agent.ts';
 import xdelta from '../../plugins/diff-xdelta/agent.ts';
@@ -239,7 +239,11 @@ export class World {
     return found;
   }
 
-  context(appliance: Appliance, root: string, over: Partial<SnapshotContext> = {}): SnapshotContext {
+  context(
+    appliance: Appliance,
+    root: string,
+    over: Partial<SnapshotContext> = {},
+  ): SnapshotContext & Pick<RestoreContext, 'print'> {
     return {
       appliance,
       imager: treeImager,
@@ -249,6 +253,7 @@ export class World {
       still: false,
       signal: this.signal,
       onProgress: () => undefined,
+      print: () => undefined,
       // Ten seconds ahead: what a test wrote a moment ago counts as settled.
       nowNs: () => BigInt(Date.now() + 10_000) * 1_000_000n,
       sleep: (ms, signal) => clock.sleep(Math.min(ms, 20), signal),

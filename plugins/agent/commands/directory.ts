@@ -240,6 +240,7 @@ async function restoreTo(
     record: recordPath(stateDir),
     signal: io.signal,
     onProgress: () => undefined,
+    print: (line: string) => io.error(line),
     nowNs,
     ...(vouched === undefined ? {} : { vouched }),
   };

@@ -45,6 +45,7 @@ export function restoreContext(
     ...(vouched === undefined ? {} : { vouched }),
     signal,
     onProgress,
+    print: options.print,
     nowNs,
   };
 }

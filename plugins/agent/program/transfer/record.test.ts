@@ -1,4 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -6,7 +14,6 @@ import { HeldLine, headOfLine } from './held-line.ts';
 import { mapOrdered } from './ordered.ts';
 import {
   keptLines,
-  RecordCursor,
   type RecordLine,
   readHeader,
   readRecord,
@@ -14,6 +21,7 @@ import {
   writeRecord,
   writeUnlessKept,
 } from './record.ts';
+import { RecordCursor } from './record-cursor.ts';
 
 const HEADER = { server: 'web-1' };
 
@@ -69,6 +77,12 @@ describe('a record', () => {
     };
     await expect(writeRecord(path, HEADER, failing())).rejects.toThrow('the disk died');
     expect(await all(readRecord(path))).toHaveLength(2);
+  });
+
+  it('that cannot take its place fails with that reason, and leaves nothing behind', async () => {
+    mkdirSync(join(path, 'in the way'), { recursive: true });
+    await expect(writeRecord(path, HEADER, lines(1))).rejects.toMatchObject({ syscall: 'rename' });
+    expect(readdirSync(directory)).toEqual(['record']);
   });
 
   it('is named by the file beside it, until other lines come', async () => {

@@ -5,19 +5,11 @@
  * beside its place and renamed, so it is whole or absent. A spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
  */
 
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import {
-  type ContentRef,
-  comparePaths,
-  type Entry,
-  type FileStamp,
-  type FoundEntry,
-  type ManifestRef,
-} from '@overdub/core/agent';
-import { HeldLine, headOfLine } from './held-line.ts';
+import type { ContentRef, Entry, FileStamp, ManifestRef } from '@overdub/core/agent';
 
 const VERSION = 2;
 /** Last line: a record without it was cut off. */
@@ -54,10 +46,11 @@ export interface RecordLine {
   readonly copy?: string;
 }
 
-/** Writes a record; `commit` puts it in place. */
+/** Writes a record; `commit` puts it in place. Throws the system's errors, after which it is to be abandoned. */
 export class RecordWriter {
   readonly #path: string;
-  readonly #file: number;
+  /** Undefined once it was closed: its number may be another file's by then. */
+  #file: number | undefined;
   #text = '';
 
   private constructor(path: string, header: RecordHeader) {
@@ -84,15 +77,26 @@ export class RecordWriter {
   async commit(): Promise<void> {
     this.#text += `${JSON.stringify(END)}\n`;
     this.#endBlock();
-    fsyncSync(this.#file);
-    closeSync(this.#file);
+    fsyncSync(this.#file as number);
+    this.#close();
     await removeHead(this.#path);
     await rename(partOf(this.#path), this.#path);
   }
 
-  async abandon(): Promise<void> {
-    closeSync(this.#file);
-    await rm(partOf(this.#path), { force: true });
+  /** Nothing of it is left. At once, so that what it took is free for others. */
+  abandon(): void {
+    try {
+      this.#close();
+    } catch {
+      // What could not be written any more is thrown away.
+    }
+    rmSync(partOf(this.#path), { force: true });
+  }
+
+  #close(): void {
+    const file = this.#file;
+    this.#file = undefined;
+    if (file !== undefined) closeSync(file);
   }
 
   /** In place and at once: a block is a millisecond's work, a trip to another thread and back costs as much. */
@@ -101,7 +105,7 @@ export class RecordWriter {
     const block = Buffer.allocUnsafe(4 + packed.length);
     block.writeUInt32LE(packed.length);
     block.set(packed, 4);
-    for (let done = 0; done < block.length; ) done += writeSync(this.#file, block, done);
+    for (let done = 0; done < block.length; ) done += writeSync(this.#file as number, block, done);
     this.#text = '';
   }
 }
@@ -117,7 +121,7 @@ export async function writeRecord(
     for await (const line of lines) writer.add(line);
     await writer.commit();
   } catch (error) {
-    await writer.abandon();
+    writer.abandon();
     throw error;
   }
 }
@@ -159,7 +163,7 @@ export async function writeUnlessKept(
     await writer.commit();
     return !changed && kept + same === count ? 'same' : 'changed';
   } catch (error) {
-    await writer?.abandon();
+    writer?.abandon();
     throw error;
   }
 }
@@ -201,6 +205,12 @@ export async function writeHead(path: string, header: RecordHeader): Promise<voi
 /** Takes the name away again: first of all, before other lines come into the record's place. */
 export async function removeHead(path: string): Promise<void> {
   await rm(headOf(path), { force: true });
+}
+
+/** Takes a record away, its name first. */
+export async function removeRecord(path: string): Promise<void> {
+  await removeHead(path);
+  await rm(path, { force: true });
 }
 
 /** The header; undefined when there is no record, or none that can be read: then it is as if there were none. */
@@ -262,70 +272,6 @@ export function* readTexts(path: string): Generator<string[]> {
     if (!ended) throw new Error(`the record ${path} is cut off`);
   } finally {
     file.close();
-  }
-}
-
-/** Walks a record alongside another listing in manifest order. Close it. */
-export class RecordCursor {
-  readonly #blocks: Generator<string[]>;
-  #block: readonly string[] = [];
-  #at = 0;
-  /** Path of the line that waits at `#at`, once it was parsed for it. */
-  #waiting: string | undefined;
-  #line: HeldLine | undefined;
-  #path: string | undefined;
-
-  constructor(path: string) {
-    this.#blocks = readTexts(path);
-  }
-
-  /** What was asked for last, and the line there. */
-  get path(): string | undefined {
-    return this.#path;
-  }
-
-  get line(): HeldLine | undefined {
-    return this.#line;
-  }
-
-  /** The line at `path`, if there is one. Paths must be asked for in manifest order, the last one as often as wanted. */
-  seek(path: string): HeldLine | undefined {
-    if (path !== this.#path) this.#line = this.#lineAt(path);
-    this.#path = path;
-    return this.#line;
-  }
-
-  /** The line at `path`, if it is of what was found there now. */
-  still(path: string, found: FoundEntry): HeldLine | undefined {
-    const line = this.seek(path);
-    return line?.isStill(found) === true ? line : undefined;
-  }
-
-  close(): void {
-    this.#blocks.return(undefined);
-  }
-
-  #lineAt(path: string): HeldLine | undefined {
-    const head = headOfLine(path);
-    for (let text = this.#text(); text !== undefined; text = this.#text()) {
-      if (text.startsWith(head)) return new HeldLine(text, head);
-      this.#waiting ??= (JSON.parse(text) as RecordLine).entry.path;
-      if (comparePaths(this.#waiting, path) > 0) return undefined;
-      this.#at += 1;
-      this.#waiting = undefined;
-    }
-    return undefined;
-  }
-
-  /** The line that waits; undefined at the end. */
-  #text(): string | undefined {
-    while (this.#at === this.#block.length) {
-      const next = this.#blocks.next();
-      if (next.done === true) return undefined;
-      this.#block = next.value;
-      this.#at = 0;
-    }
-    return this.#block[this.#at];
   }
 }
 

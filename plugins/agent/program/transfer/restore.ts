@@ -18,8 +18,9 @@ import type { Appliance } from '../link/appliance.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { entriesOf, RecordCursor, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
-import { placeRecord, recordWritten, writeRestored } from './restored-record.ts';
+import { entriesOf, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
+import { RecordCursor } from './record-cursor.ts';
+import { type OnFile, placeRecord, recordWritten, writeRestored } from './restored-record.ts';
 import { scanImage } from './scan.ts';
 import { recordPath } from './state.ts';
 
@@ -39,6 +40,8 @@ export interface RestoreContext {
   readonly record?: string;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  /** A line for the log. */
+  readonly print: (line: string) => void;
   readonly nowNs: () => bigint;
 }
 
@@ -63,9 +66,10 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
   const { appliance, imager, root, workDir, signal, onProgress } = context;
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const present = join(workDir, 'present');
-  const written = join(workDir, 'written');
   const target = targetPath(workDir);
   const before = { ...appliance.bytes };
+  // Of an earlier one that did not come to its end.
+  await rm(restoredPath(workDir), { force: true });
   if (context.vouched === undefined) await fetchTarget(context, order, known(context.record), target);
   await writeRecord(present, { server: order.server }, hashPresent(context, order));
   if (context.vouched !== undefined) await fetchTarget(context, order, readRecord(present), target);
@@ -80,25 +84,20 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     signal,
   });
   const source = new FetchingSource(fetcher, bases);
-  const header = { server: order.server, manifest: order.image };
+  const apply = (onFile?: OnFile) =>
+    imager.apply(root, entriesOf(readRecord(target)), entriesOf(readRecord(present)), source, {
+      signal,
+      onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
+      ...(onFile === undefined ? {} : { onFile }),
+      excludes: order.excludes,
+      dryRun: order.dryRun,
+      blank,
+      ...(order.keep.length === 0 ? {} : { keep: order.keep }),
+      ...(order.only.length === 0 ? {} : { only: order.only }),
+    });
   try {
-    const result = await recordWritten(written, header, (onFile) =>
-      imager.apply(root, entriesOf(readRecord(target)), entriesOf(readRecord(present)), source, {
-        signal,
-        onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
-        // Where others are at work as well, they might change a file in the very tick in which it was written.
-        ...(isWhole(order) && blank ? { onFile } : {}),
-        excludes: order.excludes,
-        dryRun: order.dryRun,
-        blank,
-        ...(order.keep.length === 0 ? {} : { keep: order.keep }),
-        ...(order.only.length === 0 ? {} : { only: order.only }),
-      }),
-    );
-    if (isWhole(order)) {
-      const parts = { target, present: wasEmpty ? undefined : present, written, endedNs: context.nowNs() };
-      await writeRestored(restoredPath(workDir), header, parts);
-    }
+    const there = { present: wasEmpty ? undefined : present, blank };
+    const result = await (isWhole(order) ? recorded(context, order, there, apply) : apply());
     return {
       ...result,
       bytesReceived: appliance.bytes.received - before.received,
@@ -106,17 +105,56 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     };
   } finally {
     await source.close();
-    for (const spool of [target, present, written]) await rm(spool, { force: true });
+    for (const spool of [target, present]) await rm(spool, { force: true });
   }
 }
 
-/** Lays down the record of what a restore left. Does nothing where only part of the image was asked for. */
+/** Runs `apply`, and leaves the record that {@link recordRestored} lays down; without the room for it, only says so. */
+async function recorded<T>(
+  context: RestoreContext,
+  order: RestoreOrder,
+  { present, blank }: { readonly present: string | undefined; readonly blank: boolean },
+  apply: (onFile?: OnFile) => Promise<T>,
+): Promise<T> {
+  const { workDir, nowNs } = context;
+  const header = { server: order.server, manifest: order.image };
+  const onLost = lost(context);
+  const spool = join(workDir, 'written');
+  try {
+    // Where others are at work as well, they might change a file in the very tick in which it was written.
+    const { result, isRecorded } = blank
+      ? await recordWritten(spool, header, apply, onLost)
+      : { result: await apply(), isRecorded: true };
+    if (isRecorded) {
+      const written = blank ? spool : undefined;
+      const parts = { target: targetPath(workDir), present, written, endedNs: nowNs() };
+      await writeRestored(restoredPath(workDir), header, parts).catch(onLost);
+    }
+    return result;
+  } finally {
+    await rm(spool, { force: true });
+  }
+}
+
+/** The record saves the next snapshot work, and a restore does not fail for want of it. */
+function lost({ print }: RestoreContext): (why: unknown) => void {
+  return (why) =>
+    print(
+      `the record of what was restored cannot be written, so that the next snapshot reads every file: ${why}`,
+    );
+}
+
+/**
+ * Lays down the record of what a restore left; where that could not be written the one before is taken away. Does nothing where only
+ * part of the image was asked for.
+ */
 export async function recordRestored(
-  { workDir }: RestoreContext,
+  context: RestoreContext,
   order: RestoreOrder,
   stateDir: string,
 ): Promise<void> {
-  if (isWhole(order)) await placeRecord(restoredPath(workDir), recordPath(stateDir));
+  if (!isWhole(order)) return;
+  await placeRecord(restoredPath(context.workDir), recordPath(stateDir), lost(context));
 }
 
 /**

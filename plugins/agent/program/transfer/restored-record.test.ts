@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Entry, FileStamp } from '@overdub/core/agent';
 import { collect } from '@overdub/core/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type RecordLine, readHeader, readRecord, writeHead, writeRecord } from './record.ts';
-import { placeRecord, recordWritten, writeRestored } from './restored-record.ts';
+import { type OnFile, placeRecord, recordWritten, writeRestored } from './restored-record.ts';
 
 const ENDED_NS = 1_800_000_000_500_000_000n;
 const HEADER = { server: 'web-1', manifest: { root: 'f'.repeat(64), entries: 4, bytes: 3 } };
@@ -30,6 +30,17 @@ async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
+const neverLost = (why: unknown) => {
+  throw why;
+};
+
+function toldOf(written: readonly (readonly [string, FileStamp])[]) {
+  return async (onFile: OnFile) => {
+    for (const [path, found] of written) onFile(path, found);
+    return 'done';
+  };
+}
+
 /** What is recorded of these files of the image, some of them written, and some there before. */
 async function restored(
   target: readonly Entry[],
@@ -39,9 +50,7 @@ async function restored(
   const at = (name: string) => join(dir, name);
   await writeRecord(at('target'), HEADER, stream(target.map((entry) => ({ entry }))));
   if (present !== undefined) await writeRecord(at('present'), { server: 'web-1' }, stream(present));
-  await recordWritten(at('written'), HEADER, async (onFile) => {
-    for (const [path, found] of written) onFile(path, found);
-  });
+  await recordWritten(at('written'), HEADER, toldOf(written), neverLost);
   await writeRestored(at('restored'), HEADER, {
     target: at('target'),
     present: present && at('present'),
@@ -108,18 +117,85 @@ describe('the record of a restore', () => {
     const place = join(dir, 'state', 'record');
     await writeRecord(place, { server: 'web-1' }, stream([{ entry: file('old') }]));
     await writeHead(place, { server: 'web-1', manifest: { ...HEADER.manifest, bytes: 9 }, exact: true });
-    await placeRecord(join(dir, 'restored'), place);
+    await placeRecord(join(dir, 'restored'), place, neverLost);
     expect(await readHeader(place)).toMatchObject(HEADER);
     expect(await readHeader(place)).not.toHaveProperty('exact');
     expect(await collect(readRecord(place))).toEqual([{ entry: file('a'), stamp: stamp('1') }]);
   });
 
   it('is not there when the work fails', async () => {
-    const failing = recordWritten(join(dir, 'written'), HEADER, async (onFile) => {
+    const work = async (onFile: OnFile) => {
       onFile('a', stamp('1'));
       throw new Error('the disk is full');
-    });
+    };
+    const failing = recordWritten(join(dir, 'written'), HEADER, work, neverLost);
     await expect(failing).rejects.toThrow('the disk is full');
     expect(await readHeader(join(dir, 'written'))).toBeUndefined();
   });
+});
+
+describe('the record of a restore, where there is no room for it', () => {
+  const said: string[] = [];
+  const onLost = (why: unknown) => said.push(String(why));
+  beforeEach(() => {
+    said.length = 0;
+  });
+
+  /** Whatever is written for the record of this path meets a full disk. */
+  async function full(path: string): Promise<void> {
+    await symlink('/dev/full', `${path}.part`);
+  }
+
+  it.each([1, 20_000])('is given up, and the work goes on: %i files', async (files) => {
+    const path = join(dir, 'written');
+    await full(path);
+    const written = Array.from({ length: files }, (_, nth) => [`file ${nth}`, stamp(`${nth}`)] as const);
+    const done = await recordWritten(path, HEADER, toldOf(written), onLost);
+    expect(done).toEqual({ result: 'done', isRecorded: false });
+    expect(said).toEqual([expect.stringContaining('ENOSPC')]);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('is not begun where not even a name can be had', async () => {
+    await mkdir(join(dir, 'written.part'));
+    const done = await recordWritten(join(dir, 'written'), HEADER, toldOf([['a', stamp('1')]]), onLost);
+    expect(done).toEqual({ result: 'done', isRecorded: false });
+    expect(said).toHaveLength(1);
+  });
+
+  it('gives back its room before the work is over', async () => {
+    const path = join(dir, 'written');
+    await full(path);
+    const work = async (onFile: OnFile) => {
+      for (let nth = 0; said.length === 0; nth++) onFile(`file ${nth}`, stamp(`${nth}`));
+      return await readdir(dir);
+    };
+    expect((await recordWritten(path, HEADER, work, onLost)).result).toEqual([]);
+  });
+
+  it('is not half there when its lines are put together', async () => {
+    await writeRecord(join(dir, 'target'), HEADER, stream([{ entry: file('a') }]));
+    await full(join(dir, 'restored'));
+    const parts = { target: join(dir, 'target'), present: undefined, written: undefined, endedNs: ENDED_NS };
+    await expect(writeRestored(join(dir, 'restored'), HEADER, parts)).rejects.toMatchObject({
+      code: 'ENOSPC',
+    });
+    expect(await readdir(dir)).toEqual(['target']);
+  });
+
+  it.each([true, false])(
+    'leaves no older one in its place, which could not be trusted; made: %s',
+    async (made) => {
+      const place = join(dir, 'state', 'record');
+      await writeRecord(place, { server: 'web-1' }, stream([{ entry: file('old') }]));
+      await writeHead(place, HEADER);
+      if (made) await restored([file('a')], [['a', stamp('1')]]);
+      await full(place);
+      await placeRecord(join(dir, 'restored'), place, onLost);
+      expect(said).toHaveLength(made ? 1 : 0);
+      expect(await readHeader(place)).toBeUndefined();
+      expect(await readdir(join(dir, 'state'))).toEqual(made ? [] : ['record.part']);
+      expect(await readdir(dir)).not.toContain('restored');
+    },
+  );
 });

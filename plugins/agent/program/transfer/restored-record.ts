@@ -1,17 +1,12 @@
 /** The record that a restore leaves, so that the next snapshot need not read everything again. */
 
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileStamp } from '@overdub/core/agent';
 import { headOfLine } from './held-line.ts';
-import {
-  RecordCursor,
-  type RecordHeader,
-  type RecordLine,
-  RecordWriter,
-  readTexts,
-  removeHead,
-} from './record.ts';
+import { type RecordHeader, type RecordLine, RecordWriter, readTexts, removeRecord } from './record.ts';
+import { RecordCursor } from './record-cursor.ts';
 import { isSettled } from './settled.ts';
 
 export interface RestoredParts {
@@ -19,28 +14,86 @@ export interface RestoredParts {
   readonly target: string;
   /** What was there before, where anything was. */
   readonly present: string | undefined;
-  /** See {@link recordWritten}. */
-  readonly written: string;
+  /** See {@link recordWritten}; undefined where nobody told of what was written. */
+  readonly written: string | undefined;
   /** When the last file had been written, by the wall clock. */
   readonly endedNs: bigint;
 }
 
-/** Runs `work` and records at `path` what it tells of the files it leaves, in the image's order. */
+/** Told of a file that was left, and of its stamp. */
+export type OnFile = (path: string, stamp: FileStamp) => void;
+
+/** Told once, with the reason, that there will be no record: it is a cache, and its writer goes on without it. */
+export type OnLost = (why: unknown) => void;
+
+/**
+ * Runs `work` and records at `path` what it tells of the files it leaves, in the image's order. Where that cannot be written nothing
+ * of it stays, `work` goes on, and `isRecorded` is false.
+ */
 export async function recordWritten<T>(
   path: string,
   header: RecordHeader,
-  work: (onFile: (path: string, stamp: FileStamp) => void) => Promise<T>,
-): Promise<T> {
-  const writer = await RecordWriter.create(path, header);
+  work: (onFile: OnFile) => Promise<T>,
+  onLost: OnLost,
+): Promise<{ readonly result: T; readonly isRecorded: boolean }> {
+  const writer = await SparableWriter.create(path, header, onLost);
   try {
     const result = await work((file, stamp) =>
       writer.addText(`${headOfLine(file)}"type":"file"},"stamp":${JSON.stringify(stamp)}}`),
     );
-    await writer.commit();
-    return result;
+    return { result, isRecorded: await writer.commit() };
   } catch (error) {
-    await writer.abandon();
+    writer.abandon();
     throw error;
+  }
+}
+
+/** Writes a record as far as that goes. */
+class SparableWriter {
+  #writer: RecordWriter | undefined;
+  readonly #onLost: OnLost;
+
+  private constructor(onLost: OnLost) {
+    this.#onLost = onLost;
+  }
+
+  static async create(path: string, header: RecordHeader, onLost: OnLost): Promise<SparableWriter> {
+    const made = new SparableWriter(onLost);
+    try {
+      made.#writer = await RecordWriter.create(path, header);
+    } catch (error) {
+      onLost(error);
+    }
+    return made;
+  }
+
+  addText(line: string): void {
+    try {
+      this.#writer?.addText(line);
+    } catch (error) {
+      this.#lose(error);
+    }
+  }
+
+  /** Is it there, whole? */
+  async commit(): Promise<boolean> {
+    try {
+      await this.#writer?.commit();
+    } catch (error) {
+      this.#lose(error);
+    }
+    return this.#writer !== undefined;
+  }
+
+  abandon(): void {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    writer?.abandon();
+  }
+
+  #lose(why: unknown): void {
+    this.abandon();
+    this.#onLost(why);
   }
 }
 
@@ -55,41 +108,54 @@ export async function writeRestored(path: string, header: RecordHeader, parts: R
     for (const text of stampedTexts(parts)) writer.addText(text);
     await writer.commit();
   } catch (error) {
-    await writer.abandon();
+    writer.abandon();
     throw error;
   }
 }
 
-/** Puts a record in its place, which may be on another filesystem. */
-export async function placeRecord(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+/**
+ * Puts a record in its place, which may be on another filesystem. Where there is none, or it cannot be written, none is there
+ * afterwards: the one before tells of what was there before, and may be another's word.
+ */
+export async function placeRecord(from: string, to: string, onLost: OnLost): Promise<void> {
+  await removeRecord(to);
+  if (!existsSync(from)) return;
   const part = `${to}.part`;
-  await copyFile(from, part);
-  const copy = await open(part, 'r+');
   try {
-    await copy.sync();
-  } finally {
-    await copy.close();
+    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    await copyFile(from, part);
+    await syncFile(part);
+    await rename(part, to);
+  } catch (error) {
+    await rm(part, { force: true });
+    onLost(error);
   }
-  await removeHead(to);
-  await rename(part, to);
   await rm(from);
 }
 
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
 function* stampedTexts({ target, present, written, endedNs }: RestoredParts): Generator<string> {
-  const files = new StampedFiles(written);
+  const files = written === undefined ? undefined : new StampedFiles(written);
   const before = present === undefined ? undefined : new RecordCursor(present);
   try {
     for (const lines of readTexts(target)) {
       for (const text of lines) {
-        const stamp = files.stampOf(text);
+        const stamp = files?.stampOf(text);
         if (stamp === undefined) yield (before && lineBefore(before, text)) ?? text;
         else if (isSettled(stamp, endedNs)) yield `${text.slice(0, -1)},"stamp":${JSON.stringify(stamp)}}`;
         else yield text;
       }
     }
   } finally {
-    files.close();
+    files?.close();
     before?.close();
   }
 }

@@ -4,7 +4,8 @@ import { isUnder, type ScannedEntry, type SkippedPath } from '@overdub/core/agen
 import type { HeldLine } from './held-line.ts';
 import { mapOrdered } from './ordered.ts';
 import { type ReadOptions, readContent, sameStamp } from './read-file.ts';
-import { RecordCursor, type RecordLine } from './record.ts';
+import type { RecordLine } from './record.ts';
+import { RecordCursor } from './record-cursor.ts';
 import { isSettled } from './settled.ts';
 
 /** Files read at once; each holds a piece or two. */

@@ -1,0 +1,92 @@
+/** The record that a restore leaves for the next snapshot: a cache, without which it goes on. */
+
+import { readdirSync } from 'node:fs';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readHeader } from '../../plugins/agent/program/transfer/record.ts';
+import { recordRestored, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
+import { treeImager } from '../../plugins/imaging-tree/imager.ts';
+import { World } from './agent-world.ts';
+
+let world: World;
+let workDir: string;
+let stateDir: string;
+/** The log, and what the work directory held when the first file was about to be written. */
+let printed: string[];
+let spools: string[];
+
+beforeEach(async () => {
+  world = await World.create();
+  workDir = join(world.dir, 'agent-work');
+  stateDir = join(world.dir, 'state-of-the-copy');
+  [printed, spools] = [[], []];
+});
+afterEach(() => world.end());
+
+interface Asked {
+  readonly dryRun?: boolean;
+  readonly keep?: readonly string[];
+  readonly only?: readonly string[];
+}
+
+/** Restores the newest snapshot to `root` and lays down the record, as tasks and commands do. */
+async function restore(root: string, { dryRun = false, keep = [], only = [] }: Asked = {}) {
+  const appliance = world.connect();
+  const request = { server: 'web-1', selector: 'latest', dryRun, keep, only };
+  const task = await appliance.beginRestore(request, world.signal);
+  const apply: typeof treeImager.apply = (...args) => {
+    spools = readdirSync(workDir);
+    return treeImager.apply(...args);
+  };
+  const imager = { ...treeImager, scan: treeImager.scan.bind(treeImager), apply };
+  const print = (line: string) => printed.push(line);
+  const context = { ...world.context(appliance, root, { imager }), workDir, print };
+  const order = { ...task, server: 'web-1', excludes: [] };
+  const result = await restoreImage(context, order);
+  await recordRestored(context, order, stateDir);
+  return result;
+}
+
+const record = () => join(stateDir, 'record');
+
+describe('a restore without room for its record', () => {
+  it.each(['written', 'restored'])('restores all the same, and says so once: %s', async (spool) => {
+    const root = await world.smallTree();
+    const snapshot = await world.snapshot(root);
+    await mkdir(workDir);
+    await symlink('/dev/full', join(workDir, `${spool}.part`));
+    const copy = await world.makeRoot('copy');
+    await restore(copy);
+    expect(await world.contentsOf(copy)).toEqual(await world.contentsOf(root));
+    expect(printed).toEqual([expect.stringContaining('ENOSPC')]);
+    expect(await readHeader(record())).toBeUndefined();
+    expect(await readdir(workDir)).toEqual([]);
+    expect((await world.snapshot(copy, { stateDir })).manifest).toEqual(snapshot.manifest);
+  });
+
+  it('takes no record for its own that an earlier one left behind', async () => {
+    await world.snapshot(await world.smallTree());
+    await mkdir(workDir);
+    await writeFile(join(workDir, 'restored'), 'left behind');
+    await symlink('/dev/full', join(workDir, 'written.part'));
+    await restore(await world.makeRoot('copy'));
+    expect(await readdir(workDir)).toEqual([]);
+    expect(await readHeader(record())).toBeUndefined();
+  });
+});
+
+it('notes the files it writes only where all of them are its own', async () => {
+  const root = await world.smallTree();
+  await world.snapshot(root);
+  const partly: readonly Asked[] = [{ dryRun: true }, { keep: ['etc'] }, { only: ['etc'] }];
+  for (const [nth, asked] of partly.entries()) {
+    await restore(await world.makeRoot(`copy ${nth}`), asked);
+    expect(spools.sort()).toEqual(['present', 'target']);
+  }
+  await restore(root);
+  expect(spools.sort()).toEqual(['present', 'target']);
+  await restore(await world.makeRoot('copy'));
+  expect(spools.sort()).toEqual(['present', 'target', 'written.part']);
+  expect(printed).toEqual([]);
+});
