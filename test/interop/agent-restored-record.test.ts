@@ -1,7 +1,7 @@
 /** The record that a restore leaves for the next snapshot: a cache, without which it goes on. */
 
 import { readdirSync } from 'node:fs';
-import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readHeader } from '../../plugins/agent/program/transfer/record.ts';
@@ -89,4 +89,27 @@ it('notes the files it writes only where all of them are its own', async () => {
   await restore(await world.makeRoot('copy'));
   expect(spools.sort()).toEqual(['present', 'target', 'written.part']);
   expect(printed).toEqual([]);
+});
+
+it.each<[string, Asked]>([
+  ['a dry run', { dryRun: true }],
+  ['a restore but for a path', { keep: ['etc/app'] }],
+  ['a restore of a path only', { only: ['etc/app'] }],
+])('leaves the record that is there alone: %s', async (_, asked) => {
+  const root = await world.smallTree();
+  await world.snapshot(root, { stateDir });
+  const kept = async () =>
+    Promise.all((await readdir(stateDir)).sort().map(async (name) => [name, await contentOf(name)]));
+  const contentOf = (name: string) => readFile(join(stateDir, name), 'base64').catch(() => 'a directory');
+  const before = await kept();
+  expect(before.map(([name]) => name)).toEqual(expect.arrayContaining(['record', 'record.head']));
+  await writeFile(join(root, 'etc/app/40.conf'), 'changed');
+  expect(await restore(root, asked)).toMatchObject({ written: asked.keep === undefined ? 1 : 0 });
+  expect(await kept()).toEqual(before);
+  expect(await readdir(workDir)).toEqual([]);
+  // What it tells is still true: the next snapshot sees what was changed, and by whom does not matter.
+  const next = await world.snapshot(root, { stateDir });
+  const copy = await world.makeRoot('copy');
+  await world.restore(copy, next.id);
+  expect(await world.contentsOf(copy)).toEqual(await world.contentsOf(root));
 });
