@@ -40,6 +40,17 @@ describe('the gauge of a line', () => {
     expect(line.isSlow).toBe(false);
   });
 
+  it('needs less to be held for slow where the receiver said that it waits', () => {
+    for (const [waited, isSlow] of [
+      [undefined, false],
+      [0.5, true],
+    ] as const) {
+      const { line, answer } = gauge(waited);
+      for (let at = 0; at < 200; at++) answer(20, 10);
+      expect(line.isSlow).toBe(isSlow);
+    }
+  });
+
   it('forgets what was: a second later the line counts as what it has become', () => {
     const { line, answer } = gauge();
     for (let at = 0; at < 1000; at++) answer(20, 1);

@@ -2,7 +2,10 @@
 
 /** After so long, what was counts for a third: longer than it takes to fill what the system and the receiver keep of a line. */
 const REMEMBERED_MS = 1000;
-/** Only a line that is empty most of the time can do without: over 40 MB/s a restore moved 380 MB by halves, 311 compressed. */
+/**
+ * Where the receiver waits, only a line that is empty most of the time can do without: over 40 MB/s a restore moved 380 MB by halves,
+ * 311 compressed.
+ */
 const CLEARLY = 8;
 /** A receiver that waits less than this part of its time has enough to do: what is compressed would give it more. */
 const HARDLY = 1 / 4;
@@ -10,7 +13,7 @@ const HARDLY = 1 / 4;
 /** Measures one answer after the other: how long until it was made, and how long until it was gone. */
 export class LineGauge {
   readonly #nowMs: () => number;
-  readonly #isReceiverBusy: boolean;
+  readonly #waited: number | undefined;
   #since: number;
   #makingMs = 0;
   #sendingMs = 0;
@@ -21,7 +24,7 @@ export class LineGauge {
    */
   constructor(waited?: number, nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
-    this.#isReceiverBusy = waited !== undefined && waited < HARDLY;
+    this.#waited = waited;
     this.#sendingMs = (waited ?? 0) * REMEMBERED_MS;
     this.#since = nowMs();
   }
@@ -31,7 +34,8 @@ export class LineGauge {
    * receiver as well. As long as nothing is known of it, it does not.
    */
   get isSlow(): boolean {
-    return !this.#isReceiverBusy && this.#sendingMs * CLEARLY > this.#makingMs;
+    if (this.#waited === undefined) return this.#sendingMs > this.#makingMs;
+    return this.#waited >= HARDLY && this.#sendingMs * CLEARLY > this.#makingMs;
   }
 
   /** An answer is made, and goes out. */
