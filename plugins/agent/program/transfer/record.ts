@@ -5,7 +5,7 @@
  * beside its place and renamed, so it is whole or absent. A spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
  */
 
-import { closeSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
@@ -46,7 +46,10 @@ export interface RecordLine {
   readonly copy?: string;
 }
 
-/** Writes a record; `commit` puts it in place. Throws the system's errors, after which it is to be abandoned. */
+/**
+ * Writes a record; `commit` puts it in place, where a power cut may still take it ({@link syncRecord}). Throws the system's errors, after
+ * which it is to be abandoned.
+ */
 export class RecordWriter {
   readonly #path: string;
   /** Undefined once it was closed: its number may be another file's by then. */
@@ -77,7 +80,6 @@ export class RecordWriter {
   async commit(): Promise<void> {
     this.#text += `${JSON.stringify(END)}\n`;
     this.#endBlock();
-    fsyncSync(this.#file as number);
     this.#close();
     await removeHead(this.#path);
     await rename(partOf(this.#path), this.#path);
@@ -205,6 +207,19 @@ export async function writeHead(path: string, header: RecordHeader): Promise<voi
 /** Takes the name away again: first of all, before other lines come into the record's place. */
 export async function removeHead(path: string): Promise<void> {
   await rm(headOf(path), { force: true });
+}
+
+/**
+ * Makes it outlast a power cut. Only for one that stays: with it ext4 writes out all that was written before, such as what was just
+ * restored.
+ */
+export async function syncRecord(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 /** Takes a record away, its name first. */

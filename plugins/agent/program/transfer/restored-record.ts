@@ -1,11 +1,18 @@
 /** The record that a restore leaves, so that the next snapshot need not read everything again. */
 
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileStamp } from '@overdub/core/agent';
 import { headOfLine } from './held-line.ts';
-import { type RecordHeader, type RecordLine, RecordWriter, readTexts, removeRecord } from './record.ts';
+import {
+  type RecordHeader,
+  type RecordLine,
+  RecordWriter,
+  readTexts,
+  removeRecord,
+  syncRecord,
+} from './record.ts';
 import { RecordCursor } from './record-cursor.ts';
 import { isSettled } from './settled.ts';
 
@@ -124,22 +131,13 @@ export async function placeRecord(from: string, to: string, onLost: OnLost): Pro
   try {
     await mkdir(dirname(to), { recursive: true, mode: 0o700 });
     await copyFile(from, part);
-    await syncFile(part);
+    await syncRecord(part);
     await rename(part, to);
   } catch (error) {
     await rm(part, { force: true });
     onLost(error);
   }
   await rm(from);
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 function* stampedTexts({ target, present, written, endedNs }: RestoredParts): Generator<string> {

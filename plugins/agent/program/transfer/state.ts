@@ -2,7 +2,7 @@
 
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type RecordHeader, removeHead, writeHead } from './record.ts';
+import { type RecordHeader, removeHead, syncRecord, writeHead } from './record.ts';
 
 /** The record that the next scan compares with. */
 export function recordPath(stateDir: string): string {
@@ -14,6 +14,7 @@ export async function keepRecord(stateDir: string, spool: string, header: Record
   const path = recordPath(stateDir);
   // In between there is a record of no known image, which is as good as none: never one with another's name.
   await removeHead(path);
+  await syncRecord(spool);
   await rename(spool, path);
   await writeHead(path, header);
 }
