@@ -239,6 +239,7 @@ export class ChunkReader {
       const lend: LendBase = async (base, use) => {
         const isHeld = () => pending?.find(base) !== undefined;
         const wasHeld = isHeld();
+        if (!wasHeld && (await this.#lendPart(base, below.compared, use))) return;
         const bytes = await this.#whole(digest, pack, base, below);
         await use(bytes);
         // Its pack may have been collected meanwhile, and the session have come to hold it.
@@ -262,6 +263,26 @@ export class ChunkReader {
     } catch {
       // Whatever it is: the chunk is stored in another form instead.
       return false;
+    }
+  }
+
+  /** A base as it lies in a frame that is kept; false where it lies in none, or is not to be had like that. */
+  async #lendPart(
+    base: Digest,
+    compared: boolean,
+    use: (bytes: Uint8Array) => Promise<void>,
+  ): Promise<boolean> {
+    const stored = this.#index.find(base);
+    if (stored === undefined || stored.delta !== undefined) return false;
+    try {
+      return await this.#payloads.lend(base, stored, async (bytes) => {
+        if (compared && digestOf(bytes) !== base) throw unlike(base, stored.pack);
+        await use(bytes);
+      });
+    } catch (error) {
+      // Read by itself, it says what is wrong, or is found where it lies now.
+      if (isDamage(error)) return false;
+      throw error;
     }
   }
 
@@ -311,14 +332,19 @@ function placedBases({ bases, places = [] }: DeltaForm): PlacedBase[] {
   return places.map((place, at) => ({ ...place, digest: bases[at] as Digest }));
 }
 
+/** A piece is nobody else's: one that is all of it is not copied. */
 async function join(pieces: AsyncIterable<Uint8Array>, bytes: number): Promise<Uint8Array> {
-  const joined = Buffer.allocUnsafe(bytes);
+  let joined: Uint8Array | undefined;
   let at = 0;
   for await (const piece of pieces) {
-    joined.set(piece, at);
+    if (at === 0 && piece.length === bytes) joined = piece;
+    else {
+      joined ??= Buffer.allocUnsafeSlow(bytes);
+      joined.set(piece, at);
+    }
     at += piece.length;
   }
-  return joined.subarray(0, at);
+  return joined?.subarray(0, at) ?? new Uint8Array();
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

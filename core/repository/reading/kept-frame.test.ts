@@ -29,6 +29,26 @@ describe('a frame that parts are taken of', () => {
     expect(raw.length).toBe(0);
   });
 
+  it('is not freed under who was lent a part, until he is done', async () => {
+    const raw = bytes();
+    const frame = new KeptFrame(Promise.resolve(raw));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const seen: number[] = [];
+    const lent = frame.lend(10, 20, async (part) => {
+      seen.push(part.length);
+      await promise;
+      seen.push(part.length);
+    });
+    await settled();
+    frame.giveUp();
+    await settled();
+    resolve();
+    await lent;
+    expect(seen).toEqual([20, 20]);
+    await settled();
+    expect(raw.length).toBe(0);
+  });
+
   it('that cannot be read tells who asks, and nobody else', async () => {
     const frame = new KeptFrame(Promise.reject(new Error('damaged')));
     await expect(frame.part(0, 1)).rejects.toThrow('damaged');

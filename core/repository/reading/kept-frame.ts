@@ -1,8 +1,8 @@
 import { release } from '../../domain/release.ts';
 
 /**
- * A decoded frame that parts are copied out of: no view of it is left anywhere, so that its memory goes back once it is given up and
- * nobody is taking a part, and does not wait for the collector.
+ * A decoded frame that parts are copied out of, or lent: no view of it is left anywhere, so that its memory goes back once it is given
+ * up and nobody is taking a part, and does not wait for the collector.
  */
 export class KeptFrame {
   readonly #raw: Promise<Uint8Array>;
@@ -15,10 +15,15 @@ export class KeptFrame {
   }
 
   /** Some bytes of it, in a buffer of their own. Rejects as the frame does. */
-  async part(at: number, length: number): Promise<Uint8Array> {
+  part(at: number, length: number): Promise<Uint8Array> {
+    return this.lend(at, length, async (bytes) => Uint8Array.prototype.slice.call(bytes));
+  }
+
+  /** Some bytes of it, which `use` may read until it settles. Rejects as the frame or `use` does. */
+  async lend<T>(at: number, length: number, use: (bytes: Uint8Array) => Promise<T>): Promise<T> {
     this.#takers += 1;
     try {
-      return Uint8Array.prototype.slice.call(await this.#raw, at, at + length);
+      return await use((await this.#raw).subarray(at, at + length));
     } finally {
       this.#takers -= 1;
       this.#settle();

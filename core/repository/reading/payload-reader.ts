@@ -5,7 +5,7 @@ import type { Marks } from '../chunk-index/suspects.ts';
 import { decompress } from '../packs/zstd.ts';
 import { damagedChunk } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
-import { type Chain, isLargeFrame, type ReadCache } from './read-cache.ts';
+import { type CachedFrame, type Chain, isLargeFrame, type ReadCache } from './read-cache.ts';
 
 export interface PayloadReaderParts {
   readonly store: PortableStore;
@@ -31,12 +31,29 @@ export class PayloadReader {
   /** What its frame holds of the chunk; the caller's to free. */
   async payload(digest: Digest, stored: IndexedChunk): Promise<Uint8Array> {
     const { pack, frame, at, payloadBytes } = stored;
-    const shared = payloadBytes < frame.rawBytes;
-    if (shared && isInParts(stored)) return await this.range(digest, stored, 0, payloadBytes);
+    if (isShared(stored) && isInParts(stored)) return await this.range(digest, stored, 0, payloadBytes);
+    if (!isShared(stored)) return await this.readFrame(digest, pack, frame);
+    return await this.#cache.frame(this.#kept(digest, stored), { at, length: payloadBytes });
+  }
+
+  /**
+   * The same without a copy, where it is part of a frame that is kept: `use` may read it until it settles. False, and nothing
+   * done, where it is none.
+   */
+  async lend(
+    digest: Digest,
+    stored: IndexedChunk,
+    use: (payload: Uint8Array) => Promise<void>,
+  ): Promise<boolean> {
+    if (!isShared(stored) || isInParts(stored)) return false;
+    const { at, payloadBytes } = stored;
+    await this.#cache.lend(this.#kept(digest, stored), { at, length: payloadBytes }, use);
+    return true;
+  }
+
+  #kept(digest: Digest, { pack, frame }: IndexedChunk): CachedFrame {
     const read = () => this.readFrame(digest, pack, frame);
-    if (!shared) return await read();
-    const kept = { name: `${pack}:${frame.offset}`, rawBytes: frame.rawBytes, read };
-    return await this.#cache.frame(kept, { at, length: payloadBytes });
+    return { name: `${pack}:${frame.offset}`, rawBytes: frame.rawBytes, read };
   }
 
   /**
@@ -82,6 +99,11 @@ export class PayloadReader {
     if (part.length !== length) throw damagedChunk(digest, pack, 'the pack is cut off');
     return part;
   }
+}
+
+/** Is it not all of its frame? */
+function isShared({ frame, payloadBytes }: IndexedChunk): boolean {
+  return payloadBytes < frame.rawBytes;
 }
 
 /** Can a part of it be read by itself, and is that worth it? So it is where its frame is large, or its own, and not compressed. */

@@ -141,6 +141,25 @@ describe('a base that was read wrong once', () => {
     await right(second, reader.readUncompared(digestOf(second)));
   });
 
+  it('neither stays nor is named where it lies in a frame with others', async () => {
+    const made = (bytes: Buffer): Item => ({
+      digest: digestOf(bytes),
+      bytes: bytes.length,
+      payload: encoded([[0, bytes.length]]),
+      delta: forms['laid out in a file'] as DeltaForm,
+    });
+    const neighbour = whole(prose(5000, 'neighbour'));
+    const [at] = (await stored([
+      [whole(base), neighbour],
+      [made(first), made(second)],
+    ])) as [number];
+    flip(at);
+    expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);
+    await right(first, reader.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+    await right(second, reader.readUncompared(digestOf(second)));
+  });
+
   it('is still named where it is read wrong again', async () => {
     const delta = forms.joined as DeltaForm;
     const payload = encoded([[0, 500]]);

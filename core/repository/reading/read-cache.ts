@@ -22,6 +22,12 @@ export interface CachedFrame {
   readonly read: () => Promise<Uint8Array>;
 }
 
+/** Where a part of a frame lies in it, bytes. */
+export interface FramePart {
+  readonly at: number;
+  readonly length: number;
+}
+
 /** Frames above this hold whole chunks; groups of deltas are half a megabyte. */
 const LARGE_FRAME_BYTES = 2 * 1024 * 1024;
 export function isLargeFrame(rawBytes: number): boolean {
@@ -69,17 +75,27 @@ export class ReadCache {
   }
 
   /** A part of the frame of this name, the caller's to free. `read`: all of it, in a buffer that is nobody else's. */
-  frame(
-    { name, rawBytes, read }: CachedFrame,
-    { at, length }: { readonly at: number; readonly length: number },
-  ): Promise<Uint8Array> {
+  frame(frame: CachedFrame, { at, length }: FramePart): Promise<Uint8Array> {
+    return this.#keptFrame(frame).part(at, length);
+  }
+
+  /** The same where it lies: `use` may read it until it settles. */
+  lend(
+    frame: CachedFrame,
+    { at, length }: FramePart,
+    use: (bytes: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    return this.#keptFrame(frame).lend(at, length, use);
+  }
+
+  #keptFrame({ name, rawBytes, read }: CachedFrame): KeptFrame {
     const cache = isLargeFrame(rawBytes) ? this.#frames : this.#groups;
     const raw = cache.get(name, rawBytes, () => {
       const making = read();
       this.#kept.set(making, new KeptFrame(making));
       return making;
     });
-    return (this.#kept.get(raw) as KeptFrame).part(at, length);
+    return this.#kept.get(raw) as KeptFrame;
   }
 
   /** A delta: `length` bytes at `at` of its group; may be shared. */
