@@ -64,7 +64,7 @@ export interface ReadHead {
    * wanted chunk of each had its turn. Absent: chunks come one by one.
    */
   readonly groupBytes?: number;
-  /** Of the time that the answer before this one took, the part in which the agent waited for the line: 0 to 1. */
+  /** Of the time that the answer before this one took, the part in which the agent waited for what had not come yet: 0 to 1. */
   readonly waited?: number;
 }
 

@@ -4,31 +4,54 @@ import { LineGauge } from './line-gauge.ts';
 /** A gauge whose clock goes on by what is told. */
 function gauge(waited?: number) {
   let now = 0;
-  const line = new LineGauge(waited, () => now);
+  const line = new LineGauge(() => now);
+  line.begin(waited);
   const answer = (makingMs: number, sendingMs: number) => {
     now += makingMs;
     line.made();
     now += sendingMs;
     line.sent();
   };
-  return { line, answer };
+  const pause = (ms: number) => {
+    now += ms;
+  };
+  return { line, answer, pause };
 }
 
 describe('the gauge of a line', () => {
-  it('holds it for slow only where the receiver waited for it before', () => {
+  it('does not hold it for slow before anything went over it', () => {
     expect(gauge().line.isSlow).toBe(false);
-    expect(gauge(0.6).line.isSlow).toBe(true);
+    expect(gauge(0.6).line.isSlow).toBe(false);
+  });
+
+  it('keeps what it knows from one fetch to the next, and does not count the time between', () => {
+    const { line, answer, pause } = gauge();
+    for (let at = 0; at < 20; at++) answer(5, 20);
+    pause(60_000);
+    line.begin(0.6);
+    expect(line.isSlow).toBe(true);
+    for (let at = 0; at < 200; at++) answer(20, 0);
+    pause(60_000);
+    line.begin(0.6);
+    expect(line.isSlow).toBe(false);
+  });
+
+  it('does not hold a line for slow on which answers are waited for, however often a fetch begins', () => {
+    const { line, answer } = gauge();
+    let slow = 0;
+    for (let fetch = 0; fetch < 20; fetch++) {
+      line.begin(0.8);
+      for (let at = 0; at < 60; at++) {
+        answer(20, 0.2);
+        if (line.isSlow) slow += 1;
+      }
+    }
+    expect(slow).toBe(0);
   });
 
   it('does not take a receiver that has no time for a slow line', () => {
     const { line, answer } = gauge(0.1);
     for (let at = 0; at < 50; at++) answer(1, 40);
-    expect(line.isSlow).toBe(false);
-  });
-
-  it('does not go on believing a receiver that waited for what was made, not for the line', () => {
-    const { line, answer } = gauge(0.6);
-    for (let at = 0; at < 150; at++) answer(20, 0);
     expect(line.isSlow).toBe(false);
   });
 

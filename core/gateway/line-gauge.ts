@@ -10,23 +10,26 @@ const CLEARLY = 8;
 /** A receiver that waits less than this part of its time has enough to do: what is compressed would give it more. */
 const HARDLY = 1 / 4;
 
-/** Measures one answer after the other: how long until it was made, and how long until it was gone. */
+/** Measures one answer after the other, over all fetches of a session: how long until it was made, and how long until it was gone. */
 export class LineGauge {
   readonly #nowMs: () => number;
-  readonly #waited: number | undefined;
+  #waited: number | undefined;
   #since: number;
   #makingMs = 0;
   #sendingMs = 0;
 
-  /**
-   * `waited`: the part of its time, 0 to 1, that the receiver waited for the line, as far as it knows yet. On this side a receiver that
-   * has no time looks like a slow line.
-   */
-  constructor(waited?: number, nowMs: () => number = () => performance.now()) {
+  constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
-    this.#waited = waited;
-    this.#sendingMs = (waited ?? 0) * REMEMBERED_MS;
     this.#since = nowMs();
+  }
+
+  /**
+   * Another fetch is answered from now on. `waited`: the part of its time, 0 to 1, that the receiver waited in the one before, as far as
+   * it says so. On this side a receiver that has no time looks like a slow line; on his, a line looks slow when answers are not made yet.
+   */
+  begin(waited: number | undefined): void {
+    this.#waited = waited;
+    this.#since = this.#nowMs();
   }
 
   /**

@@ -18,8 +18,14 @@ interface Received {
   readonly raw: Buffer;
 }
 
-/** One that its receiver waited for. */
-const slowLine = () => new LineGauge(0.6);
+/** One that takes longer than the making. */
+function slowLine(): LineGauge {
+  let now = 0;
+  const line = new LineGauge(() => now);
+  now += 100;
+  line.sent();
+  return line;
+}
 
 /** Answers to these wants, as the appliance has them made, but for their plan. */
 function of(digests: readonly string[], readChunk: PackedAnswersOptions['readChunk'], line = slowLine()) {
@@ -75,7 +81,7 @@ describe('packed answers', () => {
 
   it('are compressed no longer where they are waited for, and the line is not', async () => {
     let now = 0;
-    const line = new LineGauge(0.6, () => now);
+    const line = new LineGauge(() => now);
     now += 20_000;
     line.made();
     const chunk = Buffer.alloc(900 * KiB, 'text ');

@@ -56,6 +56,7 @@ export class Reads {
   readonly #options: ReadsOptions;
   readonly #passed = new PassedBytes();
   readonly #garbage = new WaitingGarbage();
+  readonly #lines = new WeakMap<Session, LineGauge>();
 
   constructor(options: ReadsOptions) {
     this.#options = options;
@@ -84,7 +85,9 @@ export class Reads {
     const groups = this.#groups(session, grant, wants);
     const hasDeltas = wants.some((want) => want.type === FRAME.want);
     const isPacked = groups !== undefined && !hasDeltas;
-    const chunks = isPacked ? this.#packed(grant, groups) : this.#chunks(session, grant, wants, groups?.plan);
+    const chunks = isPacked
+      ? this.#packed(session, grant, groups)
+      : this.#chunks(session, grant, wants, groups?.plan);
     // Deltas made on the way need memory themselves, and so do lists of very many files.
     const isTight = hasManyEntries(grant.head.image) || hasDeltas;
     return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
@@ -151,16 +154,19 @@ export class Reads {
     yield* sent;
   }
 
-  async *#packed(grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {
+  async *#packed(session: Session, grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {
     // Who takes groups compares each chunk with its digest, and asks for those that differ one by one.
     const readChunk = (digest: Digest) => this.#options.repository.readUncompared(digest);
     const isMany = hasManyEntries(grant.head.image);
+    const line = this.#lines.get(session) ?? new LineGauge();
+    this.#lines.set(session, line);
+    line.begin(grant.head.waited);
     for await (const piece of packedAnswers({
       plan,
       digests: due,
       readChunk,
       ahead: isMany ? 1 : 2,
-      line: new LineGauge(grant.head.waited),
+      line,
     })) {
       if (isMany) this.#garbage.check();
       yield piece;
