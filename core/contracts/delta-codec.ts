@@ -42,8 +42,6 @@ export interface RandomReader {
   readonly bytes: number;
   /** `into`, of at least `length` bytes, is where the answer may lie: one buffer serves many reads. */
   read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
-  /** Optional: the same bytes, where they need not be waited for. Good until the next call. */
-  atHand?(offset: number, length: number): Uint8Array | undefined;
 }
 
 export interface SignatureFeature {

@@ -63,13 +63,7 @@ export async function* patchStream(
       for (let done = 0; done < length; ) {
         const room = made.room(length - done);
         if (command.kind === 'literal') room.set(command.bytes.subarray(done, done + room.length));
-        else {
-          const offset = command.offset + done;
-          // Most copies are short, and begin near where the last one ended.
-          const here = base.atHand?.(offset, room.length);
-          if (here === undefined) await readInto(base, offset, room);
-          else room.set(here);
-        }
+        else await readInto(base, command.offset + done, room);
         done += room.length;
         if (made.full) yield made.take();
       }

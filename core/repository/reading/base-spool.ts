@@ -12,10 +12,6 @@ import { damaged } from '../store/damage.ts';
 /** A file that has grown to this is given up for a new one, as soon as nobody reads from it. */
 const FILE_BYTES = 512 * 1024 * 1024;
 
-/** Read ahead of short reads, and what is read along between two of them. */
-const AHEAD_BYTES = 64 * 1024;
-const GAP_BYTES = 4096;
-
 /** One base: where it begins in the space of the delta. */
 export interface PlacedBase {
   readonly digest: Digest;
@@ -53,7 +49,7 @@ export class BaseSpool {
     const layer = this.#current();
     layer.readers += 1;
     try {
-      return await use(new Space(bases, layer.file, (base) => this.#lay(layer, base, lend)));
+      return await use(spaceOf(bases, layer, (base) => this.#lay(layer, base, lend)));
     } finally {
       layer.readers -= 1;
       await closeIfIdle(layer);
@@ -94,82 +90,31 @@ export class BaseSpool {
   }
 }
 
-/**
- * Bases at their places, as one space. Reads past the end, or from a hole, return fewer bytes: the delta is then refused. Short reads one
- * behind another are served from what was read ahead of them.
- */
-class Space implements RandomReader {
-  readonly bytes: number;
-  readonly #bases: readonly PlacedBase[];
-  readonly #file: UnnamedFile;
-  readonly #lay: (base: PlacedBase) => Promise<number>;
-  #window: Uint8Array | undefined;
-  /** What the window holds: from here to there of the space. */
-  #from = 0;
-  #to = 0;
-  /** Where the last read ended. */
-  #end = -1;
-
-  constructor(bases: readonly PlacedBase[], file: UnnamedFile, lay: (base: PlacedBase) => Promise<number>) {
-    const last = bases.at(-1);
-    this.bytes = last === undefined ? 0 : last.at + last.bytes;
-    this.#bases = bases;
-    this.#file = file;
-    this.#lay = lay;
-  }
-
-  atHand(offset: number, length: number): Uint8Array | undefined {
-    if (offset < this.#from || offset + length > this.#to) return undefined;
-    this.#end = offset + length;
-    return this.#window?.subarray(offset - this.#from, offset - this.#from + length);
-  }
-
-  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const goesOn = offset >= this.#end && offset <= this.#end + GAP_BYTES;
-    this.#end = offset + length;
-    if (goesOn && length < AHEAD_BYTES) {
-      await this.#readAhead(offset);
-      const here = this.atHand(offset, length);
-      if (here !== undefined) return ownOf(here, into);
-    }
-    return await this.#gathered(offset, length, into);
-  }
-
-  /** Within one base: what lies behind it may be made for nothing. */
-  async #readAhead(offset: number): Promise<void> {
-    const base = this.#bases[indexOf(this.#bases, offset)];
-    const left = base === undefined || base.at > offset ? 0 : base.at + base.bytes - offset;
-    if (base === undefined || left <= 0) return;
-    const start = (await this.#lay(base)) + (offset - base.at);
-    this.#window ??= Buffer.allocUnsafeSlow(AHEAD_BYTES);
-    this.#to = this.#from = 0;
-    const read = await this.#file.read(this.#window.subarray(0, Math.min(left, AHEAD_BYTES)), start);
-    this.#from = offset;
-    this.#to = offset + read.length;
-  }
-
-  async #gathered(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    const end = offset + length;
-    let from = offset;
-    for (let index = indexOf(this.#bases, offset); from < end; index++) {
-      const base = this.#bases[index];
-      if (base === undefined || base.at > from || from >= base.at + base.bytes) break;
-      const wanted = Math.min(end, base.at + base.bytes) - from;
-      const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
-      const start = (await this.#lay(base)) + (from - base.at);
-      parts.push(await this.#file.read(part, start));
-      from += wanted;
-    }
-    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-  }
-}
-
-/** What is read is the reader's; what is read ahead stays here. */
-function ownOf(bytes: Uint8Array, into: Uint8Array | undefined): Uint8Array {
-  if (into === undefined) return new Uint8Array(bytes);
-  into.set(bytes);
-  return into.subarray(0, bytes.length);
+/** Reads past the end, or from a hole, return fewer bytes: the delta is then refused. */
+function spaceOf(
+  bases: readonly PlacedBase[],
+  layer: Layer,
+  lay: (base: PlacedBase) => Promise<number>,
+): RandomReader {
+  const last = bases.at(-1);
+  return {
+    bytes: last === undefined ? 0 : last.at + last.bytes,
+    async read(offset, length, into) {
+      const parts: Uint8Array[] = [];
+      const end = offset + length;
+      let from = offset;
+      for (let index = indexOf(bases, offset); from < end; index++) {
+        const base = bases[index];
+        if (base === undefined || base.at > from || from >= base.at + base.bytes) break;
+        const wanted = Math.min(end, base.at + base.bytes) - from;
+        const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
+        const start = (await lay(base)) + (from - base.at);
+        parts.push(await layer.file.read(part, start));
+        from += wanted;
+      }
+      return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+    },
+  };
 }
 
 /** The last base that begins at or before `offset`. */
