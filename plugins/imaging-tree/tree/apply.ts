@@ -32,9 +32,9 @@ import {
 } from './write-file.ts';
 
 const MAX_CHANGES = 1000;
-/** Contents are announced this far ahead. */
-const WINDOW_STEPS = 4096;
-const WINDOW_BYTES = 192 * 1024 * 1024;
+/** Contents are announced this far ahead: whoever gives them chooses better what to send together (docs/overlays.md). */
+const WINDOW_STEPS = 8192;
+const WINDOW_BYTES = 1024 * 1024 * 1024;
 
 type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
 type WriteStep = Extract<Step, { do: 'write' }>;
