@@ -46,6 +46,8 @@ export class FetchingSource implements ContentSource {
   announce(contents: readonly ContentRef[]): void {
     for (const content of contents)
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
+    // The first ones are on their way while what else there is to do is still found out.
+    if (this.#batch.length === 0 && this.#answers === undefined) this.#beginBatch();
   }
 
   /**
@@ -101,6 +103,10 @@ export class FetchingSource implements ContentSource {
 
   async #nextBatch(): Promise<void> {
     await this.close();
+    this.#beginBatch();
+  }
+
+  #beginBatch(): void {
     let bytes = 0;
     while (this.#queue.length > 0 && bytes < BATCH_BYTES && this.#batch.length < BATCH_CONTENTS) {
       const item = this.#queue.shift() as Item;
