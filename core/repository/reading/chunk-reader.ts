@@ -111,8 +111,10 @@ export class ChunkReader {
   async #readAnew(digest: Digest, pending: PendingChunks | undefined): Promise<Uint8Array> {
     const reader = this.frugal();
     try {
-      const bytes = await reader.read(digest, pending);
-      this.#index.suspects.clear(digest);
+      const watched = pending && new Watched(pending);
+      const bytes = await reader.read(digest, watched);
+      // What an open session has heals what is damaged where it is stored, and must not be taken for that.
+      if (watched?.hasAnswered !== true) this.#index.suspects.clear(digest);
       this.#cache.clear();
       await this.#spool.close();
       return bytes;
@@ -315,6 +317,22 @@ export class ChunkReader {
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
       return bytes;
     });
+  }
+}
+
+/** Tells whether anything was read from the open session, and not from where it is stored. */
+class Watched implements PendingChunks {
+  hasAnswered = false;
+  readonly #pending: PendingChunks;
+
+  constructor(pending: PendingChunks) {
+    this.#pending = pending;
+  }
+
+  find(digest: Digest) {
+    const held = this.#pending.find(digest);
+    if (held !== undefined) this.hasAnswered = true;
+    return held;
   }
 }
 

@@ -81,7 +81,11 @@ afterEach(async () => {
 });
 
 /** One pack of these frames. Returns where each begins in it. */
-async function stored(frames: readonly (readonly Item[])[], encoding: 'raw' | 'zstd' = 'raw') {
+async function stored(
+  frames: readonly (readonly Item[])[],
+  encoding: 'raw' | 'zstd' = 'raw',
+  name: string = PACK,
+) {
   const parts: Uint8Array[] = [encodeHeader()];
   const packed: PackedFrame[] = [];
   let offset = HEADER_BYTES;
@@ -99,8 +103,8 @@ async function stored(frames: readonly (readonly Item[])[], encoding: 'raw' | 'z
     offset += kept.length;
   }
   const pack = Buffer.concat([...parts, encodeTail(packed)]);
-  await store.put(PACK, pack);
-  index.addPack(PACK, pack.length, packed);
+  await store.put(name, pack);
+  index.addPack(name, pack.length, packed);
   return packed.map((frame) => frame.offset);
 }
 
@@ -243,5 +247,49 @@ describe('a frame that was read wrong once', () => {
     flip(at);
     await right(first, reader.read(digestOf(first)));
     expect(index.suspects.all()).toEqual([]);
+  });
+
+  it('stays suspect when the second reading was answered by an open session, which then heals it', async () => {
+    const wrong = { ...whole(first), payload: prose(5000, 'wrong') };
+    await stored([[wrong]]);
+    index.suspects.mark(digestOf(first));
+    const held = { bytes: first.length, payloadBytes: first.length, payload: async () => first };
+    let isOffered = false;
+    const session = { find: () => (isOffered ? held : undefined) };
+    // The session is given the bytes while what is stored is being read.
+    store.wrong = {
+      at: HEADER_BYTES,
+      as: (bytes) => {
+        isOffered = true;
+        return bytes;
+      },
+    };
+    await right(first, reader.read(digestOf(first), session));
+    expect(index.standing(digestOf(first))).toBe('suspect');
+    await stored([[whole(first)]], 'raw', 'packs/00/healing.pack');
+    await right(first, reader.read(digestOf(first)));
+  });
+
+  it('stays suspect when the base of the second reading came from an open session', async () => {
+    const base = noise(BYTES, 'base');
+    const top = base.subarray(0, 500);
+    const delta: DeltaForm = { codec: 'joined', formatVersion: 1, depth: 1, bases: [digestOf(base)] };
+    const made = { digest: digestOf(top), bytes: 500, payload: encoded([[0, 500]]), delta };
+    await stored([[{ ...whole(base), payload: noise(BYTES, 'wrong') }], [made]]);
+    index.suspects.mark(digestOf(top));
+    const held = { bytes: BYTES, payloadBytes: BYTES, payload: async () => base };
+    let isOffered = false;
+    const session = {
+      find: (digest: Digest) => (isOffered && digest === digestOf(base) ? held : undefined),
+    };
+    store.wrong = {
+      at: HEADER_BYTES,
+      as: (bytes) => {
+        isOffered = true;
+        return bytes;
+      },
+    };
+    await right(top, reader.read(digestOf(top), session));
+    expect(index.suspects.all()).toEqual([digestOf(top)]);
   });
 });
