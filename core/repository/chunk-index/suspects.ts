@@ -9,6 +9,29 @@ export type Marks = Pick<Suspects, 'mark' | 'markFrame'>;
 /** For who reads what failed once more, and leaves it to that reading. */
 export const NO_MARKS: Marks = { mark: () => undefined, markFrame: () => undefined };
 
+/** For a reading that may read a base twice: only when it has failed as a whole does it count what failed on its way. */
+export class HeldMarks implements Marks {
+  readonly #marks: Marks;
+  readonly #held: (() => void)[] = [];
+
+  constructor(marks: Marks) {
+    this.#marks = marks;
+  }
+
+  mark(digest: Digest): void {
+    this.#held.push(() => this.#marks.mark(digest));
+  }
+
+  markFrame(pack: string, offset: number): void {
+    this.#held.push(() => this.#marks.markFrame(pack, offset));
+  }
+
+  /** Marks all of it. */
+  release(): void {
+    for (const mark of this.#held.splice(0)) mark();
+  }
+}
+
 const IN_PACK = 'pack = (SELECT id FROM packs WHERE name = ?)';
 
 export class Suspects {

@@ -5,7 +5,7 @@ import { release } from '../../domain/release.ts';
 import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import { MAX_CHAIN } from '../chunk-index/live-set.ts';
-import { type Marks, NO_MARKS } from '../chunk-index/suspects.ts';
+import { HeldMarks, type Marks, NO_MARKS } from '../chunk-index/suspects.ts';
 import type { ChainLink } from '../deltas/delta-chain.ts';
 import { type DeltaForm, MADE_DEPTH } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
@@ -15,6 +15,7 @@ import { BaseSpool, type LendBase, type PlacedBase } from './base-spool.ts';
 import { ChainReader } from './chain-reader.ts';
 import { PayloadReader } from './payload-reader.ts';
 import { ReadCache, type ReadCacheLimits } from './read-cache.ts';
+import { WatchedChunks } from './watched-chunks.ts';
 
 const MiB = 1024 * 1024;
 /**
@@ -34,8 +35,13 @@ interface Reading {
   readonly compared: boolean;
 }
 
-/** What is compared: what is given out, or each base as well. Who compares each knows what is damaged, and only he says so. */
-type Compared = 'results' | 'bases too';
+/** How carefully a reader reads. */
+interface Care {
+  /** Is each base compared as well as what is given out? */
+  readonly bases: boolean;
+  /** In one that reads what another one could not: who is told of what is damaged. Nothing is read a third time. */
+  readonly marks?: Marks;
+}
 
 export interface ChunkReaderParts {
   readonly store: PortableStore;
@@ -59,14 +65,14 @@ export class ChunkReader {
   readonly #payloads: PayloadReader;
   readonly #chains: ChainReader;
   readonly #parts: ChunkReaderParts;
-  readonly #compared: Compared;
+  readonly #care: Care;
 
-  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED, compared: Compared = 'results') {
+  constructor(parts: ChunkReaderParts, cached: ReadCacheLimits = CACHED, care: Care = { bases: false }) {
     const { store, index, codecs, stateDir } = parts;
     this.#parts = parts;
-    this.#compared = compared;
+    this.#care = care;
     this.#cache = new ReadCache(cached);
-    this.#marks = compared === 'bases too' ? index.suspects : NO_MARKS;
+    this.#marks = care.marks ?? NO_MARKS;
     const kept = { index, marks: this.#marks, cache: this.#cache };
     this.#payloads = new PayloadReader({ ...kept, store });
     this.#spool = new BaseSpool(stateDir);
@@ -93,7 +99,7 @@ export class ChunkReader {
       const bytes = await this.#find(digest, { pending, makes: [], compared });
       if (bytes !== undefined) return bytes;
     } catch (error) {
-      if (!isDamage(error) || this.#compared === 'bases too') throw error;
+      if (!this.#isWorthAnother(error)) throw error;
       return await this.#readAnew(digest, pending);
     }
     const unreadable = this.#index.damagedPacks();
@@ -107,17 +113,33 @@ export class ChunkReader {
     );
   }
 
-  /** From what is stored, not from what is kept of it. Where that can be read, something of what is kept cannot be right. */
   async #readAnew(digest: Digest, pending: PendingChunks | undefined): Promise<Uint8Array> {
-    const reader = this.frugal();
+    const watched = pending && new WatchedChunks(pending);
+    const bytes = await this.#anew((reader) => reader.read(digest, watched));
+    // What an open session has heals what is damaged where it is stored, and must not be taken for that.
+    if (watched?.hasAnswered !== true) this.#index.suspects.clear(digest);
+    return bytes;
+  }
+
+  #isWorthAnother(error: unknown): boolean {
+    return isDamage(error) && this.#care.marks === undefined;
+  }
+
+  /**
+   * From what is stored, not from what is kept of it, and each base compared. Where that can be read, something of what is kept cannot be
+   * right; where it cannot, what is damaged is marked.
+   */
+  async #anew<T>(work: (reader: ChunkReader) => Promise<T>): Promise<T> {
+    const marks = new HeldMarks(this.#index.suspects);
+    const reader = new ChunkReader(this.#parts, CACHED_FRUGALLY, { bases: true, marks });
     try {
-      const watched = pending && new Watched(pending);
-      const bytes = await reader.read(digest, watched);
-      // What an open session has heals what is damaged where it is stored, and must not be taken for that.
-      if (watched?.hasAnswered !== true) this.#index.suspects.clear(digest);
+      const done = await work(reader);
       this.#cache.clear();
       await this.#spool.close();
-      return bytes;
+      return done;
+    } catch (error) {
+      if (isDamage(error)) marks.release();
+      throw error;
     } finally {
       await reader.close();
     }
@@ -125,21 +147,27 @@ export class ChunkReader {
 
   /** Another reader of the same repository that keeps less in memory, and compares each base: for upkeep. Close it by itself. */
   frugal(): ChunkReader {
-    return new ChunkReader(this.#parts, CACHED_FRUGALLY, 'bases too');
+    return new ChunkReader(this.#parts, CACHED_FRUGALLY, { bases: true });
   }
 
   async close(): Promise<void> {
     await this.#spool.close();
   }
 
-  /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. */
+  /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. Bases that are read wrong once are read anew. */
   async verify(
     digest: Digest,
     pack: string,
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
   ): Promise<void> {
-    await this.#restore(digest, pack, chunk, payload, { pending: undefined, makes: [], compared: true });
+    try {
+      await this.#restore(digest, pack, chunk, payload, { pending: undefined, makes: [], compared: true });
+    } catch (error) {
+      // Without bases there is nothing but the payload, which is the caller's.
+      if (chunk.delta === undefined || !this.#isWorthAnother(error)) throw error;
+      await this.#anew((reader) => reader.verify(digest, pack, chunk, payload));
+    }
   }
 
   /** Reads a stored chunk anew, whatever is kept in memory. REPOSITORY_DAMAGED. */
@@ -211,7 +239,7 @@ export class ChunkReader {
     const below: Reading = {
       pending,
       makes: [...reading.makes, digest],
-      compared: this.#compared === 'bases too',
+      compared: this.#care.bases,
     };
     const codec = this.#codecs.get(delta.codec);
     if (codec === undefined) {
@@ -317,22 +345,6 @@ export class ChunkReader {
       if (bytes === undefined) throw damaged(`Chunk ${base}, a delta’s base, is missing.`);
       return bytes;
     });
-  }
-}
-
-/** Tells whether anything was read from the open session, and not from where it is stored. */
-class Watched implements PendingChunks {
-  hasAnswered = false;
-  readonly #pending: PendingChunks;
-
-  constructor(pending: PendingChunks) {
-    this.#pending = pending;
-  }
-
-  find(digest: Digest) {
-    const held = this.#pending.find(digest);
-    if (held !== undefined) this.hasAnswered = true;
-    return held;
   }
 }
 

@@ -6,7 +6,7 @@ import type { DeltaCodec } from '../../contracts/delta-codec.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
-import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
+import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { eagerClock, makeWorld, noise, prose, silentLog, type World } from '../fixture.ts';
 import {
@@ -36,20 +36,6 @@ const joined: DeltaCodec = {
       ),
     ),
 };
-
-/** Reads one stretch wrong, once. */
-class OnceWrongStore extends MemoryBlobStore {
-  wrong: { readonly at: number; readonly as: (bytes: Uint8Array) => Uint8Array } | undefined;
-
-  override async get(name: string, range?: { offset: number; length: number }): Promise<Uint8Array> {
-    const bytes = await super.get(name, range);
-    const { wrong } = this;
-    const isIn = wrong !== undefined && range !== undefined && wrong.at >= range.offset;
-    if (!isIn || wrong.at >= range.offset + range.length) return bytes;
-    this.wrong = undefined;
-    return wrong.as(bytes);
-  }
-}
 
 /** A chunk and what is stored of it. */
 interface Item {
@@ -164,13 +150,18 @@ describe('a base that was read wrong once', () => {
     await right(second, reader.readUncompared(digestOf(second)));
   });
 
-  it('is still named where it is read wrong again', async () => {
+  it.each([
+    ['restores', () => reader],
+    ['upkeep', () => reader.frugal()],
+  ])('is still named where it is read wrong again: for %s', async (_, choose) => {
     const delta = forms.joined as DeltaForm;
     const payload = encoded([[0, 500]]);
     const item = { digest: digestOf(first), bytes: 500, payload, delta };
     const wrong = { ...whole(base), payload: noise(BYTES, 'wrong') };
     await stored([[wrong], [item]]);
-    await expect(reader.read(digestOf(first))).rejects.toThrow(digestOf(base));
+    const chosen = choose();
+    await expect(chosen.read(digestOf(first))).rejects.toThrow(digestOf(base));
+    await chosen.close();
     expect(index.suspects.all().sort()).toEqual([digestOf(base), digestOf(first)].sort());
   });
 });
@@ -236,7 +227,7 @@ describe('a frame that was read wrong once', () => {
     const [at] = (await stored([both], 'zstd')) as [number];
     store.wrong = { at, as };
     await right(first, reader.readUncompared(digestOf(first)));
-    expect(store.wrong).toBeUndefined();
+    expect(store.left).toBe(0);
     expect(index.suspects.all()).toEqual([]);
     await right(second, reader.readUncompared(digestOf(second)));
   });
@@ -291,5 +282,95 @@ describe('a frame that was read wrong once', () => {
     };
     await right(top, reader.read(digestOf(top), session));
     expect(index.suspects.all()).toEqual([digestOf(top)]);
+  });
+});
+
+describe('upkeep, which compares each base', () => {
+  const [first, second] = [prose(5000, 'first'), prose(5000, 'second')];
+  let upkeep: ChunkReader;
+  beforeEach(() => {
+    upkeep = reader.frugal();
+  });
+  afterEach(() => upkeep.close());
+
+  it('forgets a frame that it read wrong once', async () => {
+    const [at] = (await stored([[whole(first), whole(second)]])) as [number];
+    flip(at);
+    await right(first, upkeep.read(digestOf(first)));
+    expect(index.suspects.all()).toEqual([]);
+    await right(first, upkeep.read(digestOf(first)));
+    expect(store.left).toBe(0);
+  });
+
+  it('takes no delta for damaged whose base it read wrong once', async () => {
+    const [base, top] = [first.subarray(0, BYTES), first.subarray(0, 500)];
+    const delta: DeltaForm = { codec: 'joined', formatVersion: 1, depth: 1, bases: [digestOf(base)] };
+    const made = { digest: digestOf(top), bytes: 500, delta };
+    const payload = encoded([[0, 500]]);
+    const [at] = (await stored([[whole(base), whole(second)], [{ ...made, payload }]])) as [number];
+    flip(at);
+    await upkeep.verify(digestOf(top), PACK, made, payload);
+    expect(store.left).toBe(0);
+    expect(index.suspects.all()).toEqual([]);
+  });
+
+  it('names the base of a delta that cannot be read, and only it', async () => {
+    const [base, top] = [first.subarray(0, BYTES), first.subarray(0, 500)];
+    const delta: DeltaForm = { codec: 'joined', formatVersion: 1, depth: 1, bases: [digestOf(base)] };
+    const made = { digest: digestOf(top), bytes: 500, delta };
+    const payload = encoded([[0, 500]]);
+    await stored([[{ ...whole(base), payload: second.subarray(0, BYTES) }], [{ ...made, payload }]]);
+    await expect(upkeep.verify(digestOf(top), PACK, made, payload)).rejects.toThrow(digestOf(base));
+    expect(index.suspects.all()).toEqual([digestOf(base)]);
+  });
+
+  /** A chunk in two deltas over a base that shares its compressed frame, where the pack's first bytes are. */
+  async function deep(): Promise<{ top: Buffer; at: number }> {
+    const base = first.subarray(0, BYTES);
+    const literal = noise(100, 'literal');
+    const lower = Buffer.concat([literal, base.subarray(100)]);
+    const top = lower.subarray(0, 500);
+    const made = (bytes: Buffer, payload: Buffer, depth: number, on: Buffer): Item => ({
+      digest: digestOf(bytes),
+      bytes: bytes.length,
+      payload,
+      delta: { codec: 'copies', formatVersion: 1, depth, bases: [digestOf(on)], places: PLACES },
+    });
+    const link = encoded([literal.toString('base64'), [100, BYTES - 100]]);
+    const frames = [
+      [whole(base), whole(second)],
+      [made(lower, link, 3, base)],
+      [made(top, encoded([[0, 500]]), 4, lower)],
+    ];
+    const [at] = (await stored(frames, 'zstd')) as [number];
+    return { top, at };
+  }
+  const zeros = (bytes: Uint8Array) => new Uint8Array(bytes.length);
+
+  it('names no base of a deep delta that came right at the second try', async () => {
+    const { top, at } = await deep();
+    store.wrong = { at, as: zeros };
+    await right(top, upkeep.read(digestOf(top)));
+    expect(store.left).toBe(0);
+    expect(index.suspects.all()).toEqual([]);
+  });
+
+  it.each([
+    ['restores', () => reader],
+    ['upkeep', () => upkeep],
+  ])('nor does the second reading, whose second try it was: for %s', async (_, choose) => {
+    const { top, at } = await deep();
+    store.wrong = { at, as: zeros, times: 3 };
+    await right(top, choose().read(digestOf(top)));
+    expect(store.left).toBe(0);
+    expect(index.suspects.all()).toEqual([]);
+  });
+
+  it('names the whole frame of a deep delta’s base that never comes right', async () => {
+    const { top, at } = await deep();
+    store.wrong = { at, as: zeros, times: 100 };
+    await expect(upkeep.read(digestOf(top))).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+    const named = [first.subarray(0, BYTES), second, top].map(digestOf).sort();
+    expect(index.suspects.all().sort()).toEqual(named);
   });
 });

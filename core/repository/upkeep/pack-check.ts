@@ -104,28 +104,51 @@ export async function recheckSuspects(
   }
 }
 
+/** What was found in a frame. */
+interface Look {
+  /** What is wrong with chunks, where anything is. */
+  readonly wrong: ReadonlyMap<PackedChunk, string>;
+  /** The storage would not give it, however often it was asked. */
+  readonly isRefused?: true;
+}
+
+/** A frame in which something is wrong is read once more: what was only read wrong once is not damaged. */
 async function checkFrame(
-  { store, reader, failures }: PackCheckParts,
+  parts: PackCheckParts,
   name: string,
   frame: PackedFrame,
   chunks: readonly PackedChunk[],
 ): Promise<[PackedChunk, string | undefined][]> {
+  let { wrong, isRefused } = await lookAt(parts, name, frame, chunks);
+  if (wrong.size > 0 && !isRefused) ({ wrong } = await lookAt(parts, name, frame, [...wrong.keys()]));
+  return chunks.map((chunk) => [chunk, wrong.get(chunk)]);
+}
+
+async function lookAt(
+  { store, reader, failures }: PackCheckParts,
+  name: string,
+  frame: PackedFrame,
+  chunks: readonly PackedChunk[],
+): Promise<Look> {
   let raw: Uint8Array;
   try {
     const stored = await store.read(name, { offset: frame.offset, length: frame.storedBytes });
     if (stored?.length !== frame.storedBytes) throw new Error('the pack is cut off or gone');
     raw = await decompress(stored, frame);
   } catch (error) {
+    const isRefused = error instanceof OverdubError;
     // An unreadable sector is damage like any; a disk that is gone is not.
-    if (error instanceof OverdubError && ++failures.count > MAX_FAILURES) throw error;
-    return chunks.map((chunk) => [chunk, whyOf(error)]);
+    if (isRefused && ++failures.count > MAX_FAILURES) throw error;
+    const wrong = new Map(chunks.map((chunk) => [chunk, whyOf(error)]));
+    return isRefused ? { wrong, isRefused } : { wrong };
   }
-  const checked: [PackedChunk, string | undefined][] = [];
+  const wrong = new Map<PackedChunk, string>();
   for (const chunk of chunks) {
     const payload = raw.subarray(chunk.at, chunk.at + chunk.payloadBytes);
-    checked.push([chunk, await failureOf(() => reader.verify(chunk.digest, name, chunk, payload))]);
+    const why = await failureOf(() => reader.verify(chunk.digest, name, chunk, payload));
+    if (why !== undefined) wrong.set(chunk, why);
   }
-  return checked;
+  return { wrong };
 }
 
 /** DRIVER_MISSING is no damage, and means that nothing can be said: it is thrown. */

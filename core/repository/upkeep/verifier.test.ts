@@ -4,6 +4,7 @@ import type { Snapshot } from '../../domain/snapshot.ts';
 import { dictionaryCodec } from '../../testing/fakes/dictionary-codec.ts';
 import { FaultyBlobStore } from '../../testing/fakes/faulty-blob-store.ts';
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
+import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import {
   commitTree,
   contentsOf,
@@ -15,6 +16,7 @@ import {
   snapshotOf,
   storeTree,
 } from '../fixture.ts';
+import { HEADER_BYTES } from '../packs/pack-format.ts';
 
 const world = eachWorld();
 
@@ -156,6 +158,43 @@ describe('a verification', () => {
       if (operation === 'get' || operation === 'list') fail();
     };
     await expect(repository.verify({ readData: true })).rejects.toMatchObject({ code: 'PLUGIN_FAILED' });
+  });
+});
+
+describe('what the disk reads wrong once', () => {
+  /** A verification of what it reads wrong so often where this pack holds these bytes, or begins. */
+  async function verifyOnce(name: string, bytes: Uint8Array | undefined, times: number) {
+    const store = new OnceWrongStore(world.blobs);
+    const repository = await world.open({ store });
+    const pack = Buffer.from(world.blobs.blobs.get(name) as Uint8Array);
+    const at = bytes === undefined ? HEADER_BYTES : pack.indexOf(bytes);
+    const wrong = (read: Uint8Array) => read.map((byte) => byte ^ 1);
+    store.wrong = { name, at, as: wrong, times };
+    const report = await repository.verify({ readData: true });
+    expect(store.left).toBe(0);
+    return { report, known: await repository.verify() };
+  }
+
+  it.each([
+    ['bytes as they are', files['usr/bin/a'], files['usr/bin/a'].subarray(0, 64)],
+    ['a compressed frame', prose(300_000, 'compressed'), undefined],
+  ])('is not damage: %s', async (_, content, bytes) => {
+    const repository = await world.open();
+    await commitTree(repository, 's1', { f: content });
+    await repository.close();
+    const { report, known } = await verifyOnce(packs()[0] as string, bytes, 1);
+    expect(report).toMatchObject({ sound: true, damagedPacks: [] });
+    expect(known).toMatchObject({ sound: true });
+  });
+
+  it('is damage where it is read wrong again, until it is looked at once more', async () => {
+    const repository = await world.open();
+    await commitTree(repository, 's1', { f: files['usr/bin/a'] });
+    await repository.close();
+    const name = packs()[0] as string;
+    const { report, known } = await verifyOnce(name, files['usr/bin/a'].subarray(0, 64), 2);
+    expect(report.damagedPacks).toEqual([{ pack: name, why: expect.stringMatching(/chunks are damaged/) }]);
+    expect(known).toMatchObject({ sound: true });
   });
 });
 
