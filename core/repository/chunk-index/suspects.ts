@@ -1,4 +1,7 @@
-/** Chunks of which a read failed: they count as missing until somebody stores them again, or a read succeeds. */
+/**
+ * Chunks of which a read failed twice: they count as missing until somebody stores them again, or who looks for damage (verify, mend), or
+ * reads one anew after a failure, finds it sound. A read that succeeds at once does not look here.
+ */
 
 import type { DatabaseSync } from 'node:sqlite';
 import type { Digest } from '../../domain/manifest.ts';
