@@ -1,6 +1,6 @@
 /** The record that a restore leaves for the next snapshot: a cache, without which it goes on. */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,13 +31,17 @@ interface Asked {
 }
 
 /** Restores the newest snapshot to `root` and lays down the record, as tasks and commands do. */
-async function restore(root: string, { dryRun = false, keep = [], only = [] }: Asked = {}) {
+async function restore(
+  root: string,
+  { dryRun = false, keep = [], only = [] }: Asked = {},
+  then: () => void = () => undefined,
+) {
   const appliance = world.connect();
   const request = { server: 'web-1', selector: 'latest', dryRun, keep, only };
   const task = await appliance.beginRestore(request, world.signal);
   const apply: typeof treeImager.apply = (...args) => {
     spools = readdirSync(workDir);
-    return treeImager.apply(...args);
+    return treeImager.apply(...args).finally(then);
   };
   const imager = { ...treeImager, scan: treeImager.scan.bind(treeImager), apply };
   const print = (line: string) => printed.push(line);
@@ -74,6 +78,19 @@ describe('a restore without room for its record', () => {
     expect(await readdir(workDir)).toEqual([]);
     expect(await readHeader(record())).toBeUndefined();
   });
+});
+
+it('does not fail for what it cannot clear away behind it', async () => {
+  const root = await world.smallTree();
+  await world.snapshot(root);
+  const copy = await world.makeRoot('copy');
+  // Nothing can be removed below what is no directory any more.
+  await restore(copy, {}, () => {
+    renameSync(workDir, `${workDir}.gone`);
+    writeFileSync(workDir, '');
+  });
+  expect(await world.contentsOf(copy)).toEqual(await world.contentsOf(root));
+  expect(printed).toEqual([expect.stringContaining('ENOTDIR')]);
 });
 
 it('notes the files it writes only where all of them are its own', async () => {

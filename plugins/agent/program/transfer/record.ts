@@ -85,14 +85,16 @@ export class RecordWriter {
     await rename(partOf(this.#path), this.#path);
   }
 
-  /** Nothing of it is left. At once, so that what it took is free for others. */
+  /** Nothing of it is left, as far as that can be had. At once, so that what it took is free for others. Never throws. */
   abandon(): void {
-    try {
-      this.#close();
-    } catch {
-      // What could not be written any more is thrown away.
+    const steps = [() => this.#close(), () => rmSync(partOf(this.#path), { force: true })];
+    for (const step of steps) {
+      try {
+        step();
+      } catch {
+        // Who abandons it has a reason to tell of already; the next one of this name writes over what is left.
+      }
     }
-    rmSync(partOf(this.#path), { force: true });
   }
 
   #close(): void {

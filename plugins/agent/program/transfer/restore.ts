@@ -105,7 +105,7 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     };
   } finally {
     await source.close();
-    for (const spool of [target, present]) await rm(spool, { force: true });
+    for (const spool of [target, present]) await discard(spool);
   }
 }
 
@@ -132,15 +132,20 @@ async function recorded<T>(
     }
     return result;
   } finally {
-    await rm(spool, { force: true });
+    await discard(spool);
   }
+}
+
+/** A spool that cannot be removed takes room until the next one is written over it, and fails nothing that came right. */
+async function discard(spool: string): Promise<void> {
+  await rm(spool, { force: true }).catch(() => undefined);
 }
 
 /** The record saves the next snapshot work, and a restore does not fail for want of it. */
 function lost({ print }: RestoreContext): (why: unknown) => void {
   return (why) =>
     print(
-      `the record of what was restored cannot be written, so that the next snapshot reads every file: ${why}`,
+      `the record of what was restored could not be made, so that the next snapshot reads every file: ${why}`,
     );
 }
 

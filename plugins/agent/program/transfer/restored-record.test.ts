@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Entry, FileStamp } from '@overdub/core/agent';
@@ -161,6 +161,32 @@ describe('the record of a restore, where there is no room for it', () => {
     const done = await recordWritten(join(dir, 'written'), HEADER, toldOf([['a', stamp('1')]]), onLost);
     expect(done).toEqual({ result: 'done', isRecorded: false });
     expect(said).toHaveLength(1);
+  });
+
+  /** Takes the directory away, and puts a file in its place: as little can be removed there as on a disk that fails. */
+  async function breakUp(directory: string): Promise<void> {
+    await rename(directory, `${directory}.gone`);
+    await writeFile(directory, '');
+  }
+
+  it('is given up also where it cannot be thrown away', async () => {
+    const work = join(dir, 'work');
+    const path = join(work, 'written');
+    const done = await recordWritten(path, HEADER, () => breakUp(work).then(() => 'done'), onLost);
+    expect(done).toEqual({ result: 'done', isRecorded: false });
+    expect(said).toEqual([expect.stringContaining('ENOTDIR')]);
+  });
+
+  it('leaves the work its own reason where it cannot be thrown away', async () => {
+    const work = join(dir, 'work');
+    const failing = async () => {
+      await breakUp(work);
+      throw new Error('the disk failed');
+    };
+    await expect(recordWritten(join(work, 'written'), HEADER, failing, onLost)).rejects.toThrow(
+      'the disk failed',
+    );
+    expect(said).toEqual([]);
   });
 
   it('gives back its room before the work is over', async () => {
