@@ -80,6 +80,16 @@ describe('a restore without room for its record', () => {
   });
 });
 
+it('lays its record down in place of whatever an intruder left there', async () => {
+  const root = await world.smallTree();
+  const snapshot = await world.snapshot(root);
+  for (const name of ['record', 'record.head', 'record.part'])
+    await mkdir(join(stateDir, name, 'in the way'), { recursive: true });
+  await restore(await world.makeRoot('copy'));
+  expect(printed).toEqual([]);
+  expect(await readHeader(record())).toMatchObject({ manifest: snapshot.manifest });
+});
+
 it('does not fail for what it cannot clear away behind it', async () => {
   const root = await world.smallTree();
   await world.snapshot(root);

@@ -206,9 +206,9 @@ export async function writeHead(path: string, header: RecordHeader): Promise<voi
   await rename(partOf(head), head);
 }
 
-/** Takes the name away again: first of all, before other lines come into the record's place. */
+/** Takes the name away again, be it a directory: first of all, before other lines come into the record's place. */
 export async function removeHead(path: string): Promise<void> {
-  await rm(headOf(path), { force: true });
+  await rm(headOf(path), { recursive: true, force: true });
 }
 
 /**
@@ -224,10 +224,13 @@ export async function syncRecord(path: string): Promise<void> {
   }
 }
 
-/** Takes a record away, its name first. */
+/** Takes a record away, its name first, be they directories; also where one of both cannot be removed. Throws the system's errors. */
 export async function removeRecord(path: string): Promise<void> {
-  await removeHead(path);
-  await rm(path, { force: true });
+  try {
+    await removeHead(path);
+  } finally {
+    await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** The header; undefined when there is no record, or none that can be read: then it is as if there were none. */

@@ -150,8 +150,8 @@ function lost({ print }: RestoreContext): (why: unknown) => void {
 }
 
 /**
- * Lays down the record of what a restore left; where that could not be written the one before is taken away. Does nothing where only
- * part of the image was asked for.
+ * Lays down the record of what a restore left; where that could not be made the one before is taken away. Does nothing where only
+ * part of the image was asked for. STATE_UNWRITABLE when the one before cannot be removed.
  */
 export async function recordRestored(
   context: RestoreContext,

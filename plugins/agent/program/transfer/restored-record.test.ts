@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Entry, FileStamp } from '@overdub/core/agent';
@@ -208,20 +208,68 @@ describe('the record of a restore, where there is no room for it', () => {
     });
     expect(await readdir(dir)).toEqual(['target']);
   });
+});
 
-  it.each([true, false])(
-    'leaves no older one in its place, which could not be trusted; made: %s',
-    async (made) => {
-      const place = join(dir, 'state', 'record');
+describe('the place of the record of a restore', () => {
+  const said: string[] = [];
+  const onLost = (why: unknown) => said.push(String(why));
+  let place: string;
+  beforeEach(async () => {
+    said.length = 0;
+    place = join(dir, 'state', 'record');
+    await mkdir(join(dir, 'state'));
+  });
+  const made = () => restored([file('a')], [['a', stamp('1')]]);
+  const placed = () => placeRecord(join(dir, 'restored'), place, onLost);
+
+  it.each(['nothing', 'what cannot be copied'])(
+    'is left without the older one: %s was made',
+    async (what) => {
       await writeRecord(place, { server: 'web-1' }, stream([{ entry: file('old') }]));
       await writeHead(place, HEADER);
-      if (made) await restored([file('a')], [['a', stamp('1')]]);
-      await full(place);
-      await placeRecord(join(dir, 'restored'), place, onLost);
-      expect(said).toHaveLength(made ? 1 : 0);
+      if (what !== 'nothing') await mkdir(join(dir, 'restored'));
+      await placed();
+      expect(said).toHaveLength(what === 'nothing' ? 0 : 1);
       expect(await readHeader(place)).toBeUndefined();
-      expect(await readdir(join(dir, 'state'))).toEqual(made ? [] : ['record.part']);
-      expect(await readdir(dir)).not.toContain('restored');
+      expect(await readdir(join(dir, 'state'))).toEqual([]);
+      expect(await readdir(dir)).toEqual(['state']);
     },
   );
+
+  it.each(['record', 'record.head', 'record.part'])('is cleared of a directory %s', async (name) => {
+    await made();
+    await mkdir(join(dir, 'state', name, 'with something in it'), { recursive: true });
+    await placed();
+    expect(said).toEqual([]);
+    expect(await readHeader(place)).toMatchObject(HEADER);
+    expect(await readdir(join(dir, 'state'))).toEqual(['record']);
+  });
+
+  it('is cleared of a link, which nothing is written through', async () => {
+    await made();
+    await writeFile(join(dir, 'elsewhere'), 'of somebody else');
+    await symlink(join(dir, 'elsewhere'), `${place}.part`);
+    await placed();
+    expect(await readHeader(place)).toMatchObject(HEADER);
+    expect(await readFile(join(dir, 'elsewhere'), 'utf8')).toBe('of somebody else');
+  });
+
+  it('may be none at all: the restore goes on without a record', async () => {
+    await made();
+    await rm(join(dir, 'state'), { recursive: true });
+    await writeFile(join(dir, 'state'), 'a file');
+    await placed();
+    expect(said).toHaveLength(1);
+  });
+
+  it('must not keep a record that cannot be removed, since it would be believed', async () => {
+    await made();
+    // Not even root removes it.
+    const failing = placeRecord(join(dir, 'restored'), '/proc/version', onLost);
+    await expect(failing).rejects.toMatchObject({
+      code: 'STATE_UNWRITABLE',
+      remedy: expect.stringContaining('/proc/version'),
+    });
+    expect(said).toEqual([]);
+  });
 });

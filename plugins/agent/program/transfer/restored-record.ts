@@ -1,9 +1,9 @@
 /** The record that a restore leaves, so that the next snapshot need not read everything again. */
 
-import { existsSync } from 'node:fs';
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { copyFile, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { FileStamp } from '@overdub/core/agent';
+import { type FileStamp, OverdubError } from '@overdub/core/agent';
 import { headOfLine } from './held-line.ts';
 import {
   type RecordHeader,
@@ -121,23 +121,54 @@ export async function writeRestored(path: string, header: RecordHeader, parts: R
 }
 
 /**
- * Puts a record in its place, which may be on another filesystem. Where there is none, or it cannot be written, none is there
- * afterwards: the one before tells of what was there before, and may be another's word.
+ * Puts a record in its place, which may be on another filesystem, and where anything may lie, directories too. Where there is none, or it
+ * cannot be placed, `onLost` is told, and none is there afterwards: the one before tells of what was there before, and may be an intruder's
+ * word. So only where that one cannot be taken away does this throw, STATE_UNWRITABLE: the next snapshot would believe it.
  */
 export async function placeRecord(from: string, to: string, onLost: OnLost): Promise<void> {
-  await removeRecord(to);
-  if (!existsSync(from)) return;
+  try {
+    await removeRecord(to);
+    if (existsSync(from)) await copyInto(from, to);
+  } catch (error) {
+    if (await canBeRead(to)) throw believed(to, error);
+    onLost(error);
+  } finally {
+    await rm(from, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** What comes into place comes by the last step; a link that lies where it is written first is not followed. */
+async function copyInto(from: string, to: string): Promise<void> {
   const part = `${to}.part`;
+  const clear = () => rm(part, { recursive: true, force: true });
   try {
     await mkdir(dirname(to), { recursive: true, mode: 0o700 });
-    await copyFile(from, part);
+    await clear();
+    await copyFile(from, part, constants.COPYFILE_EXCL);
     await syncRecord(part);
     await rename(part, to);
   } catch (error) {
-    await rm(part, { force: true });
-    onLost(error);
+    await clear().catch(() => undefined);
+    throw error;
   }
-  await rm(from);
+}
+
+/** Might a record be read there, now or once the disk has recovered? */
+async function canBeRead(path: string): Promise<boolean> {
+  try {
+    return !(await lstat(path)).isDirectory();
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+  }
+}
+
+function believed(path: string, cause: unknown): OverdubError {
+  return new OverdubError(
+    'STATE_UNWRITABLE',
+    `The agent's record of what was there before the restore cannot be removed, and the next snapshot would believe it: ${cause}`,
+    `Remove ${path} by hand (chattr -i, where lsattr shows it immutable), then restore again.`,
+    { cause },
+  );
 }
 
 function* stampedTexts({ target, present, written, endedNs }: RestoredParts): Generator<string> {
