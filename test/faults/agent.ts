@@ -67,7 +67,7 @@ export function restoreDirectory(work: AgentWork, selector: string): Promise<voi
     const request = { server: work.server, selector, dryRun: false, keep: [], only: [] };
     const task = await link.beginRestore(request, shared.signal);
     await mkdir(work.root, { recursive: true });
-    const context = { ...shared, workDir: work.own, print: () => undefined };
+    const context = { ...shared, workDir: work.own };
     await restoreImage(context, { ...task, server: work.server, excludes: [] });
   });
 }
@@ -89,6 +89,7 @@ async function withLink<T>(work: AgentWork, use: (link: Link, shared: Shared) =>
       root,
       signal,
       onProgress: () => undefined,
+      print: () => undefined,
       nowNs,
     });
   } finally {

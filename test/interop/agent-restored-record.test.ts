@@ -1,4 +1,4 @@
-/** The record that a restore leaves for the next snapshot: a cache, without which it goes on. */
+/** The record that a restore or a snapshot leaves for the next snapshot: a cache, without which it goes on. */
 
 import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
@@ -78,6 +78,18 @@ describe('a restore without room for its record', () => {
     expect(await readdir(workDir)).toEqual([]);
     expect(await readHeader(record())).toBeUndefined();
   });
+});
+
+it('a snapshot whose record cannot be kept stands, and the next one does without', async () => {
+  const root = await world.smallTree();
+  await mkdir(stateDir);
+  await symlink('/dev/full', join(stateDir, 'record.head.part'));
+  const print = (line: string) => printed.push(line);
+  const snapshot = await world.snapshot(root, { stateDir, print });
+  expect(world.policy.committed).toEqual([snapshot]);
+  expect(printed).toEqual([expect.stringContaining('ENOSPC')]);
+  expect(await readdir(stateDir)).not.toContain('record');
+  expect((await world.snapshot(root, { stateDir, print })).manifest).toEqual(snapshot.manifest);
 });
 
 it('lays its record down in place of whatever an intruder left there', async () => {

@@ -16,7 +16,7 @@ import { createGateway } from '../../core/gateway/gateway.ts';
 import { openRepository } from '../../core/repository/index.ts';
 import { MemoryBlobStore, type MemoryBlobs } from '../../core/testing/index.ts';
 import { Appliance } from '../../plugins/agent/program/link/appliance.ts';
-import { type RestoreContext, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
+import { restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
 import { type SnapshotContext, takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
 import rsync from '../../plugins/diff-rsync/agent.ts';
 import xdelta from '../../plugins/diff-xdelta/agent.ts';
@@ -239,11 +239,7 @@ export class World {
     return found;
   }
 
-  context(
-    appliance: Appliance,
-    root: string,
-    over: Partial<SnapshotContext> = {},
-  ): SnapshotContext & Pick<RestoreContext, 'print'> {
+  context(appliance: Appliance, root: string, over: Partial<SnapshotContext> = {}): SnapshotContext {
     return {
       appliance,
       imager: treeImager,

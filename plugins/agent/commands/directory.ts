@@ -10,7 +10,7 @@ import { codecsOf, imagerOf } from '../program/options.ts';
 import { nowNs } from '../program/tasks/context.ts';
 import { recordRestored, restoreImage } from '../program/transfer/restore.ts';
 import { takeSnapshot } from '../program/transfer/snapshot.ts';
-import { recordPath } from '../program/transfer/state.ts';
+import { recordOf, recordPath } from '../program/transfer/state.ts';
 import { connect, explained, megabytes, parse, required, serverName, stateDirFor } from './context.ts';
 
 const COMMON = {
@@ -102,11 +102,8 @@ async function rollbackCommand(args: readonly string[], io: CommandIo): Promise<
       dryRun || options['no-safety-snapshot'] === true ? undefined : await safetySnapshot(door, options);
     const selector = safety?.selector ?? options.snapshot;
     const chosen = { ...options, ...(selector === undefined ? {} : { snapshot: selector }) };
-    const result = await restoreTo(
-      door,
-      chosen,
-      safety === undefined ? undefined : recordPath(door.stateDir),
-    );
+    const record = safety && (await recordOf(door.stateDir, safety.taken.manifest));
+    const result = await restoreTo(door, chosen, record);
     printRestore(io, result, dryRun, safety?.taken);
   });
 }
@@ -178,6 +175,7 @@ async function snapshotOf(
         still: false,
         signal: io.signal,
         onProgress: () => undefined,
+        print: (line) => io.error(line),
         nowNs,
         sleep: async (ms, signal) =>
           void (await delay(ms, undefined, signal === undefined ? {} : { signal })),

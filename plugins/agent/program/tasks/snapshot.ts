@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { SnapshotResult, SnapshotTask } from '@overdub/core/agent';
 import { takeSnapshot } from '../transfer/snapshot.ts';
+import { recordOf } from '../transfer/state.ts';
 import { nowNs, requireImager, type TaskContext } from './context.ts';
 import { requireDisks, withDisk } from './disks.ts';
 import { vouch } from './vouched.ts';
@@ -26,13 +27,15 @@ export async function snapshot(context: TaskContext, task: SnapshotTask): Promis
         still: ramdisk,
         signal,
         onProgress,
+        print: options.print,
         nowNs,
         sleep: (ms, stop) => clock.sleep(ms, stop),
         ...(root === '/' ? { hooksDir: HOOKS_DIR } : {}),
       },
       task,
     );
-    if (ramdisk && task.trust === 'nothing') vouch(task.server.name, stateDir);
+    if (ramdisk && task.trust === 'nothing')
+      vouch(task.server.name, await recordOf(stateDir, taken.manifest));
     return { snapshot: taken };
   };
   if (!ramdisk) return await take(options.root);

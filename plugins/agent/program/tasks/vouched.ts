@@ -4,12 +4,12 @@
  * program: nothing on any disk can claim to be vouched for.
  */
 
-import { recordPath } from '../transfer/state.ts';
-
 const vouched = new Map<string, string>();
 
-export function vouch(server: string, stateDir: string): void {
-  vouched.set(server, recordPath(stateDir));
+/** `record`: its path; undefined where it could not be kept, so that none vouches any more. */
+export function vouch(server: string, record: string | undefined): void {
+  if (record === undefined) vouched.delete(server);
+  else vouched.set(server, record);
 }
 
 /** The record's path; the caller is about to write, so it vouches no longer. */

@@ -2,7 +2,9 @@
  * The agent's record of an image: entries in manifest order, each with the stamp of its file. It is the stat
  * cache, the list of what earlier contents were, and the spool between the steps of a snapshot, in one format:
  * JSON lines, a header line first, in blocks under zstd (four bytes of length, lowest first, then the frame). Written
- * beside its place and renamed, so it is whole or absent. A spool becomes the record by a rename, and a small file beside it (`.head`) then names the image it agrees with.
+ * beside its place and renamed, so it is whole or absent, as long as the power stays; after that a spool may be cut off, which its reader
+ * finds. A spool becomes the record by a rename, once it is synced, and a small file beside it (`.head`) then names the image it agrees
+ * with.
  */
 
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';

@@ -61,6 +61,8 @@ export interface SnapshotContext {
   readonly still: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
+  /** A line for the log. */
+  readonly print: (line: string) => void;
   readonly nowNs: () => bigint;
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
@@ -136,7 +138,7 @@ class SnapshotWork {
   }
 
   async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
-    const { appliance, stateDir, signal } = this.#context;
+    const { appliance, stateDir, signal, print } = this.#context;
     const began = performance.now();
     const base = await this.#earlier();
     const changed = new Collector((line) => line.changed === true);
@@ -158,11 +160,9 @@ class SnapshotWork {
     await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
     const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
-    const written = this.#unchanged === undefined || this.#unchanged.record === this.#spool;
-    if (written) {
-      const { server, manifest } = snapshot;
-      await keepRecord(stateDir, this.#spool, { server, manifest, exact: true });
-    }
+    const { server, manifest } = snapshot;
+    if (this.#unchanged === undefined || this.#unchanged.record === this.#spool)
+      await keepRecord(stateDir, this.#spool, { server, manifest, exact: true }, print);
     if (this.#unchanged === undefined) await this.#signatures?.prune(this.#large);
     return snapshot;
   }
