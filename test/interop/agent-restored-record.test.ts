@@ -35,6 +35,7 @@ async function restore(
   root: string,
   { dryRun = false, keep = [], only = [] }: Asked = {},
   then: () => void = () => undefined,
+  afterPart?: 'keep' | 'remove',
 ) {
   const appliance = world.connect();
   const request = { server: 'web-1', selector: 'latest', dryRun, keep, only };
@@ -48,7 +49,7 @@ async function restore(
   const context = { ...world.context(appliance, root, { imager }), workDir, print };
   const order = { ...task, server: 'web-1', excludes: [] };
   const result = await restoreImage(context, order);
-  await recordRestored(context, order, stateDir);
+  await recordRestored(context, order, stateDir, afterPart);
   return result;
 }
 
@@ -151,4 +152,26 @@ it.each<[string, Asked]>([
   const copy = await world.makeRoot('copy');
   await world.restore(copy, next.id);
   expect(await world.contentsOf(copy)).toEqual(await world.contentsOf(root));
+});
+
+it('leaves no record of before where a part of a disk was restored that others may have written to', async () => {
+  const root = await world.smallTree();
+  await world.snapshot(root, { stateDir });
+  await restore(root, { only: ['etc'] });
+  expect(await readHeader(record())).toBeDefined();
+  await restore(root, { only: ['etc'], dryRun: true }, undefined, 'remove');
+  expect(await readHeader(record())).toBeDefined();
+  await restore(root, { only: ['etc'] }, undefined, 'remove');
+  expect(await readdir(stateDir)).not.toContain('record');
+});
+
+it('a snapshot stands though signatures that nobody needs any more cannot be removed', async () => {
+  const root = await world.smallTree();
+  await world.snapshot(root, { stateDir });
+  await mkdir(join(stateDir, 'signatures', 'rsync-1', 'no signature'), { recursive: true });
+  await writeFile(join(root, 'new file'), 'something');
+  const print = (line: string) => printed.push(line);
+  const snapshot = await world.snapshot(root, { stateDir, print });
+  expect(world.policy.committed.at(-1)).toEqual(snapshot);
+  expect(printed).toEqual([expect.stringContaining('signatures')]);
 });

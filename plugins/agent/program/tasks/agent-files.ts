@@ -1,6 +1,6 @@
 /** Puts the agent into an installed server: Node, loader, credential, systemd unit. All of it is ours, no image's. */
 
-import { chmod, copyFile, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OverdubError } from '@overdub/core/agent';
 import type { AgentOptions } from '../options.ts';
@@ -45,6 +45,7 @@ export async function placeAgent(
 ): Promise<void> {
   const dir = join(root, AGENT_DIR);
   await ownDirectory(dir);
+  for (const name of ['node', 'loader.mjs', 'credential.json']) await makeWay(join(dir, name));
   await replace(options.node ?? process.execPath, join(dir, 'node'), 0o755);
   await replace(options.loader ?? '/overdub/loader.mjs', join(dir, 'loader.mjs'), 0o644);
   await writeState(join(dir, 'credential.json'), {
@@ -54,6 +55,13 @@ export async function placeAgent(
     ...(agent.server.generation === undefined ? {} : { generation: agent.server.generation }),
   });
   await placeUnit(root);
+}
+
+/** Whatever an intruder left where a file is to be replaced: a directory, or something where it is written first. */
+async function makeWay(to: string): Promise<void> {
+  await rm(`${to}.part`, { recursive: true, force: true });
+  const there = await lstat(to).catch(() => undefined);
+  if (there?.isDirectory() === true) await rm(to, { recursive: true, force: true });
 }
 
 /** Records and signatures of the installed agent. */

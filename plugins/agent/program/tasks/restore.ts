@@ -23,7 +23,7 @@ export async function restore(context: TaskContext, task: RestoreTask): Promise<
     if (task.dryRun) return result;
     if (facts !== undefined) await disks.render(disk, task.server.identity, facts);
     await placeAgent(options, disk.rootMount, task);
-    await recordRestored(work, order, agentStateIn(disk.rootMount, task.server.name));
+    await recordRestored(work, order, agentStateIn(disk.rootMount, task.server.name), 'remove');
     return result;
   });
 }

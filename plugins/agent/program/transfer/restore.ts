@@ -150,15 +150,17 @@ function lost({ print }: RestoreContext): (why: unknown) => void {
 }
 
 /**
- * Lays down the record of what a restore left; where that could not be made the one before is taken away. Does nothing where only
- * part of the image was asked for. STATE_UNWRITABLE when the one before cannot be removed.
+ * Lays down the record of what a restore left; where that could not be made the one before is taken away. Where only part of the image
+ * was asked for, the one before is kept or removed as `afterPart` says: on a disk that was broken into, it may be an intruder's word.
+ * STATE_UNWRITABLE when it cannot be removed. Does nothing after a dry run.
  */
 export async function recordRestored(
   context: RestoreContext,
   order: RestoreOrder,
   stateDir: string,
+  afterPart: 'keep' | 'remove' = 'keep',
 ): Promise<void> {
-  if (!isWhole(order)) return;
+  if (order.dryRun || (!isWhole(order) && afterPart === 'keep')) return;
   await placeRecord(restoredPath(context.workDir), recordPath(stateDir), lost(context));
 }
 

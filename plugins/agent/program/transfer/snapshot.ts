@@ -72,7 +72,8 @@ export async function takeSnapshot(context: SnapshotContext, task: SnapshotTask)
   try {
     return await withRoom(ROOM.snapshot, () => work.run());
   } finally {
-    await work.clear();
+    // A committed snapshot stands; what is left takes room until the next one.
+    await work.clear().catch((why) => context.print(`copies of the snapshot could not be removed: ${why}`));
   }
 }
 
@@ -133,9 +134,7 @@ class SnapshotWork {
     }
   }
 
-  async clear(): Promise<void> {
-    await this.#copies.clear();
-  }
+  readonly clear = (): Promise<void> => this.#copies.clear();
 
   async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
     const { appliance, stateDir, signal, print } = this.#context;
@@ -163,7 +162,8 @@ class SnapshotWork {
     const { server, manifest } = snapshot;
     if (this.#unchanged === undefined || this.#unchanged.record === this.#spool)
       await keepRecord(stateDir, this.#spool, { server, manifest, exact: true }, print);
-    if (this.#unchanged === undefined) await this.#signatures?.prune(this.#large);
+    const left = (why: unknown) => print(`old signatures could not be removed: ${why}`);
+    if (this.#unchanged === undefined) await this.#signatures?.prune(this.#large).catch(left);
     return snapshot;
   }
 

@@ -12,7 +12,7 @@ export function recordPath(stateDir: string): string {
 
 /**
  * Makes a spool the record, once the image it describes is committed. That stands whatever happens here: where the record cannot be kept
- * there is none afterwards, also none of before, and `print` is told. Never rejects.
+ * there is none afterwards, also none of before, as far as that can be removed, and `print` is told. Never rejects.
  */
 export async function keepRecord(
   stateDir: string,
