@@ -26,6 +26,9 @@ const CACHED: ReadCacheLimits = { frames: 20 * MiB, groups: 2 * MiB, bases: 6 * 
 /** What suffices where pages are read one behind another: the largest frame. */
 const CACHED_FRUGALLY: ReadCacheLimits = { frames: 16 * MiB, groups: MiB, bases: MiB };
 
+/** What a codec says of a delta that it cannot decode. */
+const UNDECODABLE: ReadonlySet<OverdubError['code']> = new Set(['DELTA_INVALID', 'DELTA_TOO_LARGE']);
+
 /** How a chunk is read. */
 interface Reading {
   readonly pending: PendingChunks | undefined;
@@ -251,8 +254,8 @@ export class ChunkReader {
     }
     const options = { targetBytes, formatVersion: delta.formatVersion };
     const undecodable = (error: unknown) => {
-      // A base that cannot be read is named by its own error.
-      if (isDamage(error)) throw error;
+      // A base that cannot be read is named by its own error, and so is a storage that gives nothing.
+      if (error instanceof OverdubError && !UNDECODABLE.has(error.code)) throw error;
       throw damagedChunk(digest, pack, `codec ${delta.codec} cannot decode it`, error);
     };
     if (delta.depth > MADE_DEPTH) {
