@@ -8,6 +8,7 @@ import { OverdubError } from '../../errors.ts';
 import { copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
 import { FaultyBlobStore } from '../../testing/fakes/faulty-blob-store.ts';
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
+import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { eagerClock, makeWorld, noise, silentLog, type World } from '../fixture.ts';
 import {
@@ -20,6 +21,7 @@ import {
 } from '../packs/pack-format.ts';
 import { compress } from '../packs/zstd.ts';
 import { PortableStore } from '../store/portable-store.ts';
+import { checkPackData, recheckSuspects } from '../upkeep/pack-check.ts';
 import { ChunkReader } from './chunk-reader.ts';
 
 const BASES = 'packs/00/bases.pack';
@@ -143,5 +145,87 @@ describe.each(forms)('deltas on a base that the storage refuses: %s', (_, delta)
     store.fault = () => undefined;
     expect(Buffer.from(await chosen.read(top)).equals(tops[0] as Buffer)).toBe(true);
     await chosen.close();
+  });
+});
+
+describe.each(forms)('fifty deltas on a base that is damaged: %s', (_, delta) => {
+  const wrongBytes = (raw: Uint8Array) => compress(raw.map((byte, nth) => (nth === 5 ? byte ^ 1 : byte)));
+  const wrongFrame = async (raw: Uint8Array) =>
+    (await compress(raw)).map((byte, nth) => (nth === 5 ? byte ^ 1 : byte));
+
+  it.each([
+    // What decompresses is kept by who reads first, and read anew for each delta.
+    ['whose bytes are wrong', tops.length + 1, wrongBytes],
+    ['whose frame does not decompress', 2 * tops.length, wrongFrame],
+  ])('read its frame twice each at most when they are checked: one %s', async (__, most, harm) => {
+    const basesBytes = await putBases(harm);
+    const topsBytes = await putTops(delta);
+    const reads = new Map<string, number>();
+    store.fault = ({ operation, name }) => {
+      if (operation === 'get') reads.set(name, (reads.get(name) ?? 0) + 1);
+    };
+    const upkeep = reader.frugal();
+    const parts = { store: portable, index, reader: upkeep, failures: { count: 0 } };
+    const found = await checkPackData(parts, TOPS, topsBytes);
+    expect(found.why).toMatch(new RegExp(`^50 of its chunks are damaged: .*${digestOf(base)}`));
+    expect(reads.get(BASES)).toBeLessThanOrEqual(most);
+    // Its index, the frame, and the frame once more.
+    expect(reads.get(TOPS)).toBe(3);
+    await checkPackData(parts, BASES, basesBytes);
+    reads.clear();
+    await recheckSuspects(parts);
+    // The base and its neighbour are read by themselves as well.
+    expect(reads.get(BASES)).toBeLessThanOrEqual(most + 2);
+    expect(index.standing(digestOf(base))).toBe('suspect');
+    expect(index.standing(top)).toBe('suspect');
+    await upkeep.close();
+  });
+
+  it('read it twice when one is restored', async () => {
+    await putBases(wrongFrame);
+    await putTops(delta);
+    let reads = 0;
+    store.fault = ({ operation, name }) => {
+      if (operation === 'get' && name === BASES) reads += 1;
+    };
+    await expect(reader.read(top)).rejects.toThrow('does not decompress');
+    expect(reads).toBe(2);
+    expect(index.suspects.all().sort()).toEqual([digestOf(base), digestOf(neighbour), top].sort());
+  });
+});
+
+describe('a delta that is read wrong once', () => {
+  it.each(forms)('is not damage, though its bases are sound: %s', async (_, delta) => {
+    await putBases(compress);
+    const bytes = await putTops(delta);
+    const once = new OnceWrongStore({ blobs: new Map() });
+    for (const name of [BASES, TOPS]) await once.put(name, await store.get(name));
+    // The last byte of the frame is one of the last delta's own. It is read along with the index first, and then comes right.
+    const frame = index.find(top)?.frame as { offset: number; storedBytes: number };
+    const end = frame.offset + frame.storedBytes;
+    const flip = (read: Uint8Array) =>
+      read.map((byte, nth) => (nth === frame.storedBytes - 1 ? byte ^ 1 : byte));
+    once.wrong = {
+      name: TOPS,
+      at: end - 1,
+      as: (read) => (read.length === frame.storedBytes ? flip(read) : read),
+      times: 2,
+    };
+    const wrongOnce = new PortableStore(once, { clock: eagerClock, log: silentLog });
+    const upkeep = new ChunkReader({
+      store: wrongOnce,
+      index,
+      codecs: [copies, joined],
+      stateDir: world.stateDir,
+    });
+    const found = await checkPackData(
+      { store: wrongOnce, index, reader: upkeep, failures: { count: 0 } },
+      TOPS,
+      bytes,
+    );
+    expect(once.left).toBe(0);
+    expect(found.why).toBeUndefined();
+    expect(index.suspects.all()).toEqual([]);
+    await upkeep.close();
   });
 });

@@ -307,14 +307,18 @@ export class ChunkReader {
   ): Promise<boolean> {
     const stored = this.#index.find(base);
     if (stored === undefined || stored.delta !== undefined) return false;
+    let isLike = true;
+    const compare = async (bytes: Uint8Array) => {
+      isLike = !compared || digestOf(bytes) === base;
+      if (isLike) await use(bytes);
+    };
     try {
-      return await this.#payloads.lend(base, stored, async (bytes) => {
-        if (compared && digestOf(bytes) !== base) throw unlike(base, stored.pack);
-        await use(bytes);
-      });
+      // One that is unlike says so when it is read by itself, from the same frame, which is kept.
+      return (await this.#payloads.lend(base, stored, compare)) && isLike;
     } catch (error) {
-      // Read by itself, it says what is wrong, or is found where it lies now.
-      if (isDamage(error)) return false;
+      // Moved meanwhile: it is found where it lies now. What does not decompress would not do so a second time.
+      if (this.#index.find(base)?.pack !== stored.pack) return false;
+      if (isDamage(error)) this.#marks.mark(base);
       throw error;
     }
   }

@@ -1,5 +1,7 @@
 /** One pack, looked at: its index, and if asked every chunk that is read from it. */
 
+import { digestOf } from '../../domain/content-ref.ts';
+import type { Digest } from '../../domain/manifest.ts';
 import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { readPackIndex } from '../chunk-index/reconcile.ts';
@@ -104,10 +106,16 @@ export async function recheckSuspects(
   }
 }
 
-/** What was found in a frame. */
+/** What is wrong with a chunk. */
+interface Wrong {
+  readonly why: string;
+  /** Digest of what was read of it; absent where its frame could not be read. */
+  readonly payload?: Digest;
+}
+
+/** What was found in a frame: what is wrong, where anything is. */
 interface Look {
-  /** What is wrong with chunks, where anything is. */
-  readonly wrong: ReadonlyMap<PackedChunk, string>;
+  readonly wrong: ReadonlyMap<PackedChunk, Wrong>;
   /** The storage would not give it, however often it was asked. */
   readonly isRefused?: true;
 }
@@ -120,15 +128,17 @@ async function checkFrame(
   chunks: readonly PackedChunk[],
 ): Promise<[PackedChunk, string | undefined][]> {
   let { wrong, isRefused } = await lookAt(parts, name, frame, chunks);
-  if (wrong.size > 0 && !isRefused) ({ wrong } = await lookAt(parts, name, frame, [...wrong.keys()]));
-  return chunks.map((chunk) => [chunk, wrong.get(chunk)]);
+  if (wrong.size > 0 && !isRefused) ({ wrong } = await lookAt(parts, name, frame, [...wrong.keys()], wrong));
+  return chunks.map((chunk) => [chunk, wrong.get(chunk)?.why]);
 }
 
+/** `former`: what was wrong at the first look. */
 async function lookAt(
   { store, reader, failures }: PackCheckParts,
   name: string,
   frame: PackedFrame,
   chunks: readonly PackedChunk[],
+  former?: Look['wrong'],
 ): Promise<Look> {
   let raw: Uint8Array;
   try {
@@ -139,14 +149,17 @@ async function lookAt(
     const isRefused = error instanceof OverdubError;
     // An unreadable sector is damage like any; a disk that is gone is not.
     if (isRefused && ++failures.count > MAX_FAILURES) throw error;
-    const wrong = new Map(chunks.map((chunk) => [chunk, whyOf(error)]));
+    const wrong = new Map(chunks.map((chunk) => [chunk, { why: whyOf(error) }]));
     return isRefused ? { wrong, isRefused } : { wrong };
   }
-  const wrong = new Map<PackedChunk, string>();
+  const wrong = new Map<PackedChunk, Wrong>();
   for (const chunk of chunks) {
     const payload = raw.subarray(chunk.at, chunk.at + chunk.payloadBytes);
-    const why = await failureOf(() => reader.verify(chunk.digest, name, chunk, payload));
-    if (why !== undefined) wrong.set(chunk, why);
+    const known = former?.get(chunk);
+    // Bases were read anew already: the same bytes would be as wrong, for as many reads again.
+    const isSame = known?.payload !== undefined && known.payload === digestOf(payload);
+    const why = isSame ? known.why : await failureOf(() => reader.verify(chunk.digest, name, chunk, payload));
+    if (why !== undefined) wrong.set(chunk, { why, payload: digestOf(payload) });
   }
   return { wrong };
 }
