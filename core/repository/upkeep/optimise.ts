@@ -3,7 +3,8 @@
  * the order they were stored. A delta stays as it is. So does a whole chunk, unless much of it lies in whole chunks of other
  * frames that this run knows: then it becomes a delta of depth 1 against them, provided that nothing is made from it,
  * so that no other depth changes. Packs that were done before are read for what they hold, as far as {@link LEARNED_PACKS}
- * goes. A new pack is verified and durable before the index points to it; from then on nothing
+ * goes. Every chunk is verified before it is taken over, deltas by making them: the new pack is all that remains of it. A pack in which something
+ * is damaged is left as it is. A new pack is verified and durable before the index points to it; from then on nothing
  * lives in the old one but chunks that were taken as a base meanwhile, which stay whole there, and a collection removes it.
  * Killed anywhere, both packs are whole, and at worst the work is done again.
  */
@@ -13,6 +14,7 @@ import type { OptimiseOptions, OptimiseResult } from '../../contracts/repository
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { collectNow, PassedBytes, release } from '../../domain/release.ts';
+import { OverdubError } from '../../errors.ts';
 import { WaitingGarbage } from '../../waiting-garbage.ts';
 import type { ChunkIndex, MovedFrame, StoredPack } from '../chunk-index/chunk-index.ts';
 import type { BaseWatch } from '../chunk-index/form-changes.ts';
@@ -20,11 +22,11 @@ import { readPackIndex } from '../chunk-index/reconcile.ts';
 import type { DeltaSearch } from '../deltas/delta-search.ts';
 import { RepeatSearch } from '../deltas/repeat-search.ts';
 import { packName } from '../ingest/pack-queue.ts';
-import { HEADER_BYTES, isOptimised, type PackedFrame } from '../packs/pack-format.ts';
+import { HEADER_BYTES, isOptimised, type PackedChunk, type PackedFrame } from '../packs/pack-format.ts';
 import { type FinishedPack, type NewChunk, PackWriter } from '../packs/pack-writer.ts';
 import { decompress } from '../packs/zstd.ts';
 import type { ChunkReader } from '../reading/chunk-reader.ts';
-import { damaged } from '../store/damage.ts';
+import { damaged, isDamage } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 
 /** So many packs that were rewritten before are read again for what they hold: some 250 MB, a few seconds. */
@@ -88,15 +90,24 @@ async function rewrite(
     }
     const began = performance.now();
     for (const former of done.splice(0)) await learn(run, former);
-    const bytesAfter = await optimisePack(run, pack, live);
+    const bytesAfter = await optimisePack(run, pack, live).catch((error) => leave(run, pack, error));
     collectNow();
-    totals.packs += 1;
-    totals.bytesBefore += pack.bytes;
-    totals.bytesAfter += bytesAfter;
-    options.onProgress?.({ ...totals });
+    if (bytesAfter !== undefined) {
+      totals.packs += 1;
+      totals.bytesBefore += pack.bytes;
+      totals.bytesAfter += bytesAfter;
+      options.onProgress?.({ ...totals });
+    }
     await options.pause?.(performance.now() - began);
   }
   return totals;
+}
+
+/** One pack that is damaged, or cannot be verified without its codec, does not keep the others from being optimised. */
+function leave({ log }: Run, pack: StoredPack, error: unknown): undefined {
+  const isLeft = isDamage(error) || (error instanceof OverdubError && error.code === 'DRIVER_MISSING');
+  if (!isLeft) throw error;
+  log.warn({ pack: pack.name, error: String(error) }, 'a pack is left as it is: not all of it can be read');
 }
 
 async function isDone(store: PortableStore, { name }: StoredPack): Promise<boolean> {
@@ -105,12 +116,14 @@ async function isDone(store: PortableStore, { name }: StoredPack): Promise<boole
 }
 
 /** Has what an optimised pack holds be known as bases for those behind it. */
-async function learn({ store, index, repeats, log }: Run, pack: StoredPack): Promise<void> {
+async function learn(run: Run, pack: StoredPack): Promise<void> {
+  const { index, repeats, log } = run;
   const passed = new PassedBytes();
   try {
     const live = index.chunksIn(pack.id);
-    for (const frame of await readPackIndex(store, pack.name, pack.bytes)) {
-      for (const chunk of await liveChunks(store, pack, frame, live)) {
+    for (const frame of await framesOf(run, pack)) {
+      const wanted = frame.chunks.filter(({ digest, delta }) => delta === undefined && live.has(digest));
+      for (const chunk of await verified(run, pack, frame, wanted)) {
         const anchors = repeats.sample(chunk);
         if (anchors !== undefined) repeats.add(chunk, anchors, `${pack.id}:${frame.offset}`);
       }
@@ -123,14 +136,15 @@ async function learn({ store, index, repeats, log }: Run, pack: StoredPack): Pro
   collectNow();
 }
 
-/** Returns the bytes that the chunks of this pack take from now on. */
+/** Returns the bytes that the chunks of this pack take from now on. REPOSITORY_DAMAGED and DRIVER_MISSING before anything has changed. */
 async function optimisePack(run: Run, pack: StoredPack, live: ReadonlySet<Digest>): Promise<number> {
   const { store, index } = run;
   const writer = new PackWriter('idle');
   const payloads = new Map<Digest, Digest>();
   const changed = new Map<Digest, NewChunk>();
-  for (const frame of await readPackIndex(store, pack.name, pack.bytes)) {
-    for (const chunk of await liveChunks(store, pack, frame, live)) {
+  for (const frame of await framesOf(run, pack)) {
+    const wanted = frame.chunks.filter(({ digest }) => live.has(digest));
+    for (const chunk of await verified(run, pack, frame, wanted)) {
       const delta = await place(run, chunk, writer, pack);
       if (delta !== undefined) changed.set(chunk.digest, delta);
       payloads.set(chunk.digest, digestOf((delta ?? chunk).payload));
@@ -174,28 +188,55 @@ async function place(
   return undefined;
 }
 
-/** What the index still looks for in this frame; whole chunks are checked against their digest on the way. */
-async function liveChunks(
-  store: PortableStore,
+/** The pack's own list of frames, read once more where it is damaged. */
+async function framesOf({ store }: Run, { name, bytes }: StoredPack): Promise<PackedFrame[]> {
+  return await twice(() =>
+    readPackIndex(store, name, bytes).catch((error: unknown) => {
+      if (error instanceof OverdubError) throw error;
+      throw damaged(`The index of the pack ${name} is damaged.`, error);
+    }),
+  );
+}
+
+/** These chunks of the frame, each verified; the frame is read once more where one cannot be. */
+async function verified(
+  run: Run,
+  pack: StoredPack,
+  frame: PackedFrame,
+  wanted: readonly PackedChunk[],
+): Promise<NewChunk[]> {
+  return wanted.length === 0 ? [] : await twice(() => readFrame(run, pack, frame, wanted));
+}
+
+/** What was only read wrong once is not damaged. */
+async function twice<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return await read();
+  }
+}
+
+async function readFrame(
+  { store, reader }: Run,
   { name }: StoredPack,
   frame: PackedFrame,
-  live: ReadonlySet<Digest>,
+  wanted: readonly PackedChunk[],
 ): Promise<NewChunk[]> {
-  const wanted = frame.chunks.filter((chunk) => live.has(chunk.digest));
-  if (wanted.length === 0) return [];
   const stored = await store.read(name, { offset: frame.offset, length: frame.storedBytes });
-  if (stored === undefined || stored.length !== frame.storedBytes)
-    throw damaged(`The pack ${name} is cut off.`);
+  if (stored?.length !== frame.storedBytes) throw damaged(`The pack ${name} is cut off or gone.`);
   const raw = await decompress(stored, frame).catch((error: unknown) => {
     throw damaged(`A frame of the pack ${name} does not decompress.`, error);
   });
-  return wanted.map(({ digest, bytes, at, payloadBytes, delta }) => {
+  const chunks: NewChunk[] = [];
+  for (const chunk of wanted) {
+    const { digest, bytes, at, payloadBytes, delta } = chunk;
     const payload = raw.subarray(at, at + payloadBytes);
-    if (delta === undefined && digestOf(payload) !== digest) {
-      throw damaged(`Chunk ${digest} in ${name} does not match its digest.`);
-    }
-    return { digest, bytes, payload, ...(delta === undefined ? {} : { delta }) };
-  });
+    await reader.verify(digest, name, chunk, payload);
+    chunks.push({ digest, bytes, payload, ...(delta === undefined ? {} : { delta }) });
+  }
+  return chunks;
 }
 
 /** A compressor's bug must not replace sound bytes: every payload must come back before the pack counts. */
