@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DeltaCodec } from '../../contracts/delta-codec.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import { OverdubError } from '../../errors.ts';
-import { copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
+import { copies, encoded, joined } from '../../testing/fakes/copies-codec.ts';
 import { FaultyBlobStore } from '../../testing/fakes/faulty-blob-store.ts';
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
 import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
@@ -32,18 +32,6 @@ const TRIES = 4;
 const base = noise(1000, 'base');
 const neighbour = noise(20_000, 'neighbour');
 const tops = Array.from({ length: 50 }, (_, at) => Buffer.concat([base.subarray(0, 500), noise(10, at)]));
-
-/** Deltas whose bases are joined in memory. */
-const joined: DeltaCodec = {
-  ...copies,
-  name: 'joined',
-  decode: async (bytes, delta) =>
-    Buffer.concat(
-      partsOf(delta).map((part) =>
-        part.kind === 'literal' ? part.bytes : bytes.subarray(part.offset, part.offset + part.length),
-      ),
-    ),
-};
 
 const plain = { formatVersion: 1, depth: 1, bases: [digestOf(base)] };
 const forms: [string, DeltaForm][] = [

@@ -2,10 +2,9 @@
 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DeltaCodec } from '../../contracts/delta-codec.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
-import { copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
+import { copies, encoded, joined } from '../../testing/fakes/copies-codec.ts';
 import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { eagerClock, makeWorld, noise, prose, silentLog, type World } from '../fixture.ts';
@@ -24,18 +23,6 @@ import { ChunkReader } from './chunk-reader.ts';
 const PACK = 'packs/00/made.pack';
 const BYTES = 1000;
 const PLACES = [{ at: 0, bytes: BYTES }];
-
-/** Deltas whose bases are joined in memory. */
-const joined: DeltaCodec = {
-  ...copies,
-  name: 'joined',
-  decode: async (base, delta) =>
-    Buffer.concat(
-      partsOf(delta).map((part) =>
-        part.kind === 'literal' ? part.bytes : base.subarray(part.offset, part.offset + part.length),
-      ),
-    ),
-};
 
 /** A chunk and what is stored of it. */
 interface Item {
@@ -116,14 +103,19 @@ describe('a base that was read wrong once', () => {
       places: PLACES,
     },
   };
+  /** The beginning of the base, copied. */
+  const made = (bytes: Buffer, delta: DeltaForm): Item => ({
+    digest: digestOf(bytes),
+    bytes: bytes.length,
+    payload: encoded([[0, bytes.length]]),
+    delta,
+  });
+
   it.each(Object.entries(forms))('neither stays nor is named: %s', async (_, delta) => {
-    const made = (bytes: Buffer): Item => ({
-      digest: digestOf(bytes),
-      bytes: bytes.length,
-      payload: encoded([[0, bytes.length]]),
-      delta,
-    });
-    const [at] = (await stored([[whole(base)], [made(first), made(second)]])) as [number, number];
+    const [at] = (await stored([[whole(base)], [made(first, delta), made(second, delta)]])) as [
+      number,
+      number,
+    ];
     flip(at);
     expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);
     await right(first, reader.read(digestOf(first)));
@@ -132,16 +124,11 @@ describe('a base that was read wrong once', () => {
   });
 
   it('neither stays nor is named where it lies in a frame with others', async () => {
-    const made = (bytes: Buffer): Item => ({
-      digest: digestOf(bytes),
-      bytes: bytes.length,
-      payload: encoded([[0, bytes.length]]),
-      delta: forms['laid out in a file'] as DeltaForm,
-    });
+    const delta = forms['laid out in a file'] as DeltaForm;
     const neighbour = whole(prose(5000, 'neighbour'));
     const [at] = (await stored([
       [whole(base), neighbour],
-      [made(first), made(second)],
+      [made(first, delta), made(second, delta)],
     ])) as [number];
     flip(at);
     expect(Buffer.from(await reader.readUncompared(digestOf(first))).equals(first)).toBe(false);

@@ -3,8 +3,8 @@
  * the order they were stored. A delta stays as it is. So does a whole chunk, unless much of it lies in whole chunks of other
  * frames that this run knows: then it becomes a delta of depth 1 against them, provided that nothing is made from it,
  * so that no other depth changes. Packs that were done before are read for what they hold, as far as {@link LEARNED_PACKS}
- * goes. Every chunk is verified before it is taken over, deltas by making them: the new pack is all that remains of it. A pack in which something
- * is damaged is left as it is. A new pack is verified and durable before the index points to it; from then on nothing
+ * goes. Every chunk is verified before it is taken over, deltas by making them: the new pack is all that remains of it. A pack in
+ * which something is damaged is left as it is. A new pack is verified and durable before the index points to it; from then on nothing
  * lives in the old one but chunks that were taken as a base meanwhile, which stay whole there, and a collection removes it.
  * Killed anywhere, both packs are whole, and at worst the work is done again.
  */
@@ -219,16 +219,13 @@ async function twice<T>(read: () => Promise<T>): Promise<T> {
 }
 
 async function readFrame(
-  { store, reader }: Run,
+  { reader }: Run,
   { name }: StoredPack,
   frame: PackedFrame,
   wanted: readonly PackedChunk[],
 ): Promise<NewChunk[]> {
-  const stored = await store.read(name, { offset: frame.offset, length: frame.storedBytes });
-  if (stored?.length !== frame.storedBytes) throw damaged(`The pack ${name} is cut off or gone.`);
-  const raw = await decompress(stored, frame).catch((error: unknown) => {
-    throw damaged(`A frame of the pack ${name} does not decompress.`, error);
-  });
+  const [first] = wanted as [PackedChunk];
+  const raw = await reader.readFrame(first.digest, name, frame);
   const chunks: NewChunk[] = [];
   for (const chunk of wanted) {
     const { digest, bytes, at, payloadBytes, delta } = chunk;

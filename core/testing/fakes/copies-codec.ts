@@ -51,6 +51,18 @@ export const copies: DeltaCodec = {
   },
 };
 
+/** The same, of bases that are joined in memory. */
+export const joined: DeltaCodec = {
+  ...copies,
+  name: 'joined',
+  decode: async (base, delta) =>
+    Buffer.concat(
+      partsOf(delta).map((part) =>
+        part.kind === 'literal' ? part.bytes : base.subarray(part.offset, part.offset + part.length),
+      ),
+    ),
+};
+
 function unused(): never {
   throw new Error('not used here');
 }

@@ -45,10 +45,11 @@ export async function placeAgent(
 ): Promise<void> {
   const dir = join(root, AGENT_DIR);
   await ownDirectory(dir);
-  for (const name of ['node', 'loader.mjs', 'credential.json']) await makeWay(join(dir, name));
   await replace(options.node ?? process.execPath, join(dir, 'node'), 0o755);
   await replace(options.loader ?? '/overdub/loader.mjs', join(dir, 'loader.mjs'), 0o644);
-  await writeState(join(dir, 'credential.json'), {
+  const credential = join(dir, 'credential.json');
+  await makeWay(credential);
+  await writeState(credential, {
     url: options.url,
     credential: agent.credential,
     server: agent.server.name,
@@ -91,6 +92,7 @@ async function placeUnit(root: string): Promise<void> {
 
 /** Equal bytes stay where they are: Node alone is 120 MB, and a disk that was broken into is compared, not believed. */
 async function replace(from: string, to: string, mode: number): Promise<void> {
+  await makeWay(to);
   if (await equalFiles(from, to)) return await chmod(to, mode);
   const part = `${to}.part`;
   await mkdir(dirname(to), { recursive: true });
