@@ -1,10 +1,10 @@
 /** Puts the agent into an installed server: Node, loader, credential, systemd unit. All of it is ours, no image's. */
 
-import { chmod, copyFile, lstat, mkdir, open, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OverdubError } from '@overdub/core/agent';
 import type { AgentOptions } from '../options.ts';
-import { writeState } from '../state-file.ts';
+import { syncFile, writeState } from '../state-file.ts';
 import { equalFiles } from './equal-files.ts';
 import { ownDirectory } from './own-directory.ts';
 import { serverStateDir } from './snapshot.ts';
@@ -98,11 +98,6 @@ async function replace(from: string, to: string, mode: number): Promise<void> {
   await mkdir(dirname(to), { recursive: true });
   await copyFile(from, part);
   await chmod(part, mode);
-  const file = await open(part, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await syncFile(part);
   await rename(part, to);
 }

@@ -8,10 +8,11 @@
  */
 
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { ContentRef, Entry, FileStamp, ManifestRef } from '@overdub/core/agent';
+import { writeState } from '../state-file.ts';
 
 const VERSION = 2;
 /** Last line: a record without it was cut off. */
@@ -49,7 +50,7 @@ export interface RecordLine {
 }
 
 /**
- * Writes a record; `commit` puts it in place, where a power cut may still take it ({@link syncRecord}). Throws the system's errors, after
+ * Writes a record; `commit` puts it in place, where a power cut may still take it (`syncFile`). Throws the system's errors, after
  * which it is to be abandoned.
  */
 export class RecordWriter {
@@ -197,33 +198,12 @@ function plainLine(line: RecordLine): RecordLine {
 
 /** Names the image that a finished record agrees with, without writing the record anew. */
 export async function writeHead(path: string, header: RecordHeader): Promise<void> {
-  const head = headOf(path);
-  const file = await open(partOf(head), 'w', 0o600);
-  try {
-    await file.writeFile(JSON.stringify({ v: VERSION, ...header }));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partOf(head), head);
+  await writeState(headOf(path), { v: VERSION, ...header });
 }
 
 /** Takes the name away again, be it a directory: first of all, before other lines come into the record's place. */
 export async function removeHead(path: string): Promise<void> {
   await rm(headOf(path), { recursive: true, force: true });
-}
-
-/**
- * Makes it outlast a power cut. Only for one that stays: with it ext4 writes out all that was written before, such as what was just
- * restored.
- */
-export async function syncRecord(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 /** Takes a record away, its name first, be they directories; also where one of both cannot be removed. Throws the system's errors. */

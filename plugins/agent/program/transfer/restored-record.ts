@@ -4,15 +4,9 @@ import { constants, existsSync } from 'node:fs';
 import { copyFile, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FileStamp, OverdubError } from '@overdub/core/agent';
+import { syncFile } from '../state-file.ts';
 import { headOfLine } from './held-line.ts';
-import {
-  type RecordHeader,
-  type RecordLine,
-  RecordWriter,
-  readTexts,
-  removeRecord,
-  syncRecord,
-} from './record.ts';
+import { type RecordHeader, type RecordLine, RecordWriter, readTexts, removeRecord } from './record.ts';
 import { RecordCursor } from './record-cursor.ts';
 import { isSettled } from './settled.ts';
 
@@ -145,7 +139,7 @@ async function copyInto(from: string, to: string): Promise<void> {
     await mkdir(dirname(to), { recursive: true, mode: 0o700 });
     await clear();
     await copyFile(from, part, constants.COPYFILE_EXCL);
-    await syncRecord(part);
+    await syncFile(part);
     await rename(part, to);
   } catch (error) {
     await clear().catch(() => undefined);

@@ -3,7 +3,8 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ManifestRef } from '@overdub/core/agent';
-import { type RecordHeader, readHeader, removeHead, removeRecord, syncRecord, writeHead } from './record.ts';
+import { syncFile } from '../state-file.ts';
+import { type RecordHeader, readHeader, removeHead, removeRecord, writeHead } from './record.ts';
 
 /** The record that the next scan compares with. */
 export function recordPath(stateDir: string): string {
@@ -24,7 +25,7 @@ export async function keepRecord(
   try {
     // In between there is a record of no known image, which is as good as none: never one with another's name.
     await removeHead(path);
-    await syncRecord(spool);
+    await syncFile(spool);
     await rename(spool, path);
     await writeHead(path, header);
   } catch (why) {
