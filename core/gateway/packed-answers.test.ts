@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { StoredFrame } from '../contracts/repository.ts';
 import { digestOf } from '../domain/content-ref.ts';
 import { FRAME, parseFrames } from '../domain/frames.ts';
@@ -12,6 +12,7 @@ import { LineGauge } from './line-gauge.ts';
 import { type PackedAnswersOptions, packedAnswers } from './packed-answers.ts';
 
 const KiB = 1024;
+const settled = () => new Promise((done) => setTimeout(done, 20, 'still under way'));
 
 interface Received {
   readonly head: GivenGroup;
@@ -100,6 +101,33 @@ describe('packed answers', () => {
     for await (const piece of packedAnswers({ ...of(wanted, readChunk), plan })) void piece;
     // The compressor's own buffer, out of which Node joins what comes in two parts, is nobody's to free.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(6000 * KiB);
+  });
+
+  it('begin to read one chunk while the one before is being made, and no more; when nobody wants them, the last is waited for', async () => {
+    const chunks = Array.from({ length: 4 }, (_, at) => Buffer.alloc(900 * KiB, at));
+    const wanted = chunks.map(digestOf);
+    const begun: string[] = [];
+    const ready = chunks.map(() => Promise.withResolvers<Uint8Array>());
+    const readChunk = (digest: string) => {
+      begun.push(digest);
+      return (ready[wanted.indexOf(digest)] as PromiseWithResolvers<Uint8Array>).promise;
+    };
+    const repository = { frameOf: async () => undefined };
+    const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
+    const answers = packedAnswers({ ...of(wanted, readChunk, new LineGauge()), plan, ahead: 1 });
+    const first = answers.next();
+    await vi.waitFor(() => expect(begun).toHaveLength(2));
+    await settled();
+    expect(begun).toEqual(wanted.slice(0, 2));
+    ready[0]?.resolve(new Uint8Array(chunks[0] as Buffer));
+    await first;
+    await vi.waitFor(() => expect(begun).toEqual(wanted.slice(0, 3)));
+    const ended = answers.return(undefined);
+    ready[1]?.resolve(new Uint8Array(chunks[1] as Buffer));
+    expect(await Promise.race([ended, settled()])).toBe('still under way');
+    ready[2]?.reject(new Error('nobody hears of it'));
+    await ended;
+    expect(begun).toEqual(wanted.slice(0, 3));
   });
 
   it('join small chunks with their neighbours, in order, and none with large ones', async () => {

@@ -46,21 +46,40 @@ export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenera
 }
 
 /** Each in turn, begun: what is left to do of it goes on while the next ones are read. */
-async function* answersOf({ plan, digests, readChunk, line }: PackedAnswersOptions) {
-  const packed = (group: Group) => begun(line.isSlow ? pack(group) : Promise.resolve(group));
+async function* answersOf(options: PackedAnswersOptions) {
+  const packed = (group: Group) => begun(options.line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
-  for (const [want, digest] of digests.entries()) {
-    const way = await plan.next();
-    if (way === 'given') continue;
-    const chunk = way === 'chunk' ? await readChunk(digest) : undefined;
+  for await (const { want, way, reading } of ahead(waysOf(options), 1)) {
+    const chunk = await reading;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
       yield packed(joined.group());
       joined = new JoinedChunks();
     }
     if (chunk !== undefined) joined.add(want, chunk);
     else if (way !== 'chunk') yield way.isPicked ? packed(way) : begun(Promise.resolve(way));
+    if (joined.isFull) {
+      yield packed(joined.group());
+      joined = new JoinedChunks();
+    }
   }
   if (joined.bytes > 0) yield packed(joined.group());
+}
+
+/** How each want is answered that is not yet. A chunk that goes out by itself is being read then: its reader waits for the disk by turns. */
+async function* waysOf({ plan, digests, readChunk }: PackedAnswersOptions) {
+  let reading: Promise<Uint8Array> | undefined;
+  try {
+    for (const [want, digest] of digests.entries()) {
+      const way = await plan.next();
+      if (way === 'given') continue;
+      reading = way === 'chunk' ? readChunk(digest) : undefined;
+      // Whoever asks for it hears of a failure; until then it is not unhandled.
+      reading?.catch(() => undefined);
+      yield { want, way, reading };
+    }
+  } finally {
+    await reading?.catch(() => undefined);
+  }
 }
 
 function begun(packed: Promise<Group>): { readonly packed: Promise<Group> } {
@@ -77,6 +96,10 @@ class JoinedChunks {
 
   fits(chunk: Uint8Array): boolean {
     return this.bytes + chunk.length <= JOINED_BYTES && this.#chunks.length < JOINED_CHUNKS;
+  }
+
+  get isFull(): boolean {
+    return this.bytes >= JOINED_BYTES;
   }
 
   add(want: number, chunk: Uint8Array): void {
