@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   assertBlobName,
@@ -10,7 +10,8 @@ import {
 } from '@overdub/core';
 import { ensureDirectory, removeDurably } from '@overdub/lib-files';
 import { DirectoryLock } from './lock.ts';
-import { isFull, putFile } from './put.ts';
+import { OpenFiles } from './open-files.ts';
+import { isFull, type PutTarget, putFile } from './put.ts';
 import { Reserve } from './reserve.ts';
 
 /** Everything of ours lies here; blob names cannot begin with a dot. */
@@ -18,6 +19,9 @@ const OWN_DIRECTORY = '.overdub';
 const DEFAULT_RESERVE_BYTES = 64 * 1024 * 1024;
 /** Blobs this small (commit objects, records) may live off the reserve: pruning writes such. */
 const SMALL_BLOB_BYTES = 64 * 1024;
+
+/** There is no file of this name. */
+const NO_FILE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR']);
 
 export interface LocalStoreOptions {
   /** Disk space kept back, bytes; default 64 MiB. See README. */
@@ -36,6 +40,7 @@ class LocalStore implements BlobStore {
   readonly #temporary: string;
   readonly #lock: DirectoryLock;
   readonly #reserve: Reserve;
+  readonly #files = new OpenFiles();
 
   constructor(root: string, reserveBytes: number) {
     this.#root = root;
@@ -50,6 +55,18 @@ class LocalStore implements BlobStore {
     options: PutOptions = {},
   ): Promise<void> {
     const target = { name, path: this.#path(name), temporary: this.#temporary };
+    try {
+      await this.#put(target, data, options);
+    } finally {
+      this.#files.leave(target.path);
+    }
+  }
+
+  async #put(
+    target: PutTarget,
+    data: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<void> {
     try {
       await putFile(target, data, options);
     } catch (error) {
@@ -67,18 +84,13 @@ class LocalStore implements BlobStore {
   }
 
   async get(name: string, range?: { readonly offset: number; readonly length: number }): Promise<Uint8Array> {
-    const file = await open(this.#path(name), 'r').catch(absent);
-    if (file === undefined) throw new BlobNotFound(name);
+    const path = this.#path(name);
     try {
-      // Of a part nobody has to know how long the file is: one call less of four, of which there are thousands.
-      if (range !== undefined) return await readFully(file, range.offset, range.length);
-      const found = await file.stat();
-      if (!found.isFile()) throw new BlobNotFound(name);
-      return await readFully(file, 0, found.size);
+      if (range !== undefined) return await this.#files.read(path, range.offset, range.length);
+      return await readFile(path);
     } catch (error) {
-      throw (error as NodeJS.ErrnoException).code === 'EISDIR' ? new BlobNotFound(name) : error;
-    } finally {
-      await file.close();
+      const isNoFile = NO_FILE.has((error as NodeJS.ErrnoException).code);
+      throw isNoFile ? new BlobNotFound(name) : error;
     }
   }
 
@@ -98,6 +110,8 @@ class LocalStore implements BlobStore {
     } catch (error) {
       if (!isFull(error) || !(await this.#reserve.release())) throw error;
       await removeDurably(path);
+    } finally {
+      this.#files.leave(path);
     }
     await this.#reserve.refill();
   }
@@ -115,6 +129,7 @@ class LocalStore implements BlobStore {
   }
 
   async close(): Promise<void> {
+    await this.#files.close();
     await this.#lock.release();
   }
 
@@ -142,17 +157,7 @@ class LocalStore implements BlobStore {
   }
 }
 
-async function readFully(file: FileHandle, start: number, length: number): Promise<Uint8Array> {
-  const bytes = Buffer.allocUnsafeSlow(length);
-  for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(bytes, done, length - done, start + done);
-    if (bytesRead === 0) return bytes.subarray(0, done);
-    done += bytesRead;
-  }
-  return bytes;
-}
-
 function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  if (NO_FILE.has(error.code)) return undefined;
   throw error;
 }
