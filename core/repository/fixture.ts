@@ -109,6 +109,16 @@ export function prose(bytes: number, seed: string | number): Buffer {
   );
 }
 
+/** Rows of a table as text: whoever looks at what stands before them makes less of them than who does not. */
+export function rows(count: number, seed: string | number): Buffer {
+  const numbers = noise(4 * count, seed);
+  const row = (at: number) => {
+    const [user = 0, whole = 0, part = 0, second = 0] = numbers.subarray(4 * at, 4 * at + 4);
+    return `(${at}, 'user-${user % 50}', ${whole}.${part % 100}, '2026-11-22 12:45:${10 + (second % 50)}')\n`;
+  };
+  return Buffer.from(Array.from({ length: count }, (_, at) => row(at)).join(''));
+}
+
 export async function* streamed(bytes: Uint8Array, pieceBytes = 100_000): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }

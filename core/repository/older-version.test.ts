@@ -46,7 +46,7 @@ it('a repository of version 1 is read, deltas included, and raised when it is op
   const raised = await world.open({ codecs, stateDir: join(world.stateDir, 'another') });
   expect(await readTree(raised, one.manifest)).toEqual(digestsOf(first));
   expect(await readTree(raised, two.manifest)).toEqual(digestsOf(second));
-  expect(JSON.parse(Buffer.from(blobs.get(FORMAT) as Uint8Array).toString())).toMatchObject({ version: 3 });
+  expect(JSON.parse(Buffer.from(blobs.get(FORMAT) as Uint8Array).toString())).toMatchObject({ version: 4 });
   const third = await commitTree(raised, 's3', { ...second, more: noise(5_000, 'more') });
   expect(await readTree(raised, third.manifest)).toMatchObject(digestsOf(second));
   await raised.removeSnapshot('web-1', 's1');

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { RepositoryStats } from '../../contracts/repository.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { WaitingGarbage } from '../../waiting-garbage.ts';
-import type { PackedFrame } from '../packs/pack-format.ts';
+import { ENCODINGS, type PackedFrame } from '../packs/pack-format.ts';
 import { CheckedPacks } from './checked-packs.ts';
 import {
   type ChunkRow,
@@ -270,19 +270,19 @@ export class ChunkIndex {
    */
   movePack(name: string, bytes: number, frames: readonly MovedFrame[]): Set<Digest> {
     const move = this.#database.prepare(
-      `UPDATE chunks SET pack = ?, frame_offset = ?, frame_stored = ?, frame_raw = ?, zstd = ?, at = ?
+      `UPDATE chunks SET pack = ?, frame_offset = ?, frame_stored = ?, frame_raw = ?, encoding = ?, at = ?
        WHERE digest = ? AND pack = ?`,
     );
     const moved = new Set<Digest>();
     this.#transaction(() => {
       const pack = this.#addPack(name, bytes);
       for (const { frame, chunk } of inOrderOfDigests(frames)) {
-        const { offset, storedBytes, rawBytes, encoding, from, mayChange } = frame;
+        const { offset, storedBytes, rawBytes, from, mayChange } = frame;
         const { digest, at } = chunk;
         if (mayChange === undefined) {
-          const zstd = encoding === 'zstd' ? 1 : 0;
+          const encoding = ENCODINGS.indexOf(frame.encoding);
           const key = Buffer.from(digest, 'hex');
-          const { changes } = move.run(pack, offset, storedBytes, rawBytes, zstd, at, key, from);
+          const { changes } = move.run(pack, offset, storedBytes, rawBytes, encoding, at, key, from);
           if (changes > 0) moved.add(digest);
         } else if (this.#live === undefined && mayChange(digest)) {
           if (this.forms.toDelta(chunk, { pack, frame, from })) moved.add(digest);
@@ -309,7 +309,7 @@ export class ChunkIndex {
       frame.offset,
       frame.storedBytes,
       frame.rawBytes,
-      frame.encoding === 'zstd' ? 1 : 0,
+      ENCODINGS.indexOf(frame.encoding),
       chunk.at,
       chunk.payloadBytes,
       chunk.delta?.depth ?? 0,

@@ -1,9 +1,16 @@
 /** The chunk index as SQLite sees it: schema, statements, rows. */
 
-import type { DeltaForm, FramePlace, PackedChunk, PackedFrame } from '../packs/pack-format.ts';
+import {
+  type DeltaForm,
+  ENCODINGS,
+  type FrameEncoding,
+  type FramePlace,
+  type PackedChunk,
+  type PackedFrame,
+} from '../packs/pack-format.ts';
 import type { MarkedPlace } from './live-set.ts';
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 export const SCHEMA = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE packs (
@@ -19,7 +26,7 @@ CREATE TABLE chunks (
   frame_offset INTEGER NOT NULL,
   frame_stored INTEGER NOT NULL,
   frame_raw INTEGER NOT NULL,
-  zstd INTEGER NOT NULL,
+  encoding INTEGER NOT NULL,
   at INTEGER NOT NULL,
   payload INTEGER NOT NULL,
   depth INTEGER NOT NULL,
@@ -35,11 +42,11 @@ export const FIND = `SELECT c.*, p.name AS pack_name FROM chunks c JOIN packs p 
 export const HAS = `SELECT c.bytes AS bytes, c.suspect AS suspect, c.pack AS pack, c.bases IS NOT NULL AS delta, p.state AS state FROM chunks c JOIN packs p ON p.id = c.pack WHERE c.digest = ?`;
 /** Of two stored forms the one with fewer deltas in a row stays: see docs/repository-format.md, "Depth". */
 export const INSERT = `
-INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, zstd, at, payload, depth, codec, version, bases, places)
+INSERT INTO chunks (digest, bytes, pack, frame_offset, frame_stored, frame_raw, encoding, at, payload, depth, codec, version, bases, places)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET
   bytes = excluded.bytes, pack = excluded.pack, frame_offset = excluded.frame_offset, frame_stored = excluded.frame_stored,
-  frame_raw = excluded.frame_raw, zstd = excluded.zstd, at = excluded.at, payload = excluded.payload,
+  frame_raw = excluded.frame_raw, encoding = excluded.encoding, at = excluded.at, payload = excluded.payload,
   depth = excluded.depth, codec = excluded.codec, version = excluded.version, bases = excluded.bases,
   places = excluded.places, suspect = 0
 WHERE excluded.depth < chunks.depth OR (chunks.suspect = 1 AND excluded.depth <= chunks.depth)`;
@@ -68,7 +75,7 @@ export interface ChunkRow {
   readonly frame_offset: number;
   readonly frame_stored: number;
   readonly frame_raw: number;
-  readonly zstd: number;
+  readonly encoding: number;
   readonly at: number;
   readonly payload: number;
   readonly depth: number;
@@ -86,7 +93,7 @@ export function chunkOf(row: ChunkRow): IndexedChunk {
       offset: row.frame_offset,
       storedBytes: row.frame_stored,
       rawBytes: row.frame_raw,
-      encoding: row.zstd === 1 ? 'zstd' : 'raw',
+      encoding: ENCODINGS[row.encoding] as FrameEncoding,
     },
     at: row.at,
     payloadBytes: row.payload,

@@ -7,14 +7,14 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setImmediate } from 'node:timers/promises';
 import { DigestSet } from '../../domain/digest-set.ts';
 import type { Digest } from '../../domain/manifest.ts';
-import type { FramePlace, PackedChunk, PackedFrame } from '../packs/pack-format.ts';
+import { ENCODINGS, type FramePlace, type PackedChunk, type PackedFrame } from '../packs/pack-format.ts';
 import { splitDigests } from './chunk-rows.ts';
 
 /** Rows looked at between two turns of everything else. */
 const STEP_ROWS = 2000;
 
 const CHANGE = `
-UPDATE chunks SET pack = ?, frame_offset = ?, frame_stored = ?, frame_raw = ?, zstd = ?, at = ?,
+UPDATE chunks SET pack = ?, frame_offset = ?, frame_stored = ?, frame_raw = ?, encoding = ?, at = ?,
   payload = ?, depth = 1, codec = ?, version = ?, bases = ?
 WHERE digest = ? AND pack = ? AND bases IS NULL AND suspect = 0`;
 const IS_WHOLE = `
@@ -93,7 +93,7 @@ export class FormChanges {
       frame.offset,
       frame.storedBytes,
       frame.rawBytes,
-      frame.encoding === 'zstd' ? 1 : 0,
+      ENCODINGS.indexOf(frame.encoding),
       at,
       payloadBytes,
       delta.codec,

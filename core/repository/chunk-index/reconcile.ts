@@ -1,20 +1,10 @@
 import { rm } from 'node:fs/promises';
 import type { Log } from '../../contracts/log.ts';
-import {
-  decodeFooter,
-  decodeIndex,
-  FOOTER_BYTES,
-  type ListedFrame,
-  listIndex,
-  type PackedFrame,
-} from '../packs/pack-format.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { ChunkIndex } from './chunk-index.ts';
+import { readPackIndex } from './read-pack-index.ts';
 
 export const PACK_PREFIX = 'packs/';
-/** One read from the end usually holds footer and index both. */
-const TAIL_BYTES = 64 * 1024;
-
 /**
  * Opens the chunk index of a repository and makes it agree with the packs there are: unknown packs are added;
  * a missing or damaged index, or one that knows packs which are gone, is made anew.
@@ -94,38 +84,4 @@ async function addPack(
     log.error({ pack: name }, `${name} is damaged: ${why}; its chunks count as missing`);
     index.addDamagedPack(name, bytes);
   }
-}
-
-/** The frames of a stored pack. Throws when the pack is truncated or malformed. */
-export async function readPackIndex(
-  store: PortableStore,
-  name: string,
-  bytes: number,
-): Promise<PackedFrame[]> {
-  const { index, footer } = await readIndex(store, name, bytes);
-  return decodeIndex(index, footer);
-}
-
-/** Like {@link readPackIndex}, to be kept. */
-export async function readPackList(
-  store: PortableStore,
-  name: string,
-  bytes: number,
-): Promise<ListedFrame[]> {
-  const { index, footer } = await readIndex(store, name, bytes);
-  return listIndex(index, footer);
-}
-
-async function readIndex(store: PortableStore, name: string, bytes: number) {
-  const start = Math.max(0, bytes - TAIL_BYTES);
-  const tail = await store.read(name, { offset: start, length: bytes - start });
-  if (tail === undefined || tail.length < FOOTER_BYTES) throw new Error('it is too short to be a pack');
-  const footer = decodeFooter(tail.subarray(tail.length - FOOTER_BYTES), bytes);
-  const range = { offset: footer.indexOffset, length: footer.indexBytes };
-  const index =
-    footer.indexOffset >= start
-      ? tail.subarray(footer.indexOffset - start, tail.length - FOOTER_BYTES)
-      : await store.read(name, range);
-  if (index === undefined) throw new Error('it vanished');
-  return { index, footer };
 }

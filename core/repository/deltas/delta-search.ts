@@ -5,8 +5,8 @@ import type { NearHint } from '../../contracts/repository.ts';
 import { endsOf, firstEndBehind } from '../../domain/chunk-ends.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { ContentRef, Digest } from '../../domain/manifest.ts';
+import { compress } from '../packs/frame-encoding.ts';
 import { type DeltaForm, type FramePlace, MADE_DEPTH, MAX_BASES } from '../packs/pack-format.ts';
-import { compress } from '../packs/zstd.ts';
 import type { ShiftedContent } from './near-tracker.ts';
 
 /** Below this a delta's bookkeeping eats what it saves. */

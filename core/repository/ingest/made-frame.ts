@@ -5,8 +5,8 @@ import { CHUNK_LIMITS } from '../../domain/chunker.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
+import { decompress } from '../packs/frame-encoding.ts';
 import { MAX_FRAME_BYTES } from '../packs/pack-format.ts';
-import { decompress } from '../packs/zstd.ts';
 import { assertOneFrame } from '../packs/zstd-frame.ts';
 
 /** A window over the largest frame; 16 MiB. */

@@ -4,7 +4,7 @@ import { digestOf } from '../../domain/content-ref.ts';
 import type { Entry, ManifestRef } from '../../domain/manifest.ts';
 import { collect } from '../../testing/collect.ts';
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
-import { readPackIndex } from '../chunk-index/reconcile.ts';
+import { readPackIndex } from '../chunk-index/read-pack-index.ts';
 import { eachWorld, eagerClock, fileEntry, silentLog, snapshotOf } from '../fixture.ts';
 import type { PackedFrame } from '../packs/pack-format.ts';
 import { PortableStore } from '../store/portable-store.ts';

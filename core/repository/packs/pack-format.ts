@@ -4,9 +4,13 @@ import { createHash } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { CHUNK_LIMITS } from '../../domain/chunker.ts';
 import type { Digest } from '../../domain/manifest.ts';
+import { ByteList, Cursor } from './bytes.ts';
 
-/** Version 2 compresses the index and knows deltas with placed bases, version 3 deep ones; older ones are still read. */
-export const PACK_VERSION = 3;
+/**
+ * Version 2 compresses the index and knows deltas with placed bases, version 3 deep ones, version 4 frames in Brotli; older ones are
+ * still read.
+ */
+export const PACK_VERSION = 4;
 export const HEADER_BYTES = 16;
 export const FOOTER_BYTES = 56;
 /** At most this many deltas in a row. */
@@ -54,12 +58,16 @@ export interface PackedChunk {
   readonly delta?: DeltaForm;
 }
 
+/** How a frame's bytes are stored, by their numbers in a pack's index: as they are, in RFC 8878, in RFC 7932. */
+export const ENCODINGS = ['raw', 'zstd', 'brotli'] as const;
+export type FrameEncoding = (typeof ENCODINGS)[number];
+
 /** A run of stored bytes that is read and decompressed as one. */
 export interface FramePlace {
   readonly offset: number;
   readonly storedBytes: number;
   readonly rawBytes: number;
-  readonly encoding: 'raw' | 'zstd';
+  readonly encoding: FrameEncoding;
 }
 
 export interface PackedFrame extends FramePlace {
@@ -95,7 +103,7 @@ export function encodeTail(frames: readonly PackedFrame[]): Buffer {
   for (const frame of frames) {
     list.u32(frame.storedBytes);
     list.u32(frame.rawBytes);
-    list.u8(frame.encoding === 'zstd' ? 1 : 0);
+    list.u8(ENCODINGS.indexOf(frame.encoding));
     list.u32(frame.chunks.length);
     for (const chunk of frame.chunks) putChunk(list, chunk, codecs);
   }
@@ -227,8 +235,8 @@ interface CodecName {
 }
 
 function decodeFrame(cursor: Cursor, offset: number, codecs: readonly CodecName[]): PackedFrame {
-  const [storedBytes, rawBytes, encoding] = [cursor.u32(), cursor.u32(), cursor.u8()];
-  if (rawBytes > MAX_FRAME_BYTES || storedBytes > MAX_FRAME_BYTES || encoding > 1) {
+  const [storedBytes, rawBytes, encoding] = [cursor.u32(), cursor.u32(), ENCODINGS[cursor.u8()]];
+  if (rawBytes > MAX_FRAME_BYTES || storedBytes > MAX_FRAME_BYTES || encoding === undefined) {
     throw new Error('its index lists a frame out of bounds');
   }
   let at = 0;
@@ -238,7 +246,7 @@ function decodeFrame(cursor: Cursor, offset: number, codecs: readonly CodecName[
     return chunk;
   });
   if (at !== rawBytes) throw new Error('its index lists a frame that its chunks do not fill');
-  return { offset, storedBytes, rawBytes, encoding: encoding === 1 ? 'zstd' : 'raw', chunks };
+  return { offset, storedBytes, rawBytes, encoding, chunks };
 }
 
 function decodeChunk(cursor: Cursor, at: number, codecs: readonly CodecName[]): PackedChunk {
@@ -278,120 +286,6 @@ export function arePlaces(places: NonNullable<DeltaForm['places']>): boolean {
   return end <= MAX_SPACE;
 }
 
-/** Reads forward; every read past the end throws. */
-class Cursor {
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer, at = 0) {
-    this.#bytes = bytes;
-    this.#at = at;
-  }
-
-  /** Another one at the same place. */
-  copy(): Cursor {
-    return new Cursor(this.#bytes, this.#at);
-  }
-
-  get atEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-
-  u8(): number {
-    return this.#bytes.readUInt8(this.#step(1));
-  }
-
-  u16(): number {
-    return this.#bytes.readUInt16LE(this.#step(2));
-  }
-
-  u48(): number {
-    return this.#bytes.readUIntLE(this.#step(6), 6);
-  }
-
-  u32(): number {
-    return this.#bytes.readUInt32LE(this.#step(4));
-  }
-
-  text(length: number): string {
-    const start = this.#step(length);
-    return this.#bytes.toString('utf8', start, start + length);
-  }
-
-  digest(): Digest {
-    const start = this.#step(32);
-    return this.#bytes.toString('hex', start, start + 32);
-  }
-
-  /** `count` items; a count that the rest cannot hold is refused before anything is allocated. */
-  repeat<T>(count: number, read: () => T): T[] {
-    if (count > this.#bytes.length - this.#at) throw new Error('its index counts more than it holds');
-    const items: T[] = [];
-    for (let at = 0; at < count; at++) items.push(read());
-    return items;
-  }
-
-  #step(length: number): number {
-    const start = this.#at;
-    if (start + length > this.#bytes.length) throw new Error('its index is cut off');
-    this.#at += length;
-    return start;
-  }
-}
-
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** Bytes that are put one behind another; one buffer, however many there are of them. */
-class ByteList {
-  #bytes = Buffer.allocUnsafe(4096);
-  #at = 0;
-
-  /** All of them so far. */
-  bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#at);
-  }
-
-  u8(value: number): void {
-    const at = this.#step(1);
-    this.#bytes.writeUInt8(value, at);
-  }
-
-  u16(value: number): void {
-    const at = this.#step(2);
-    this.#bytes.writeUInt16LE(value, at);
-  }
-
-  u32(value: number): void {
-    const at = this.#step(4);
-    this.#bytes.writeUInt32LE(value, at);
-  }
-
-  u48(value: number): void {
-    const at = this.#step(6);
-    this.#bytes.writeUIntLE(value, at, 6);
-  }
-
-  text(value: string): void {
-    const at = this.#step(Buffer.byteLength(value));
-    this.#bytes.write(value, at, 'utf8');
-  }
-
-  digest(digest: Digest): void {
-    const at = this.#step(32);
-    this.#bytes.write(digest, at, 'hex');
-  }
-
-  /** Where so many more go. Before the buffer is looked at: there may be another one then. */
-  #step(length: number): number {
-    const start = this.#at;
-    this.#at += length;
-    if (this.#at > this.#bytes.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#at, 2 * this.#bytes.length));
-      this.#bytes.copy(larger, 0, 0, start);
-      this.#bytes = larger;
-    }
-    return start;
-  }
 }

@@ -1,15 +1,16 @@
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
+import { decompress, pack, type ZstdEffort } from './frame-encoding.ts';
 import {
   type DeltaForm,
   encodeHeader,
   encodeTail,
+  type FrameEncoding,
   HEADER_BYTES,
   MAX_FRAME_BYTES,
   type PackedChunk,
   type PackedFrame,
 } from './pack-format.ts';
-import { decompress, pack, type ZstdEffort } from './zstd.ts';
 
 /**
  * Payloads are compressed together until their group has this many raw bytes, since neighbours repeat one another; one
@@ -61,7 +62,7 @@ export interface FinishedPack {
 
 /** A frame's bytes as they are stored. */
 export interface PackedBytes {
-  readonly encoding: 'raw' | 'zstd';
+  readonly encoding: FrameEncoding;
   readonly stored: Uint8Array;
 }
 
@@ -218,7 +219,8 @@ export class PackWriter {
   free(): void {
     // What another thread is decompressing has to stay.
     if (this.#opening > 0) return;
-    for (const { result } of this.#drafts) if (result?.encoding === 'zstd') release(result.stored);
+    for (const { result } of this.#drafts)
+      if (result !== undefined && result.encoding !== 'raw') release(result.stored);
   }
 
   #newDraft(): Draft {
@@ -246,7 +248,7 @@ export class PackWriter {
   #seal(draft: Draft): void {
     const raw = draft.parts.length === 1 ? (draft.parts[0] as Uint8Array) : Buffer.concat(draft.parts);
     draft.parts = [raw];
-    const packed = pack(raw, this.#effort).then((result) => {
+    const packed = pack(raw, this.#effort, draft.isPlaced).then((result) => {
       draft.result = result;
       draft.parts = [];
       this.#held += result.stored.length - raw.length;

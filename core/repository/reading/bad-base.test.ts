@@ -11,6 +11,7 @@ import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
 import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { eagerClock, makeWorld, noise, silentLog, type World } from '../fixture.ts';
+import { compress } from '../packs/frame-encoding.ts';
 import {
   type DeltaForm,
   encodeHeader,
@@ -19,7 +20,6 @@ import {
   type PackedChunk,
   type PackedFrame,
 } from '../packs/pack-format.ts';
-import { compress } from '../packs/zstd.ts';
 import { PortableStore } from '../store/portable-store.ts';
 import { checkPackData, recheckSuspects } from '../upkeep/pack-check.ts';
 import { ChunkReader } from './chunk-reader.ts';

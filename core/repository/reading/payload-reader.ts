@@ -2,7 +2,7 @@ import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import type { Marks } from '../chunk-index/suspects.ts';
-import { decompress } from '../packs/zstd.ts';
+import { decompress } from '../packs/frame-encoding.ts';
 import { damagedChunk } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { type CachedFrame, type Chain, isLargeFrame, type ReadCache } from './read-cache.ts';

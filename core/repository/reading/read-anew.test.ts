@@ -8,6 +8,7 @@ import { copies, encoded, joined } from '../../testing/fakes/copies-codec.ts';
 import { OnceWrongStore } from '../../testing/fakes/once-wrong-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { eagerClock, makeWorld, noise, prose, silentLog, type World } from '../fixture.ts';
+import { compress } from '../packs/frame-encoding.ts';
 import {
   type DeltaForm,
   encodeHeader,
@@ -16,7 +17,6 @@ import {
   type PackedChunk,
   type PackedFrame,
 } from '../packs/pack-format.ts';
-import { compress } from '../packs/zstd.ts';
 import { PortableStore } from '../store/portable-store.ts';
 import { ChunkReader } from './chunk-reader.ts';
 

@@ -1,7 +1,7 @@
 import type { StoredFrame } from '../../contracts/repository.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
-import { readPackList } from '../chunk-index/reconcile.ts';
+import { readPackList } from '../chunk-index/read-pack-index.ts';
 import type { ListedFrame, PackedChunk } from '../packs/pack-format.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { ByteCache } from './byte-cache.ts';
@@ -32,11 +32,16 @@ export class StoredFrames {
     this.#open = open;
   }
 
-  /** The frame that holds this chunk as it is; undefined where it is made from others, or cannot be found. */
+  /**
+   * The frame that holds this chunk as it is; undefined where it is made from others, or cannot be found. Nor are those in Brotli
+   * given: they hold deltas, and agents decode none.
+   */
   async of(digest: Digest): Promise<StoredFrame | undefined> {
     const stored = this.#index.find(digest);
     if (stored === undefined || stored.delta !== undefined) return undefined;
     const { pack, frame, bytes } = stored;
+    const { encoding } = frame;
+    if (encoding === 'brotli') return undefined;
     const isAlone = stored.payloadBytes === frame.rawBytes;
     const all = isAlone
       ? [{ digest, bytes, at: 0, payloadBytes: bytes, place: 0 }]
@@ -46,7 +51,7 @@ export class StoredFrames {
     const chunks = all.filter((chunk) => chunk.delta === undefined);
     return {
       id: `${pack}:${frame.offset}`,
-      encoding: frame.encoding,
+      encoding,
       rawBytes: frame.rawBytes,
       storedBytes: frame.storedBytes,
       get lengths() {

@@ -6,7 +6,7 @@ import type { PortableStore } from './portable-store.ts';
 
 /** The blob that makes a store a repository. */
 export const FORMAT_NAME = 'format.json';
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 
 /** What the format blob says. */
 export interface RepositoryFormat {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { dictionaryCodec } from '../../testing/fakes/dictionary-codec.ts';
 import { FaultyBlobStore } from '../../testing/fakes/faulty-blob-store.ts';
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
-import { commitTree, contentsOf, eachWorld, noise, readTree } from '../fixture.ts';
+import { commitTree, contentsOf, digestsOf, eachWorld, noise, readTree } from '../fixture.ts';
 
 const world = eachWorld();
 
@@ -70,6 +70,24 @@ describe('optimise', () => {
     expect(await Promise.all(manifests.map((manifest) => readTree(healed, manifest)))).toEqual(trees);
     expect((await healed.optimise()).bytesAfter).toBeGreaterThan(0);
     expect(await Promise.all(manifests.map((manifest) => readTree(healed, manifest)))).toEqual(trees);
+  });
+
+  it('stops in the middle of a pack when told to, which stays as it was', async () => {
+    const store = new FaultyBlobStore(new MemoryBlobStore(world.blobs));
+    const repository = await world.open({ codecs: [dictionaryCodec()], store });
+    const { manifest } = await commitTree(repository, 's1', first);
+    const packs = () => [...world.blobs.blobs.keys()].filter((name) => name.startsWith('packs/'));
+    const before = packs();
+    const stop = new AbortController();
+    // Its header, its index, then its frames.
+    store.fault = ({ operation, name }) => {
+      if (operation === 'get' && name === before[0]) stop.abort(new Error('enough'));
+    };
+    await expect(repository.optimise({ signal: stop.signal })).rejects.toThrow('enough');
+    expect(packs()).toEqual(before);
+    store.fault = () => undefined;
+    expect(await readTree(repository, manifest)).toEqual(digestsOf(first));
+    expect(await repository.optimise()).toMatchObject({ packs: 1 });
   });
 
   it('stops between packs when told to', async () => {

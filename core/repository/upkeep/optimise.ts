@@ -18,15 +18,15 @@ import { OverdubError } from '../../errors.ts';
 import { WaitingGarbage } from '../../waiting-garbage.ts';
 import type { ChunkIndex, MovedFrame, StoredPack } from '../chunk-index/chunk-index.ts';
 import type { BaseWatch } from '../chunk-index/form-changes.ts';
-import { readPackIndex } from '../chunk-index/reconcile.ts';
+import { readPackIndex } from '../chunk-index/read-pack-index.ts';
 import type { DeltaSearch } from '../deltas/delta-search.ts';
 import { RepeatSearch } from '../deltas/repeat-search.ts';
 import { packName } from '../ingest/pack-queue.ts';
+import { decompress } from '../packs/frame-encoding.ts';
 import { HEADER_BYTES, isOptimised, type PackedChunk, type PackedFrame } from '../packs/pack-format.ts';
 import { type FinishedPack, type NewChunk, PackWriter } from '../packs/pack-writer.ts';
-import { decompress } from '../packs/zstd.ts';
 import type { ChunkReader } from '../reading/chunk-reader.ts';
-import { damaged, isDamage } from '../store/damage.ts';
+import { damaged, isDamage, twiceIfDamaged } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 
 /** So many packs that were rewritten before are read again for what they hold: some 250 MB, a few seconds. */
@@ -48,11 +48,12 @@ interface Run extends OptimiseParts {
   readonly repeats: RepeatSearch;
   readonly garbage: WaitingGarbage;
   readonly mayChange: (digest: Digest) => boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Rewrites every pack that was not rewritten yet. Stops between two packs when the signal says so. The list of packs is
- * taken before anything is waited for.
+ * Rewrites every pack that was not rewritten yet. Stops between two chunks when the signal says so: a pack that is not done stays as it
+ * was. The list of packs is taken before anything is waited for.
  */
 export async function optimisePacks(parts: OptimiseParts, options: OptimiseOptions): Promise<OptimiseResult> {
   const packs = parts.index.packList();
@@ -68,7 +69,7 @@ function runOf(parts: OptimiseParts, watch: BaseWatch, signal: AbortSignal | und
   const { reader, search, isLeanedOn } = parts;
   const repeats = new RepeatSearch({ search, read: (digest) => reader.read(digest), signal });
   const mayChange = (digest: Digest) => !watch.has(digest) && !isLeanedOn(digest);
-  return { ...parts, repeats, garbage: new WaitingGarbage(), mayChange };
+  return { ...parts, repeats, garbage: new WaitingGarbage(), mayChange, signal };
 }
 
 async function rewrite(
@@ -145,6 +146,7 @@ async function optimisePack(run: Run, pack: StoredPack, live: ReadonlySet<Digest
   for (const frame of await framesOf(run, pack)) {
     const wanted = frame.chunks.filter(({ digest }) => live.has(digest));
     for (const chunk of await verified(run, pack, frame, wanted)) {
+      run.signal?.throwIfAborted();
       const delta = await place(run, chunk, writer, pack);
       if (delta !== undefined) changed.set(chunk.digest, delta);
       payloads.set(chunk.digest, digestOf((delta ?? chunk).payload));
@@ -188,34 +190,24 @@ async function place(
   return undefined;
 }
 
-/** The pack's own list of frames, read once more where it is damaged. */
+/** The pack's own list of frames. REPOSITORY_DAMAGED when it cannot be read. */
 async function framesOf({ store }: Run, { name, bytes }: StoredPack): Promise<PackedFrame[]> {
-  return await twice(() =>
-    readPackIndex(store, name, bytes).catch((error: unknown) => {
-      if (error instanceof OverdubError) throw error;
-      throw damaged(`The index of the pack ${name} is damaged.`, error);
-    }),
-  );
+  try {
+    return await readPackIndex(store, name, bytes);
+  } catch (error) {
+    if (error instanceof OverdubError) throw error;
+    throw damaged(`The index of the pack ${name} is damaged.`, error);
+  }
 }
 
-/** These chunks of the frame, each verified; the frame is read once more where one cannot be. */
+/** These chunks of the frame, each verified. */
 async function verified(
   run: Run,
   pack: StoredPack,
   frame: PackedFrame,
   wanted: readonly PackedChunk[],
 ): Promise<NewChunk[]> {
-  return wanted.length === 0 ? [] : await twice(() => readFrame(run, pack, frame, wanted));
-}
-
-/** What was only read wrong once is not damaged. */
-async function twice<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    return await read();
-  }
+  return wanted.length === 0 ? [] : await twiceIfDamaged(() => readFrame(run, pack, frame, wanted));
 }
 
 async function readFrame(
@@ -247,6 +239,6 @@ async function assertSame(made: FinishedPack, payloads: ReadonlyMap<Digest, Dige
         throw new Error(`compressing chunk ${chunk.digest} again did not give back its bytes`);
       }
     }
-    if (frame.encoding === 'zstd') release(raw);
+    if (frame.encoding !== 'raw') release(raw);
   }
 }

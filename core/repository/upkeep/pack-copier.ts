@@ -3,8 +3,9 @@ import { release } from '../../domain/release.ts';
 import { OverdubError } from '../../errors.ts';
 import { WaitingGarbage } from '../../waiting-garbage.ts';
 import type { ChunkIndex, MovedFrame } from '../chunk-index/chunk-index.ts';
-import { readPackIndex } from '../chunk-index/reconcile.ts';
+import { readPackIndex } from '../chunk-index/read-pack-index.ts';
 import { PACK_BYTES, PACK_CHUNKS, packName } from '../ingest/pack-queue.ts';
+import { decompress, pack as packRaw } from '../packs/frame-encoding.ts';
 import {
   encodeHeader,
   encodeTail,
@@ -12,7 +13,6 @@ import {
   type PackedChunk,
   type PackedFrame,
 } from '../packs/pack-format.ts';
-import { decompress, pack as packRaw } from '../packs/zstd.ts';
 import type { ChunkReader } from '../reading/chunk-reader.ts';
 import { damaged } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
