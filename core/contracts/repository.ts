@@ -14,8 +14,8 @@ export interface Repository {
   /** As {@link readChunk}, for who compares the bytes with the digest, and reads the chunk itself where they differ. */
   readUncompared(digest: Digest): Promise<Uint8Array>;
   /**
-   * The frame that holds this chunk, as it is stored: for whoever decodes and checks it elsewhere. Undefined where the chunk
-   * is made from others, where the frame holds anything but whole chunks, and where it cannot be found.
+   * The frame that holds this chunk, as it is stored: for whoever decodes and checks it elsewhere, with Zstandard alone. Undefined where
+   * the chunk is made from others, where the frame needs another decoder, and where it cannot be found.
    */
   frameOf(digest: Digest): Promise<StoredFrame | undefined>;
   /** Which of these can be read, as far as is known; what cannot counts as missing. */

@@ -30,7 +30,7 @@ function slowLine(): LineGauge {
 
 /** Answers to these wants, as the appliance has them made, but for their plan. */
 function of(digests: readonly string[], readChunk: PackedAnswersOptions['readChunk'], line = slowLine()) {
-  return { digests, readChunk, ahead: 2, line };
+  return { digests, readChunk, ahead: 2, readsAhead: true, line };
 }
 
 /** What comes for these chunks, none of which lies in a frame but those of `frame`. */
@@ -128,6 +128,38 @@ describe('packed answers', () => {
     ready[2]?.reject(new Error('nobody hears of it'));
     await ended;
     expect(begun).toEqual(wanted.slice(0, 3));
+  });
+
+  it.each([
+    ['two answers made behind the one that is sent, and one read', 2, true, 4],
+    ['where memory is short, one', 1, false, 2],
+  ] as const)('hold no more frames at a time than they should: %s', async (_, depth, readsAhead, most) => {
+    const chunks = Array.from({ length: 8 }, (_, at) => Buffer.alloc(300 * KiB, at));
+    const wanted = chunks.map(digestOf);
+    let frames = 0;
+    const frameOf = async (digest: string): Promise<StoredFrame> => {
+      const bytes = chunks[wanted.indexOf(digest)] as Buffer;
+      const { length } = bytes;
+      const read = async () => {
+        frames += 1;
+        return new Uint8Array(bytes);
+      };
+      const sizes = { rawBytes: length, storedBytes: length, lengths: [length] };
+      const listed = { digests: [digest], chunks: [{ digest, bytes: length, at: 0, place: 0 }] };
+      return { id: digest, encoding: 'zstd', ...sizes, ...listed, read, open: read };
+    };
+    const plan = new GroupPlan({
+      repository: { frameOf },
+      wanted,
+      mayGive: async () => true,
+      window: KiB * KiB * KiB,
+    });
+    const readChunk = () => Promise.reject(new Error('all lie in frames'));
+    const answers = packedAnswers({ ...of(wanted, readChunk), plan, ahead: depth, readsAhead });
+    await answers.next();
+    await settled();
+    expect(frames).toBe(most);
+    await answers.return(undefined);
   });
 
   it('join small chunks with their neighbours, in order, and none with large ones', async () => {

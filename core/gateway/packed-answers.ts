@@ -30,6 +30,8 @@ export interface PackedAnswersOptions {
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
+  /** Is the next chunk or frame, of 16 MiB at most, read while one is made? */
+  readonly readsAhead: boolean;
   /** Of the line that they go out on. */
   readonly line: LineGauge;
 }
@@ -49,7 +51,8 @@ export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenera
 async function* answersOf(options: PackedAnswersOptions) {
   const packed = (group: Group) => begun(options.line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
-  for await (const { want, way, reading } of ahead(waysOf(options), 1)) {
+  const ways = options.readsAhead ? ahead(waysOf(options), 1) : waysOf(options);
+  for await (const { want, way, reading } of ways) {
     const chunk = await reading;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
       yield packed(joined.group());

@@ -166,6 +166,7 @@ export class Reads {
       digests: due,
       readChunk,
       ahead: isMany ? 1 : 2,
+      readsAhead: !isMany,
       line,
     })) {
       if (isMany) this.#garbage.check();

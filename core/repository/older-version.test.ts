@@ -2,9 +2,11 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { zstdDecompressSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { dictionaryCodec } from '../testing/fakes/dictionary-codec.ts';
+import { recordingLog } from '../testing/fakes/recording-log.ts';
 import { commitTree, contentsOf, digestsOf, eachWorld, noise, prose, readTree } from './fixture.ts';
 import { FOOTER_BYTES } from './packs/pack-format.ts';
 
@@ -26,6 +28,27 @@ function asVersion1(pack: Uint8Array): Buffer {
   createHash('sha256').update(index).digest().copy(footer, 16);
   return Buffer.concat([frames, index, footer]);
 }
+
+it('a chunk index of the version before keeps what it has noted', async () => {
+  const repository = await world.open();
+  await commitTree(repository, 's1', { a: prose(100_000, 'a') });
+  await repository.verify({ readData: true });
+  await repository.close();
+  world.crash();
+  const path = join(world.stateDir, 'chunks.db');
+  const before = new DatabaseSync(path);
+  before.exec('ALTER TABLE chunks RENAME COLUMN encoding TO zstd; PRAGMA user_version = 2');
+  before.exec('UPDATE chunks SET suspect = 1');
+  const suspects = before.prepare('SELECT count(*) AS count FROM chunks').get()?.count;
+  before.close();
+  const log = recordingLog();
+  await (await world.open({ log })).close();
+  const after = new DatabaseSync(path, { readOnly: true });
+  expect(after.prepare('SELECT count(*) AS count FROM chunks WHERE suspect = 1').get()?.count).toBe(suspects);
+  expect(after.prepare('SELECT count(*) AS count FROM checked').get()?.count).toBeGreaterThan(0);
+  after.close();
+  expect(log.lines).toEqual([]);
+});
 
 it('a repository of version 1 is read, deltas included, and raised when it is opened', async () => {
   const codecs = [dictionaryCodec()];

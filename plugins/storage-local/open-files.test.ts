@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -46,6 +46,17 @@ describe('files that are read in parts', () => {
     expect(await text('a')).toBe('a');
   });
 
+  it('are closed once nobody has read them for a while, though others are read on', async () => {
+    await writeFile(path('a'), 'a');
+    await writeFile(path('b'), 'b');
+    await text('a');
+    const others = async () => {
+      await text('b');
+      expect(await open()).toEqual(['b']);
+    };
+    await vi.waitFor(others, { timeout: 20_000, interval: 50 });
+  });
+
   it('are 64 at most, those that were not read for longest closed first', async () => {
     const names = Array.from({ length: 70 }, (_, at) => `file-${at}`);
     for (const name of names) await writeFile(path(name), name);
@@ -85,6 +96,9 @@ describe('files that are read in parts', () => {
     expect(await text('a')).toBe('there now');
     await mkdir(path('below'));
     await expect(text('below')).rejects.toMatchObject({ code: 'EISDIR' });
+    await rmdir(path('below'));
+    await writeFile(path('below'), 'a file now');
+    expect(await text('below')).toBe('a file now');
     await expect(text('a/b')).rejects.toMatchObject({ code: 'ENOTDIR' });
   });
 });

@@ -35,6 +35,10 @@ export class OpenFiles {
     file.readers += 1;
     try {
       return await readFully(await file.opened, offset, length);
+    } catch (error) {
+      // Perhaps it is only this opening of it that is bad (ESTALE).
+      if (this.#files.get(path) === file) this.leave(path);
+      throw error;
     } finally {
       file.readers -= 1;
       await closeUnused(file);
@@ -46,7 +50,7 @@ export class OpenFiles {
   async close(): Promise<void> {
     clearTimeout(this.#idle);
     this.#idle = undefined;
-    await Promise.all([...this.#files.keys()].map((path) => this.#leave(path)));
+    await Promise.all([...this.#files.keys()].map((path) => this.leave(path)));
   }
 
   #find(path: string): OpenFile {
@@ -57,7 +61,8 @@ export class OpenFiles {
       this.#files.set(path, kept);
       return kept;
     }
-    this.leave(path);
+    // Those that nobody reads any more as well, while others are.
+    for (const [old, { sinceMs }] of this.#files) if (nowMs - sinceMs >= KEPT_MS) this.leave(old);
     const opened = openAsync(path, 'r');
     const file: OpenFile = { opened, sinceMs: nowMs, fd: undefined, readers: 0, isLeft: false };
     this.#files.set(path, file);
@@ -73,13 +78,8 @@ export class OpenFiles {
     return file;
   }
 
-  /** From now on the path is opened anew. */
-  leave(path: string): void {
-    // A file that was only read loses nothing by a close that fails.
-    this.#leave(path).catch(() => undefined);
-  }
-
-  async #leave(path: string): Promise<void> {
+  /** From now on the path is opened anew. Resolves once it is closed, or left to who still reads it. */
+  async leave(path: string): Promise<void> {
     const file = this.#files.get(path);
     if (file === undefined) return;
     this.#files.delete(path);
@@ -92,7 +92,7 @@ export class OpenFiles {
       this.#idle.refresh();
       return;
     }
-    this.#idle = setTimeout(() => this.close().catch(() => undefined), KEPT_MS).unref();
+    this.#idle = setTimeout(() => this.close(), KEPT_MS).unref();
   }
 }
 
@@ -100,7 +100,8 @@ async function closeUnused(file: OpenFile): Promise<void> {
   if (!file.isLeft || file.readers > 0 || file.fd === undefined) return;
   const { fd } = file;
   file.fd = undefined;
-  await closeAsync(fd);
+  // A file that was only read loses nothing by a close that fails.
+  await closeAsync(fd).catch(() => undefined);
 }
 
 async function readFully(fd: number, start: number, length: number): Promise<Uint8Array> {

@@ -58,7 +58,7 @@ class LocalStore implements BlobStore {
     try {
       await this.#put(target, data, options);
     } finally {
-      this.#files.leave(target.path);
+      await this.#files.leave(target.path);
     }
   }
 
@@ -111,7 +111,7 @@ class LocalStore implements BlobStore {
       if (!isFull(error) || !(await this.#reserve.release())) throw error;
       await removeDurably(path);
     } finally {
-      this.#files.leave(path);
+      await this.#files.leave(path);
     }
     await this.#reserve.refill();
   }

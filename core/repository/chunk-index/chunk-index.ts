@@ -18,6 +18,7 @@ import {
   PLACE,
   packPlaces,
   placeOf,
+  RAISE_2,
   ROWS_OF_PACK,
   SCHEMA,
   SCHEMA_VERSION,
@@ -94,6 +95,7 @@ export class ChunkIndex {
     this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -4096');
     const version = this.#database.prepare('PRAGMA user_version').get()?.user_version;
     if (version === 0) this.#database.exec(`${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}`);
+    else if (version === 2) this.#database.exec(`${RAISE_2} PRAGMA user_version = ${SCHEMA_VERSION}`);
     else if (version !== SCHEMA_VERSION) throw new Error(`the chunk index has version ${version}`);
     const check = this.#database.prepare('PRAGMA quick_check(1)').get()?.quick_check;
     if (check !== 'ok') throw new Error(`the chunk index is damaged: ${check}`);

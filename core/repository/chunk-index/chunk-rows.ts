@@ -11,6 +11,8 @@ import {
 import type { MarkedPlace } from './live-set.ts';
 
 export const SCHEMA_VERSION = 3;
+/** What version 2 calls otherwise: its numbers are the same. */
+export const RAISE_2 = 'ALTER TABLE chunks RENAME COLUMN zstd TO encoding;';
 export const SCHEMA = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE packs (

@@ -7,9 +7,9 @@ const compressAsync = promisify(zstdCompress);
 const brotliAsync = promisify(brotliCompress);
 
 /** How hard to try: `compare` tells sizes apart, `store` is what a snapshot waits for, `idle` is for later. */
-export type ZstdEffort = 'compare' | 'store' | 'idle';
+export type Effort = 'compare' | 'store' | 'idle';
 
-const LEVELS: Readonly<Record<ZstdEffort, number>> = { compare: 3, store: 6, idle: 19 };
+const LEVELS: Readonly<Record<Effort, number>> = { compare: 3, store: 6, idle: 19 };
 /** A window over the largest frame: what repeats at its two ends is found. */
 const WINDOW_LOG = 24;
 
@@ -18,7 +18,7 @@ const IDLE_CHAIN_LOG = 23;
 
 /**
  * Groups of deltas are small, and take as much to read whatever is done: in Brotli they are a tenth smaller, for five times the time
- * (docs/overlays.md). Its memory is some ten times what it compresses.
+ * (docs/overlays.md). Its memory is some twenty to forty times what it compresses.
  */
 const BROTLI_MAX_BYTES = 2 * 1024 * 1024;
 /** What Zstandard leaves more than this of is noise, and what Brotli does not make this much smaller is not worth its time of decoding. */
@@ -26,7 +26,7 @@ const BROTLI_TRIED = 0.9;
 const BROTLI_WORTHWHILE = 0.97;
 
 /** One Zstandard frame (RFC 8878), made off the main thread. Never sets nbWorkers: its output comes out truncated. */
-export async function compress(bytes: Uint8Array, effort: ZstdEffort = 'compare'): Promise<Uint8Array> {
+export async function compress(bytes: Uint8Array, effort: Effort = 'compare'): Promise<Uint8Array> {
   const params = {
     [constants.ZSTD_c_compressionLevel]: LEVELS[effort],
     ...(bytes.length > 1 << 21 ? { [constants.ZSTD_c_windowLog]: WINDOW_LOG } : {}),
@@ -95,7 +95,7 @@ function outputOf(rawBytes: number): Output {
 /** The smallest of the bytes as they are and compressed; compression must earn its time. `isDeltas`: a group of deltas. */
 export async function pack(
   raw: Uint8Array,
-  effort: ZstdEffort = 'store',
+  effort: Effort = 'store',
   isDeltas = false,
 ): Promise<{ encoding: FrameEncoding; stored: Uint8Array }> {
   const stored = await compress(raw, effort);
@@ -103,7 +103,9 @@ export async function pack(
   const isTried = effort === 'idle' && isDeltas && raw.length <= BROTLI_MAX_BYTES;
   if (isTried && stored.length < raw.length * BROTLI_TRIED) {
     const smaller = await compressHardest(raw);
-    if (smaller.length < stored.length * BROTLI_WORTHWHILE) return { encoding: 'brotli', stored: smaller };
+    const isWorthwhile = smaller.length < stored.length * BROTLI_WORTHWHILE;
+    release(isWorthwhile ? stored : smaller);
+    if (isWorthwhile) return { encoding: 'brotli', stored: smaller };
   }
   return { encoding: 'zstd', stored };
 }

@@ -1,6 +1,6 @@
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
-import { decompress, pack, type ZstdEffort } from './frame-encoding.ts';
+import { decompress, type Effort, pack } from './frame-encoding.ts';
 import {
   type DeltaForm,
   encodeHeader,
@@ -16,7 +16,7 @@ import {
  * Payloads are compressed together until their group has this many raw bytes, since neighbours repeat one another; one
  * that is as large as `lone` gets a frame of its own. What is done at leisure gets the largest frames that there may be.
  */
-const GROUPS: Readonly<Record<ZstdEffort, { readonly bytes: number; readonly lone: number }>> = {
+const GROUPS: Readonly<Record<Effort, { readonly bytes: number; readonly lone: number }>> = {
   compare: { bytes: 4 * 1024 * 1024, lone: 2 * 1024 * 1024 },
   store: { bytes: 4 * 1024 * 1024, lone: 2 * 1024 * 1024 },
   idle: { bytes: MAX_FRAME_BYTES, lone: MAX_FRAME_BYTES },
@@ -102,9 +102,9 @@ export class PackWriter {
   #opening = 0;
   /** The frame that was opened last: whoever reads one chunk of it reads the next. */
   #opened: { readonly draft: Draft; readonly raw: Promise<Uint8Array> } | undefined;
-  readonly #effort: ZstdEffort;
+  readonly #effort: Effort;
 
-  constructor(effort: ZstdEffort = 'store') {
+  constructor(effort: Effort = 'store') {
     this.#effort = effort;
   }
 

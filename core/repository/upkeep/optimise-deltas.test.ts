@@ -70,6 +70,16 @@ async function optimisedFrames(): Promise<PackedFrame[]> {
   return frames;
 }
 
+async function packsInBrotli(): Promise<string[]> {
+  const found: string[] = [];
+  for (const [name, bytes] of world.blobs.blobs) {
+    if (!name.startsWith('packs/')) continue;
+    const frames = await readPackIndex(storeOf(), name, bytes.length);
+    if (frames.some(({ encoding }) => encoding === 'brotli')) found.push(name);
+  }
+  return found;
+}
+
 describe('groups of deltas', () => {
   it('are stored in Brotli by optimise, and read, verified and found again without their index', async () => {
     const { repository, manifest } = await twoStates();
@@ -118,6 +128,23 @@ describe('groups of deltas', () => {
     expect(await readTree(repository, third.manifest)).toEqual(
       digestsOf({ 'table-3': changed[3] as Buffer }),
     );
+    expect(await repository.verify({ readData: true })).toMatchObject({ sound: true });
+  });
+
+  it('are saved as they are where the index of their pack is damaged', async () => {
+    const { repository, manifest } = await twoStates();
+    await repository.optimise();
+    await repository.collect();
+    const [name] = await packsInBrotli();
+    const bytes = Uint8Array.from(world.blobs.blobs.get(name as string) as Uint8Array);
+    bytes[bytes.length - 100] = (bytes[bytes.length - 100] as number) ^ 255;
+    world.blobs.blobs.set(name as string, bytes);
+    expect(await repository.verify({ readData: true })).toMatchObject({ sound: false });
+    await repository.mend();
+    await repository.collect();
+    expect(world.blobs.blobs.has(name as string)).toBe(false);
+    expect(await packsInBrotli()).toHaveLength(1);
+    expect(await readTree(repository, manifest)).toEqual(digestsOf(after));
     expect(await repository.verify({ readData: true })).toMatchObject({ sound: true });
   });
 

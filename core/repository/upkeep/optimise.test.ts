@@ -90,6 +90,28 @@ describe('optimise', () => {
     expect(await repository.optimise()).toMatchObject({ packs: 1 });
   });
 
+  it('stops while it reads what was done before when told to', async () => {
+    const store = new FaultyBlobStore(new MemoryBlobStore(world.blobs));
+    const repository = await world.open({ codecs: [], store });
+    for (const id of ['s1', 's2', 's3', 's4']) await commitTree(repository, id, { [id]: noise(300_000, id) });
+    await repository.optimise();
+    await repository.collect();
+    await commitTree(repository, 's5', { s5: noise(300_000, 's5') });
+    const stop = new AbortController();
+    const reads = new Map<string, number>();
+    let after = 0;
+    store.fault = ({ operation, name }) => {
+      if (operation !== 'get' || !name.startsWith('packs/')) return;
+      if (stop.signal.aborted) after += 1;
+      // Behind its header comes its index: what it holds is being learned.
+      reads.set(name, (reads.get(name) ?? 0) + 1);
+      if (reads.get(name) === 2) stop.abort(new Error('enough'));
+    };
+    await expect(repository.optimise({ signal: stop.signal })).rejects.toThrow('enough');
+    expect(stop.signal.aborted).toBe(true);
+    expect(after).toBeLessThan(4);
+  });
+
   it('stops between packs when told to', async () => {
     const { repository } = await twoSnapshots();
     const stop = new AbortController();

@@ -90,7 +90,10 @@ async function rewrite(
       continue;
     }
     const began = performance.now();
-    for (const former of done.splice(0)) await learn(run, former);
+    for (const former of done.splice(0)) {
+      options.signal?.throwIfAborted();
+      await learn(run, former);
+    }
     const bytesAfter = await optimisePack(run, pack, live).catch((error) => leave(run, pack, error));
     collectNow();
     if (bytesAfter !== undefined) {
