@@ -4,6 +4,7 @@ import type { Repository } from '../contracts/repository.ts';
 import type { DigestSet } from '../domain/digest-set.ts';
 import { DigestTable } from '../domain/digest-table.ts';
 import type { ContentRef, Digest, ManifestRef } from '../domain/manifest.ts';
+import { chunksOfPage } from '../domain/page-chunks.ts';
 import { decodeIndex, type PageIndex } from '../domain/page-index.ts';
 import { walkPages } from '../domain/page-walk.ts';
 import { decodePage } from '../domain/pages.ts';
@@ -103,9 +104,7 @@ class Shelf {
     const read = (digest: Digest) => this.#repository.readChunk(digest);
     const garbage = new WaitingGarbage();
     for await (const page of walkPages(image, read, { enter })) {
-      for (const entry of decodePage(page)) {
-        for (const chunk of entry.content?.chunks ?? []) this.#chunks.mark(chunk.digest, bit);
-      }
+      for (const digest of chunksOfPage(page)) this.#chunks.mark(digest, bit);
       garbage.check();
     }
     if (this.#firstBytes === 0) this.#firstBytes = this.bytes;

@@ -2,8 +2,8 @@ import type { Log } from '../../contracts/log.ts';
 import type { CollectionOptions, CollectionReport } from '../../contracts/repository.ts';
 import { DigestSet } from '../../domain/digest-set.ts';
 import type { Digest } from '../../domain/manifest.ts';
+import { chunksOfPage } from '../../domain/page-chunks.ts';
 import { walkPages } from '../../domain/page-walk.ts';
-import { decodePage } from '../../domain/pages.ts';
 import { OverdubError } from '../../errors.ts';
 import { WaitingGarbage } from '../../waiting-garbage.ts';
 import type { ChunkIndex } from '../chunk-index/chunk-index.ts';
@@ -96,9 +96,7 @@ export class Collector {
       for await (const page of walkPages(manifest, (digest) => this.#parts.reader.read(digest), { enter })) {
         this.#options.signal?.throwIfAborted();
         this.#garbage.check();
-        for (const entry of decodePage(page)) {
-          for (const chunk of entry.content?.chunks ?? []) live.mark(chunk.digest);
-        }
+        for (const digest of chunksOfPage(page)) live.mark(digest);
       }
     } catch (error) {
       this.#options.signal?.throwIfAborted();

@@ -4,9 +4,9 @@ import type { OwnerUsage, RepositoryUsage } from '../../contracts/repository.ts'
 import { DigestMap } from '../../domain/digest-map.ts';
 import { DigestSet } from '../../domain/digest-set.ts';
 import type { Digest, ManifestRef } from '../../domain/manifest.ts';
+import { chunksOfPage } from '../../domain/page-chunks.ts';
 import { decodeIndex } from '../../domain/page-index.ts';
 import { walkPages } from '../../domain/page-walk.ts';
-import { decodePage } from '../../domain/pages.ts';
 import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import { MAX_CHAIN, worthCopying } from '../chunk-index/live-set.ts';
@@ -106,9 +106,7 @@ class UsageCount {
       };
       const read = (digest: Digest) => this.#parts.reader.read(digest);
       for await (const page of walkPages(image, read, { enter: entered })) {
-        for (const { content } of decodePage(page)) {
-          for (const chunk of content?.chunks ?? []) this.#claim(this.#chunks, chunk.digest, set);
-        }
+        for (const digest of chunksOfPage(page)) this.#claim(this.#chunks, digest, set);
       }
     });
   }
