@@ -66,6 +66,8 @@ export interface ReadHead {
   readonly groupBytes?: number;
   /** Of the time that the answer before this one took, the part in which the agent waited for what had not come yet: 0 to 1. */
   readonly waited?: number;
+  /** Of who asks for pages: contents are asked for next. What that is judged by is found out meanwhile. */
+  readonly willFetch?: boolean;
 }
 
 /** Announces a delta in a fetch answer: base and target are what the want named. */

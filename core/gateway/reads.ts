@@ -57,6 +57,7 @@ export class Reads {
   readonly #passed = new PassedBytes();
   readonly #garbage = new WaitingGarbage();
   readonly #lines = new WeakMap<Session, LineGauge>();
+  #isPreparing = false;
 
   constructor(options: ReadsOptions) {
     this.#options = options;
@@ -69,7 +70,7 @@ export class Reads {
     await this.#assertMayRead(session, head.image);
     const have = new DigestSet();
     for await (const frame of frames) for (const digest of digestsOf(frame)) have.add(digest);
-    return answer(this.#pages(head.image, have));
+    return answer(this.#pages(head.image, have, () => this.#prepare(session, head)));
   }
 
   /** The wanted chunks in the order asked for: groups, `chunk` or `delta` frames, or `unknownBase`. */
@@ -139,7 +140,7 @@ export class Reads {
     if (!(await this.#options.policy.mayRead(identity, image))) throw notYours();
   }
 
-  async *#pages(image: ManifestRef, have: DigestSet): AsyncGenerator<Uint8Array> {
+  async *#pages(image: ManifestRef, have: DigestSet, onSent: () => void): AsyncGenerator<Uint8Array> {
     const sent: Uint8Array[] = [];
     const read = async (digest: Digest) => {
       const bytes = await this.#options.repository.readChunk(digest);
@@ -152,6 +153,23 @@ export class Reads {
       this.#garbage.check();
     }
     yield* sent;
+    onSent();
+  }
+
+  /**
+   * What a fetch is judged by takes a while to find out, which is what the agent takes to look at the pages. For one agent at a time: nobody
+   * has the appliance build many indexes at once. Where lists are very long, their memory is not taken before it is needed.
+   */
+  #prepare(session: Session, head: ReadHead): void {
+    if (head.willFetch !== true || this.#isPreparing || hasManyEntries(head.image)) return;
+    this.#isPreparing = true;
+    this.#grant(session, head)
+      .then((grant) => this.#ownIndexes(session, grant, true))
+      // The fetch itself tells of it, to whom it matters.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#isPreparing = false;
+      });
   }
 
   async *#packed(session: Session, grant: Grant, { plan, due }: Groups): AsyncGenerator<Uint8Array> {

@@ -15,12 +15,15 @@ export async function fetchRecord(
     /** Holds pages meanwhile. */
     readonly scratch: string;
     readonly record: string;
+    /** Are its contents fetched next? */
+    readonly willFetch?: boolean;
   },
 ): Promise<void> {
-  const { server, image, have, scratch, record } = what;
+  const { server, image, have, scratch, record, willFetch = false } = what;
+  const head = { image, ...(willFetch ? { server, willFetch } : {}) };
   const pages = await PageStore.build(scratch, have);
   try {
-    await writeRecord(record, { server, manifest: image }, asLines(pages.entries(appliance, image, signal)));
+    await writeRecord(record, { server, manifest: image }, asLines(pages.entries(appliance, head, signal)));
   } finally {
     await pages.remove();
   }

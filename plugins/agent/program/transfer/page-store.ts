@@ -80,8 +80,7 @@ export class PageStore {
   }
 
   /** Entries of an image: pages that are here from here, the others from the appliance, each verified. */
-  async *entries(appliance: Appliance, image: ManifestRef, signal: AbortSignal): AsyncGenerator<Entry> {
-    const head: ReadHead = { image };
+  async *entries(appliance: Appliance, head: ReadHead, signal: AbortSignal): AsyncGenerator<Entry> {
     const frames = appliance.read('manifest', () => requestFrames(head, this.#have()), signal);
     const file = await open(this.#path, 'r');
     const read = async (digest: Digest): Promise<Uint8Array> => {
@@ -90,7 +89,7 @@ export class PageStore {
       return await readPlace(file, place);
     };
     try {
-      yield* walkEntries(image, read);
+      yield* walkEntries(head.image, read);
     } finally {
       await file.close();
       await frames.return(undefined);

@@ -193,12 +193,12 @@ function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterabl
 
 async function fetchTarget(
   context: RestoreContext,
-  { server, image }: RestoreOrder,
+  { server, image, dryRun }: RestoreOrder,
   have: AsyncIterable<RecordLine>,
   target: string,
 ): Promise<void> {
   const scratch = join(context.workDir, 'pages');
-  await fetchRecord(context, { server, image, have, scratch, record: target });
+  await fetchRecord(context, { server, image, have, scratch, record: target, willFetch: !dryRun });
 }
 
 /** The lines of a record, as far as it is there and can be read: with fewer, more pages travel. */
