@@ -9,6 +9,7 @@ import {
   type Imager,
   OverdubError,
   type RandomReader,
+  type SkippedPath,
 } from '@overdub/core/agent';
 import { EitherCuts } from './name-content.ts';
 import { readPieces } from './read-file.ts';
@@ -47,6 +48,14 @@ export async function openPlain(path: string): Promise<OpenFile> {
   };
 }
 
+export interface CaptureOptions {
+  readonly imager: Imager;
+  readonly root: string;
+  readonly signal: AbortSignal;
+  /** Told of each file that was captured or is gone. */
+  readonly onSkip: (skipped: SkippedPath) => void;
+}
+
 /** Where copies of one snapshot lie; removed as a whole. */
 export class Copies {
   readonly #dir: string;
@@ -74,6 +83,39 @@ export class Copies {
       await file.close();
     }
     return { path, content: hasher.finish() };
+  }
+
+  /** These lines; those of `paths` say what the files hold now, from copies. Files that are gone are left out. */
+  async *capture(
+    lines: AsyncIterable<RecordLine>,
+    paths: ReadonlySet<string>,
+    { imager, root, signal, onSkip }: CaptureOptions,
+  ): AsyncGenerator<RecordLine> {
+    for await (const line of lines) {
+      if (!paths.has(line.entry.path)) {
+        yield line;
+        continue;
+      }
+      const source = await imager.open(root, line.entry.path).catch(() => undefined);
+      if (source === undefined) {
+        onSkip({ path: line.entry.path, reason: 'vanished' });
+        continue;
+      }
+      try {
+        const { mtimeNs } = await source.stamp();
+        const { before } = line;
+        const { path, content } = await this.take(source, signal, before);
+        onSkip({ path: line.entry.path, reason: 'changing' });
+        yield {
+          entry: { ...line.entry, mtimeNs, content },
+          changed: true,
+          copy: path,
+          ...(before === undefined ? {} : { before }),
+        };
+      } finally {
+        await source.close();
+      }
+    }
   }
 
   async clear(): Promise<void> {

@@ -48,6 +48,37 @@ export async function runAllHooks(
   return { ran: hooks.length, lines: lines.filter((line) => line.trim() !== '') };
 }
 
+/** What pre hooks have done and asked for, and what is left to do. */
+export interface Quiesced {
+  /** Pre hooks that ran. */
+  readonly ran: number;
+  /** Trees that are taken only after the post hooks. */
+  readonly deferred: readonly string[];
+  /** Runs the post hooks; what they asked for. */
+  readonly post: () => Promise<Directive[]>;
+}
+
+/** Runs `work` between a server's pre and post hooks, which run whatever becomes of it. Without `dir` there are none. */
+export async function betweenHooks<T>(
+  dir: string | undefined,
+  signal: AbortSignal,
+  work: (quiesced: Quiesced) => Promise<T>,
+): Promise<T> {
+  if (dir === undefined) return await work({ ran: 0, deferred: [], post: () => Promise.resolve([]) });
+  let posted = false;
+  const post = async () => {
+    posted = true;
+    return (await runAllHooks(join(dir, 'post-snapshot.d'), signal)).lines.map(parseDirective);
+  };
+  try {
+    const { ran, lines } = await runHooks(join(dir, 'pre-snapshot.d'), signal);
+    return await work({ ran, deferred: lines.map((line) => parseDeferral(line).path), post });
+  } finally {
+    // Also when a pre hook or the scan failed: what was quiesced must go on. Not by the aborted signal.
+    if (!posted) await runAllHooks(join(dir, 'post-snapshot.d'), new AbortController().signal);
+  }
+}
+
 /** `rescan PATH`, `omit PATH`, `put PATH FILE`; absolute paths are taken from the root. Anything else is refused. */
 export function parseDirective(line: string): Directive {
   const [word, path, ...rest] = words(line);

@@ -26,7 +26,7 @@ import type { Appliance } from '../link/appliance.ts';
 import { Collector } from './collector.ts';
 import { Copies, openPlain, tooLively } from './copies.ts';
 import { fetchRecord } from './fetch-record.ts';
-import { type Directive, parseDeferral, parseDirective, runAllHooks, runHooks } from './hooks.ts';
+import { betweenHooks, type Directive, type Quiesced } from './hooks.ts';
 import { asChanged, inside, linksInto, merged, nothing, without } from './merge.ts';
 import { sendPages } from './pages.ts';
 import { putEntry } from './put-entry.ts';
@@ -116,27 +116,13 @@ class SnapshotWork {
 
   async run(): Promise<Snapshot> {
     const { hooksDir, signal } = this.#context;
-    if (hooksDir === undefined) return await this.#between(() => Promise.resolve([]), 0);
-    let ran = 0;
-    let posted = false;
-    const post = async () => {
-      posted = true;
-      return (await runAllHooks(join(hooksDir, 'post-snapshot.d'), signal)).lines.map(parseDirective);
-    };
-    try {
-      const pre = await runHooks(join(hooksDir, 'pre-snapshot.d'), signal);
-      ran = pre.ran;
-      this.#deferred = pre.lines.map((line) => parseDeferral(line).path);
-      return await this.#between(post, ran);
-    } finally {
-      // Also when a pre hook or the scan failed: what was quiesced must go on. Not by the aborted signal.
-      if (!posted) await runAllHooks(join(hooksDir, 'post-snapshot.d'), new AbortController().signal);
-    }
+    return await betweenHooks(hooksDir, signal, (quiesced) => this.#between(quiesced));
   }
 
   readonly clear = (): Promise<void> => this.#copies.clear();
 
-  async #between(post: () => Promise<Directive[]>, preHooks: number): Promise<Snapshot> {
+  async #between({ ran, deferred, post }: Quiesced): Promise<Snapshot> {
+    this.#deferred = deferred;
     const { appliance, stateDir, signal, print } = this.#context;
     const began = performance.now();
     const base = await this.#earlier();
@@ -158,7 +144,7 @@ class SnapshotWork {
     const known = base !== undefined && offer.baseKnown && this.#task.everything !== true;
     await this.#send(sender, known ? changed.lines(this.#lines()) : asChanged(this.#lines()));
     await this.#obey(await post(), sender);
-    const snapshot = await this.#commit(offer, sender, consistencyOf(preHooks, this.#context.still));
+    const snapshot = await this.#commit(offer, sender, consistencyOf(ran, this.#context.still));
     const { server, manifest } = snapshot;
     if (this.#unchanged === undefined || this.#unchanged.record === this.#spool)
       await keepRecord(stateDir, this.#spool, { server, manifest, exact: true }, print);
@@ -267,36 +253,9 @@ class SnapshotWork {
 
   /** Replaces lines by what the files hold now, from copies that nothing can change. */
   async #capture(paths: ReadonlySet<string>): Promise<void> {
-    await this.#rewrite(this.#captured(this.#lines(), paths));
-  }
-
-  async *#captured(lines: AsyncIterable<RecordLine>, paths: ReadonlySet<string>): AsyncGenerator<RecordLine> {
     const { imager, root, signal } = this.#context;
-    for await (const line of lines) {
-      if (!paths.has(line.entry.path)) {
-        yield line;
-        continue;
-      }
-      const source = await imager.open(root, line.entry.path).catch(() => undefined);
-      if (source === undefined) {
-        this.#skip({ path: line.entry.path, reason: 'vanished' });
-        continue;
-      }
-      try {
-        const { mtimeNs } = await source.stamp();
-        const { before } = line;
-        const { path, content } = await this.#copies.take(source, signal, before);
-        this.#skip({ path: line.entry.path, reason: 'changing' });
-        yield {
-          entry: { ...line.entry, mtimeNs, content },
-          changed: true,
-          copy: path,
-          ...(before === undefined ? {} : { before }),
-        };
-      } finally {
-        await source.close();
-      }
-    }
+    const onSkip = (skipped: SkippedPath) => this.#skip(skipped);
+    await this.#rewrite(this.#copies.capture(this.#lines(), paths, { imager, root, signal, onSkip }));
   }
 
   /** What was deferred, and what post hooks asked for: trees taken again or left out, files put in place of others. */
