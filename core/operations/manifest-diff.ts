@@ -3,6 +3,10 @@
 import type { DiffEntry } from '../contracts/control.ts';
 import type { Entry } from '../domain/manifest.ts';
 import { comparePaths } from '../domain/path.ts';
+import { WaitingGarbage } from '../waiting-garbage.ts';
+
+/** Steps between two looks at the memory: of a million entries each leaves some. */
+const LOOK_STEPS = 4096;
 
 /**
  * Differences in manifest order. Memory stays flat. A directory whose time alone changed is not listed: what changed
@@ -15,8 +19,10 @@ export async function* diffManifests(
   const left = before[Symbol.asyncIterator]();
   const right = after[Symbol.asyncIterator]();
   try {
+    const garbage = new WaitingGarbage();
     let [old, young] = await Promise.all([left.next(), right.next()]);
-    while (!old.done || !young.done) {
+    for (let step = 1; !old.done || !young.done; step++) {
+      if (step % LOOK_STEPS === 0) garbage.check();
       const order = old.done ? 1 : young.done ? -1 : comparePaths(old.value.path, young.value.path);
       if (order < 0) {
         yield { path: old.value.path, change: 'removed', before: old.value };
