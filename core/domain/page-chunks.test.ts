@@ -45,6 +45,14 @@ describe('the chunks of a page', () => {
     expect(chunksOfPage(page)).toEqual(decoded(page));
   });
 
+  it('are as many as a page holds: one file of 100 GB', () => {
+    const chunks = Array.from({ length: 105_000 }, (_, at) => ({ digest: D(`${at}`), bytes: 1024 * 1024 }));
+    const content = { digest: D('whole'), bytes: chunks.length * 1024 * 1024, chunks };
+    const found = chunksOfPage(encodePage([file('a', { content }), file('b')]));
+    expect(found).toHaveLength(105_001);
+    expect(found.slice(0, -1).every((digest, at) => digest === chunks[at]?.digest)).toBe(true);
+  });
+
   it('are what the decoder gives, whatever a file is called', () => {
     const names = fc.uniqueArray(
       fc.oneof(
@@ -81,6 +89,7 @@ describe('the chunks of a page', () => {
       pageOf(`{"t":"f","p":"a","m":420,"u":0,"g":0,"n":"1","c":[5,"${y}"]}`),
       pageOf(`{ "p":"a","t":"f","m":420,"u":0,"g":0,"n":"1","c":[5, "${y}"]}`),
       pageOf(line('a', `,"c":[5,"${y}"],"p":"b"`)),
+      pageOf(line('a', `,"c":[5,"${D('whole')}",[["${y}",5]]],"c":[5,"${y}"]`)),
     ];
     for (const page of pages) {
       expect(decoded(page)).toEqual([y]);
@@ -93,6 +102,9 @@ describe('the chunks of a page', () => {
     ['cut off', Buffer.from(`${PAGE_HEADER}\n${line('a', `,"c":[5,"${D('x')}"]`)}`)],
     ['no JSON', pageOf('{"p":"a","t":"f",')],
     ['a file without content', pageOf(line('a', ''))],
+    ['a list of chunks that is none', pageOf(line('a', `,"c":[5,"${D('x')}",[["${D('x')}",5],]]`))],
+    ['a name of millions of escapes', pageOf(`{"p":"${'\\n'.repeat(3_900_000)}","t":"f"}`)],
+    ['another', pageOf(line('a', `,"c":[5,"${D('x')}",[["${D('x')}"],5]]`))],
   ])('are refused where there are none: %s', (_, page) => {
     expect(() => chunksOfPage(page)).toThrow(expect.objectContaining({ code: 'IMAGE_INVALID' }));
   });

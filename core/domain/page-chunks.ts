@@ -4,12 +4,13 @@ import { decodePage, PAGE_HEADER } from './pages.ts';
 /** `{"p":PATH,"t":` of a line, up to the type; nothing within a string ends it. */
 const HEAD = String.raw`\{"p":"[^"\\\n]*(?:\\.[^"\\\n]*)*","t":"`;
 const METADATA = String.raw`"m":\d+,"u":\d+,"g":\d+,"n":"-?\d+"`;
-const CONTENT = String.raw`"c":\[(\d+),"([0-9a-f]{64})"(?:,\[((?:\["[0-9a-f]{64}",\d+\],?)+)\])?\]`;
+/** Of a list of chunks only its letters are looked at here: a file of 100 GB has a hundred thousand. */
+const CONTENT = String.raw`"c":\[(\d+),"([0-9a-f]{64})"(?:,\[([[\]",0-9a-f]+)\])?\]`;
 /** Names that hold a brace or a bracket are for the decoder. */
 const REST = String.raw`(?:,"s":1)?(?:,"x":\{[^{}[\]\n]*\})?`;
 /** A line as the encoder writes it, with its end: a file's with all of its keys, each once, or another entry's, which has no content. */
 const LINE = new RegExp(String.raw`${HEAD}(?:f",${METADATA},${CONTENT}${REST}\}|[dlhcbp]",[^\n]*)\n`, 'y');
-const DIGESTS = /[0-9a-f]{64}/g;
+const CHUNK = /\["([0-9a-f]{64})",\d+\](,|$)/y;
 
 /**
  * Digests of the chunks that the files of a page consist of, in order and as often as they are listed: what {@link decodePage} would give,
@@ -24,8 +25,18 @@ function digestOf({ digest }: { readonly digest: Digest }): Digest {
   return digest;
 }
 
-/** Undefined unless every line is as it is written. */
-function scanned({ buffer, byteOffset, byteLength }: Uint8Array): Digest[] | undefined {
+/** Undefined unless every line is as it is written, and short enough for an expression that goes back. */
+function scanned(page: Uint8Array): Digest[] | undefined {
+  try {
+    return scan(page);
+  } catch (error) {
+    // What the engine of expressions says of a name of millions of escapes.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function scan({ buffer, byteOffset, byteLength }: Uint8Array): Digest[] | undefined {
   // A byte a character: of names, which alone have others, only the quotes that end them matter.
   const text = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
   if (!text.startsWith(`${PAGE_HEADER}\n`)) return undefined;
@@ -35,8 +46,20 @@ function scanned({ buffer, byteOffset, byteLength }: Uint8Array): Digest[] | und
     const line = LINE.exec(text);
     if (line === null) return undefined;
     const [, bytes, digest, chunks] = line;
-    if (chunks !== undefined) digests.push(...(chunks.match(DIGESTS) ?? []));
-    else if (digest !== undefined && bytes !== '0') digests.push(digest);
+    if (chunks !== undefined) {
+      if (!addListed(chunks, digests)) return undefined;
+    } else if (digest !== undefined && bytes !== '0') digests.push(digest);
   }
   return digests;
+}
+
+/** Adds the digests of a list of chunks; false where it is none. */
+function addListed(list: string, digests: Digest[]): boolean {
+  CHUNK.lastIndex = 0;
+  while (CHUNK.lastIndex < list.length) {
+    const chunk = CHUNK.exec(list);
+    if (chunk === null) return false;
+    digests.push(chunk[1] as Digest);
+  }
+  return !list.endsWith(',');
 }
