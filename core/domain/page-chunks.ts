@@ -1,15 +1,18 @@
 import type { Digest } from './manifest.ts';
 import { decodePage, PAGE_HEADER } from './pages.ts';
 
-/** `{"p":PATH,"t":` of a line, up to the type; nothing within a string ends it. */
-const HEAD = String.raw`\{"p":"[^"\\\n]*(?:\\.[^"\\\n]*)*","t":"`;
+/** Nothing within it ends it. No path has ten thousand letters that need an escape: such a page is for the decoder. */
+const STRING = String.raw`"[^"\\\n]*(?:\\.[^"\\\n]*){0,9999}"`;
 const METADATA = String.raw`"m":\d+,"u":\d+,"g":\d+,"n":"-?\d+"`;
 /** Of a list of chunks only its letters are looked at here: a file of 100 GB has a hundred thousand. */
 const CONTENT = String.raw`"c":\[(\d+),"([0-9a-f]{64})"(?:,\[([[\]",0-9a-f]+)\])?\]`;
+const FILE = `f",${METADATA},${CONTENT}(?:,"s":1)?`;
+/** Without content, and with nothing behind it that could be one: of two equal keys the last is what counts. */
+const OTHER = String.raw`[dlhcbp]",${METADATA}(?:,"l":${STRING}|,"d":\[\d+,\d+\])?`;
 /** Names that hold a brace or a bracket are for the decoder. */
-const REST = String.raw`(?:,"s":1)?(?:,"x":\{[^{}[\]\n]*\})?`;
-/** A line as the encoder writes it, with its end: a file's with all of its keys, each once, or another entry's, which has no content. */
-const LINE = new RegExp(String.raw`${HEAD}(?:f",${METADATA},${CONTENT}${REST}\}|[dlhcbp]",[^\n]*)\n`, 'y');
+const XATTRS = String.raw`(?:,"x":\{[^{}[\]\n]*\})?`;
+/** A line as the encoder writes it, with its end: all of its keys, each once. */
+const LINE = new RegExp(String.raw`\{"p":${STRING},"t":"(?:${FILE}|${OTHER})${XATTRS}\}\n`, 'y');
 const CHUNK = /\["([0-9a-f]{64})",\d+\](,|$)/y;
 
 /**

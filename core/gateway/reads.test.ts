@@ -15,8 +15,8 @@ const world = eachWorld();
 const session = { identity: { standing: 'admitted', server: 'web-1' } } as unknown as Session;
 const NOTHING: ImageIndex = { pages: { has: () => false }, chunks: { has: () => false } };
 
-/** A server of two snapshots; indexes that are built once they are let. */
-async function reads() {
+/** A server of two snapshots, of which the newest may say that it has more; indexes that are built once they are let. */
+async function reads({ entriesOfNewest }: { readonly entriesOfNewest?: number } = {}) {
   const repository = await world.open();
   const older = await commitTree(repository, 's1', { a: Buffer.from('older') });
   const newer = await commitTree(repository, 's2', { a: Buffer.from('newer') });
@@ -28,9 +28,21 @@ async function reads() {
     building.push(built);
     return built.promise;
   };
+  const listSnapshots: typeof repository.listSnapshots = async (server) =>
+    (await repository.listSnapshots(server)).map((one, at, all) =>
+      at < all.length - 1 || entriesOfNewest === undefined
+        ? one
+        : { ...one, manifest: { ...one.manifest, entries: entriesOfNewest } },
+    );
+  const listing = new Proxy(repository, {
+    get(target, name) {
+      const own: unknown = name === 'listSnapshots' ? listSnapshots : Reflect.get(target, name);
+      return typeof own === 'function' ? own.bind(target) : own;
+    },
+  });
   const policy = { mayRead: async () => true } as unknown as ReadsOptions['policy'];
   const indexes = { of } as unknown as ImageIndexes;
-  const made = new Reads({ policy, repository, indexes, codecs: async () => [] });
+  const made = new Reads({ policy, repository: listing, indexes, codecs: async () => [] });
   const pagesOf = async (head: ReadHead) => {
     const frames = await made.manifest(session, compressFrames(requestFrames(head, []), 'light'));
     return await collect(frames);
@@ -70,6 +82,14 @@ describe('pages of an image', () => {
     await pagesOf({ image: newer, willFetch: true });
     await vi.waitFor(() => expect(asked).toEqual([newer.root, newer.root]));
     await build();
+  });
+
+  it('do not have the indexes of very long lists built before they are needed', async () => {
+    const { pagesOf, asked, build, older } = await reads({ entriesOfNewest: 5_000_000 });
+    await pagesOf({ image: older, server: 'web-1', willFetch: true });
+    await build();
+    // Once as what was asked for, once as one of the server's newest.
+    expect(asked).toEqual([older.root, older.root]);
   });
 
   it('do not fail with an index, and the next one is built', async () => {

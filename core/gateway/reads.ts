@@ -164,7 +164,7 @@ export class Reads {
     if (head.willFetch !== true || this.#isPreparing || hasManyEntries(head.image)) return;
     this.#isPreparing = true;
     this.#grant(session, head)
-      .then((grant) => this.#ownIndexes(session, grant, true))
+      .then((grant) => this.#ownIndexes(session, grant, true, (image) => !hasManyEntries(image)))
       // The fetch itself tells of it, to whom it matters.
       .catch(() => undefined)
       .finally(() => {
@@ -268,7 +268,12 @@ export class Reads {
   }
 
   /** The image, the server's newest states and, if asked for, the master of the newest: as far as the session may read. */
-  async #ownIndexes(session: Session, grant: Grant, withMaster: boolean): Promise<readonly ImageIndex[]> {
+  async #ownIndexes(
+    session: Session,
+    grant: Grant,
+    withMaster: boolean,
+    isDue: (image: ManifestRef) => boolean = () => true,
+  ): Promise<readonly ImageIndex[]> {
     const { policy, repository, indexes } = this.#options;
     const { server } = grant.head;
     const newest = server === undefined ? [] : (await repository.listSnapshots(server)).slice(-HISTORY);
@@ -281,7 +286,7 @@ export class Reads {
     }
     const found = [grant.index];
     for (const image of images)
-      if (await policy.mayRead(session.identity, image))
+      if (isDue(image) && (await policy.mayRead(session.identity, image)))
         found.push(await indexes.of(image, session.identity.server));
     return found;
   }
