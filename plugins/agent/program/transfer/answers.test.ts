@@ -1,6 +1,6 @@
 /** How long was waited for answers: what the appliance goes by when it chooses what to compress. */
 
-import { FRAME, type Frame } from '@overdub/core/agent';
+import { digestOf, FRAME, type Frame } from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AnswerReader } from './answers.ts';
 import { GivenChunks } from './given-chunks.ts';
@@ -43,6 +43,34 @@ describe('a reader of answers', () => {
     vi.advanceTimersByTime(100);
     expect(await answers.next()).toBe(answer);
     expect(answers.waited).toBe(0);
+    await answers.close();
+  });
+});
+
+describe('a group', () => {
+  it('gives the chunks that are what they should be, short and long, and tells of the others', async () => {
+    const KIB = 1024;
+    const wanted = [300 * KIB, 10, 300 * KIB, 10, 600 * KIB].map((bytes, at) => Buffer.alloc(bytes, `${at}`));
+    const asked = wanted.map((bytes) => ({ digest: digestOf(bytes), bytes: bytes.length }));
+    const sent = wanted.map((bytes, at) => (at === 1 || at === 2 ? Buffer.alloc(bytes.length, 'x') : bytes));
+    const raw = Buffer.concat(sent);
+    const gives = wanted.map((_, at) => [at, at]);
+    const head = { chunks: asked.map(({ bytes }) => bytes), encoding: 'raw', bytes: raw.length, gives };
+    const frames = (async function* (): AsyncGenerator<Frame> {
+      yield { type: FRAME.group, payload: Buffer.from(JSON.stringify(head)) };
+      for (let at = 0; at < raw.length; at += 100 * KIB)
+        yield { type: FRAME.piece, payload: raw.subarray(at, at + 100 * KIB) };
+      yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
+    })();
+    const given = new GivenChunks();
+    const answers = new AnswerReader({ frames, asked, given, window: 16 * KIB * KIB });
+    expect(await answers.next()).toBe('group');
+    for (const [at, { digest }] of asked.entries()) {
+      const isBad = at === 1 || at === 2;
+      expect(answers.isBad(digest)).toBe(isBad);
+      expect(given.has(digest)).toBe(!isBad);
+      if (!isBad) expect(digestOf(given.take(digest) as Uint8Array)).toBe(digest);
+    }
     await answers.close();
   });
 });

@@ -1,5 +1,6 @@
 /** Answers of a fetch as they come: chunks, deltas and groups, checked and read ahead. */
 
+import { availableParallelism } from 'node:os';
 import {
   badFrame,
   type ChunkRef,
@@ -20,6 +21,10 @@ import type { GivenChunk, GivenChunks } from './given-chunks.ts';
 
 /** Groups that the appliance may count as taken while ours still lie here: one is decoded while the one before is written. */
 const GROUPS_AHEAD = 2;
+
+/** Shorter chunks are hashed sooner than another thread is asked. */
+const HASHED_ASIDE_BYTES = 256 * 1024;
+const IS_PARALLEL = availableParallelism() > 1;
 
 /** A frame that answers something, or word that a group was laid down. */
 export type Answer = Frame | 'group';
@@ -110,7 +115,7 @@ export class AnswerReader {
       for (const { digest } of gives) this.#bad.add(digest);
       return;
     }
-    given.add(raw, this.#sound(raw, gives));
+    given.add(raw, await this.#sound(raw, gives));
   }
 
   /** Each chunk once, however many wants it answers. */
@@ -137,14 +142,23 @@ export class AnswerReader {
     return [...found.values()];
   }
 
-  /** On this thread: to be hashed on another, bytes are copied there first. */
-  #sound(raw: Uint8Array, gives: readonly GivenChunk[]): GivenChunk[] {
-    return gives.filter((give) => {
-      const isSound = digestOf(raw.subarray(give.at, give.at + give.bytes)) === give.digest;
-      if (!isSound) this.#bad.add(give.digest);
-      return isSound;
+  async #sound(raw: Uint8Array, gives: readonly GivenChunk[]): Promise<GivenChunk[]> {
+    const isSound = await Promise.all(
+      gives.map(({ at, bytes, digest }) => isLike(raw.subarray(at, at + bytes), digest)),
+    );
+    return gives.filter(({ digest }, nth) => {
+      if (isSound[nth] !== true) this.#bad.add(digest);
+      return isSound[nth];
     });
   }
+}
+
+/** To be hashed on another thread, while files are written on this one, bytes are copied there first. */
+function isLike(bytes: Uint8Array, digest: Digest): boolean | Promise<boolean> {
+  if (!IS_PARALLEL || bytes.length < HASHED_ASIDE_BYTES) return digestOf(bytes) === digest;
+  return crypto.subtle
+    .digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
+    .then((made) => Buffer.from(made).toString('hex') === digest);
 }
 
 /** The appliance sent something else than it should have. */
