@@ -21,11 +21,10 @@ const CHUNK = /\["([0-9a-f]{64})",\d+\](,|$)/y;
  * IMAGE_INVALID where that cannot be.
  */
 export function chunksOfPage(page: Uint8Array): Digest[] {
-  return scanned(page) ?? decodePage(page).flatMap(({ content }) => content?.chunks.map(digestOf) ?? []);
-}
-
-function digestOf({ digest }: { readonly digest: Digest }): Digest {
-  return digest;
+  return (
+    scanned(page) ??
+    decodePage(page).flatMap(({ content }) => content?.chunks.map(({ digest }) => digest) ?? [])
+  );
 }
 
 /** Undefined unless every line is as it is written, and short enough for an expression that goes back. */

@@ -18,13 +18,3 @@ export function damagedChunk(digest: Digest, pack: string, why: string, cause?: 
 export function isDamage(error: unknown): boolean {
   return error instanceof OverdubError && error.code === 'REPOSITORY_DAMAGED';
 }
-
-/** What was only read wrong once is not damaged: then it is read a second time, and that counts. */
-export async function twiceIfDamaged<T>(read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    return await read();
-  }
-}

@@ -26,7 +26,7 @@ import { decompress } from '../packs/frame-encoding.ts';
 import { HEADER_BYTES, isOptimised, type PackedChunk, type PackedFrame } from '../packs/pack-format.ts';
 import { type FinishedPack, type NewChunk, PackWriter } from '../packs/pack-writer.ts';
 import type { ChunkReader } from '../reading/chunk-reader.ts';
-import { damaged, isDamage, twiceIfDamaged } from '../store/damage.ts';
+import { damaged, isDamage } from '../store/damage.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 
 /** So many packs that were rewritten before are read again for what they hold: some 250 MB, a few seconds. */
@@ -203,14 +203,20 @@ async function framesOf({ store }: Run, { name, bytes }: StoredPack): Promise<Pa
   }
 }
 
-/** These chunks of the frame, each verified. */
+/** These chunks of the frame, each verified; what was only read wrong once is not damaged. */
 async function verified(
   run: Run,
   pack: StoredPack,
   frame: PackedFrame,
   wanted: readonly PackedChunk[],
 ): Promise<NewChunk[]> {
-  return wanted.length === 0 ? [] : await twiceIfDamaged(() => readFrame(run, pack, frame, wanted));
+  if (wanted.length === 0) return [];
+  try {
+    return await readFrame(run, pack, frame, wanted);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return await readFrame(run, pack, frame, wanted);
+  }
 }
 
 async function readFrame(
