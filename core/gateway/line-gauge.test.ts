@@ -6,11 +6,11 @@ function gauge(waited?: number) {
   let now = 0;
   const line = new LineGauge(() => now);
   line.begin(waited);
-  const answer = (makingMs: number, sendingMs: number) => {
+  const answer = (makingMs: number, sendingMs: number, bytes = 100_000) => {
     now += makingMs;
     line.made();
     now += sendingMs;
-    line.sent();
+    line.sent(bytes);
   };
   const pause = (ms: number) => {
     now += ms;
@@ -61,6 +61,20 @@ describe('the gauge of a line', () => {
     expect(line.isSlow).toBe(true);
     for (let at = 0; at < 60; at++) answer(20, 1);
     expect(line.isSlow).toBe(false);
+  });
+
+  it('does not take a line for slow that carries more than gigabit Ethernet could', () => {
+    const MB = 1_000_000;
+    for (const [megabytes, isSlow] of [
+      [2.4, true],
+      [2.6, false],
+    ] as const) {
+      for (const waited of [undefined, 0.5]) {
+        const { line, answer } = gauge(waited);
+        for (let at = 0; at < 50; at++) answer(1, 20, megabytes * MB);
+        expect(line.isSlow).toBe(isSlow);
+      }
+    }
   });
 
   it('needs less to be held for slow where the receiver said that it waits', () => {

@@ -9,6 +9,11 @@ const REMEMBERED_MS = 1000;
 const CLEARLY = 8;
 /** A receiver that waits less than this part of its time has enough to do: what is compressed would give it more. */
 const HARDLY = 1 / 4;
+/**
+ * Bytes a millisecond: more than gigabit Ethernet carries. A line that takes that is none to compress for, whatever it is that waits: on
+ * loopback it would be the two of them for the processor.
+ */
+const FAST = 125_000;
 
 /** Measures one answer after the other, over all fetches of a session: how long until it was made, and how long until it was gone. */
 export class LineGauge {
@@ -17,6 +22,7 @@ export class LineGauge {
   #since: number;
   #makingMs = 0;
   #sendingMs = 0;
+  #sentBytes = 0;
 
   constructor(nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
@@ -37,6 +43,7 @@ export class LineGauge {
    * receiver as well. As long as nothing is known of it, it does not.
    */
   get isSlow(): boolean {
+    if (this.#sentBytes > this.#sendingMs * FAST) return false;
     if (this.#waited === undefined) return this.#sendingMs > this.#makingMs;
     return this.#waited >= HARDLY && this.#sendingMs * CLEARLY > this.#makingMs;
   }
@@ -47,10 +54,11 @@ export class LineGauge {
     this.#makingMs += elapsed;
   }
 
-  /** It is gone, and the next one is waited for. */
-  sent(): void {
+  /** It is gone, so many bytes, and the next one is waited for. */
+  sent(bytes: number): void {
     const elapsed = this.#passOn();
     this.#sendingMs += elapsed;
+    this.#sentBytes += bytes;
   }
 
   /** Time since the last call, milliseconds; what was before counts for less. */
@@ -61,6 +69,7 @@ export class LineGauge {
     const kept = Math.exp(-elapsed / REMEMBERED_MS);
     this.#makingMs *= kept;
     this.#sendingMs *= kept;
+    this.#sentBytes *= kept;
     return elapsed;
   }
 }

@@ -24,7 +24,7 @@ function slowLine(): LineGauge {
   let now = 0;
   const line = new LineGauge(() => now);
   now += 100;
-  line.sent();
+  line.sent(1);
   return line;
 }
 

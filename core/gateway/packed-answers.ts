@@ -42,7 +42,7 @@ export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenera
     const { head, pieces, buffer } = await packed;
     options.line.made();
     yield* groupFrames(head, pieces);
-    options.line.sent();
+    options.line.sent(head.bytes);
     release(buffer);
   }
 }

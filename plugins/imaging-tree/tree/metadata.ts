@@ -49,10 +49,14 @@ export function setOpenMetadata(fd: number, wanted: Metadata): void {
   setMtime(self, BigInt(wanted.mtimeNs), true);
 }
 
-/** As {@link setMetadata}, on a regular file that is open for writing. */
-export function setFileMetadata(fd: number, wanted: Metadata): void {
+/** Owner and mode of a regular file that is open for writing: the first of what {@link setMetadata} sets. */
+export function setFileOwner(fd: number, wanted: Metadata): void {
   fchownSync(fd, wanted.uid, wanted.gid);
   fchmodSync(fd, wanted.mode);
+}
+
+/** What {@link setMetadata} sets after that. */
+export function setFileRest(fd: number, wanted: Metadata): void {
   if (wanted.xattrs !== undefined || hasXattrs(fd)) {
     reconcileXattrs(`/proc/self/fd/${fd}`, wanted.xattrs, true);
   }

@@ -1,9 +1,14 @@
-/** A file that cannot be written: the same reason whichever way its bytes come, and nothing of it left. */
+/**
+ * A file that cannot be written: the same reason whichever way its bytes come, and nothing of it left. One that can: its owner and mode
+ * whatever the directory gives.
+ */
 
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   closeSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -17,6 +22,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ContentStream, digestOf } from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setXattr } from './libc.ts';
 import { type FileJob, shortBytes, writeFile, writeShortFile } from './write-file.ts';
 
 const BYTES = Buffer.alloc(100_000, 'short');
@@ -162,4 +168,61 @@ it('is written alike both ways where nothing is in the way', async () => {
     expect(readFileSync(join(dir, 'f')).equals(BYTES)).toBe(true);
     rmSync(join(dir, 'f'));
   }
+});
+
+describe('owner and mode are those of the entry', () => {
+  /** `u::rwx,g::---,o::---` as a default ACL: acl(5), version 2, of each entry tag, permissions, id. */
+  const CLOSED = Buffer.from('0200000001000700ffffffff04000000ffffffff20000000ffffffff', 'hex');
+  const asked = { mode: 0o664, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+
+  /** What the file is that was written plainly, in each of both ways. */
+  async function written(owner: typeof asked) {
+    const left: object[] = [];
+    for (const write of [
+      async (job: FileJob) => writeShortFile(dirfd, 'f', job, BYTES),
+      (job: FileJob) => writeFile(dirfd, 'f', job),
+    ]) {
+      const job = jobOf({ plainly: true });
+      const stamp = await write({ ...job, entry: { ...job.entry, ...owner } });
+      const { mode, uid, gid, ino, ctimeNs } = lstatSync(join(dir, 'f'), { bigint: true });
+      expect(stamp).toMatchObject({ inode: String(ino), ctimeNs: String(ctimeNs) });
+      left.push({ mode: Number(mode) & 0o7777, uid: Number(uid), gid: Number(gid) });
+      rmSync(join(dir, 'f'));
+    }
+    return left;
+  }
+
+  it('where it is made with them', async () => {
+    expect(await written({ ...asked, mode: 0o444 })).toEqual(Array(2).fill({ ...asked, mode: 0o444 }));
+  });
+
+  it('whatever the umask takes away', async () => {
+    const before = process.umask(0o077);
+    try {
+      expect(await written(asked)).toEqual([asked, asked]);
+    } finally {
+      process.umask(before);
+    }
+  });
+
+  it('whatever ACL the directory gives', async () => {
+    try {
+      setXattr(dir, 'system.posix_acl_default', CLOSED, true);
+    } catch (error) {
+      // Not every filesystem that tests may lie on has them.
+      expect((error as NodeJS.ErrnoException).code).toBe('ENOTSUP');
+      return;
+    }
+    expect(await written(asked)).toEqual([asked, asked]);
+    writeFileSync(join(dir, 'other'), '');
+    expect(lstatSync(join(dir, 'other')).mode & 0o777).toBe(0o600);
+  });
+
+  it.runIf(isRoot)('whatever group the directory gives, and of others', async () => {
+    chownSync(dir, 0, 4711);
+    chmodSync(dir, 0o2755);
+    const others = { mode: 0o4755, uid: 4712, gid: 4713 };
+    expect(await written(asked)).toEqual([asked, asked]);
+    expect(await written(others)).toEqual([others, others]);
+  });
 });

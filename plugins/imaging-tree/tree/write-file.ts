@@ -26,9 +26,9 @@ import {
 } from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
-import { setFileMetadata, setMetadata } from './metadata.ts';
+import { setFileOwner, setFileRest, setMetadata } from './metadata.ts';
 import { fsPath, toRaw } from './names.ts';
-import { stampOf, statOpen } from './stat.ts';
+import { type FileStat, stampOf, statOpen } from './stat.ts';
 
 /**
  * Temporary names. They are not excluded from scans: what an interrupted run left is seen by the next one's scan
@@ -42,6 +42,8 @@ const SHORT_WRITE = 128 * 1024;
 const ZEROS = Buffer.alloc(BLOCK);
 const writeAt = promisify(writeCallback);
 const OURS = `${TEMPORARY_PREFIX}${process.pid}-${Date.now().toString(36)}-`;
+/** Asked for once: each time would cost as much as making the file's name. */
+const OWNER = { uid: process.geteuid?.(), gid: process.getegid?.() };
 let counter = 0;
 
 export function temporaryName(): string {
@@ -113,35 +115,47 @@ interface NewFile {
   /** Where it was made, and where it shall be. */
   readonly made: ReturnType<typeof fsPath>;
   readonly wanted: ReturnType<typeof fsPath>;
+  /** Was it made with the owner and the mode that it shall have? */
+  readonly isOwned: boolean;
 }
 
 /** Of its own name if it may be seen at once and nothing has that name, else of a temporary one. */
-function create(dirfd: number, name: string, { plainly }: FileJob): NewFile {
+function create(dirfd: number, name: string, { plainly, entry }: FileJob): NewFile {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
   const wanted = fsPath(within(dirfd, toRaw(name)));
+  const isOwned = plainly && entry.mode <= 0o777 && isOurs(entry);
   if (plainly) {
     try {
-      return { fd: openSync(wanted, flags, 0o600), made: wanted, wanted };
+      return { fd: openSync(wanted, flags, isOwned ? entry.mode : 0o600), made: wanted, wanted, isOwned };
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
   }
   const made = within(dirfd, temporaryName());
-  return { fd: openSync(made, flags, 0o600), made, wanted };
+  return { fd: openSync(made, flags, 0o600), made, wanted, isOwned: false };
+}
+
+/** Is its owner who makes it? A program that changes its own would find its files made right all the same, by one look more. */
+function isOurs({ uid, gid }: Entry): boolean {
+  return uid === OWNER.uid && gid === OWNER.gid;
 }
 
 /** All is written: its metadata, its name. */
-function finish({ fd, made, wanted }: NewFile, entry: FileJob['entry']): FileStamp | undefined {
-  setFileMetadata(fd, entry);
+function finish(file: NewFile, entry: FileJob['entry']): FileStamp | undefined {
+  const { fd, made, wanted, isOwned } = file;
+  if (!isOwned) setFileOwner(fd, entry);
+  setFileRest(fd, entry);
   if (made !== wanted) renameSync(made, wanted);
   const stat = statOpen(fd);
+  // The umask may have taken something away, the directory have given its group or its default ACL.
+  if (isOwned && !hasOwner(stat, entry)) return finish({ ...file, isOwned: false }, entry);
   const isAsWanted =
-    stat.size === entry.content.bytes &&
-    stat.mtimeNs === entry.mtimeNs &&
-    (stat.mode & 0o7777) === entry.mode &&
-    stat.uid === entry.uid &&
-    stat.gid === entry.gid;
+    stat.size === entry.content.bytes && stat.mtimeNs === entry.mtimeNs && hasOwner(stat, entry);
   return isAsWanted ? stampOf(stat) : undefined;
+}
+
+function hasOwner({ mode, uid, gid }: FileStat, entry: Entry): boolean {
+  return (mode & 0o7777) === entry.mode && uid === entry.uid && gid === entry.gid;
 }
 
 function writeShort(fd: number, { entry, bytes, onBytes, signal }: FileJob, all: Uint8Array): void {

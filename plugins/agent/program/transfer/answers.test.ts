@@ -15,7 +15,7 @@ function reader(...arrivals: readonly Promise<void>[]): AnswerReader {
       yield answer;
     }
   })();
-  return new AnswerReader({ frames, asked: [], given: new GivenChunks(), window: 0 });
+  return new AnswerReader({ frames, asked: [], given: new GivenChunks(), window: 0, frugally: false });
 }
 
 /** Everything that needs no time. */
@@ -63,7 +63,7 @@ describe('a group', () => {
       yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
     })();
     const given = new GivenChunks();
-    const answers = new AnswerReader({ frames, asked, given, window: 16 * KIB * KIB });
+    const answers = new AnswerReader({ frames, asked, given, window: 16 * KIB * KIB, frugally: false });
     expect(await answers.next()).toBe('group');
     for (const [at, { digest }] of asked.entries()) {
       const isBad = at === 1 || at === 2;
@@ -71,6 +71,60 @@ describe('a group', () => {
       expect(given.has(digest)).toBe(!isBad);
       if (!isBad) expect(digestOf(given.take(digest) as Uint8Array)).toBe(digest);
     }
+    await answers.close();
+  });
+});
+
+describe('groups that come before anybody asks for them', () => {
+  const MIB = 1024 * 1024;
+  const contents = Array.from({ length: 6 }, (_, at) => Buffer.alloc(MIB, `group ${at}`));
+  const asked = contents.map((bytes) => ({ digest: digestOf(bytes), bytes: bytes.length }));
+
+  /** A reader of six groups, each of one chunk, that goes as far as it will before the first is asked for. */
+  function sixGroups(options: { readonly frugally: boolean; readonly window?: number }) {
+    const given = new GivenChunks();
+    const came: number[] = [];
+    const frames = (async function* (): AsyncGenerator<Frame> {
+      for (const [at, bytes] of contents.entries()) {
+        const head = { chunks: [MIB], encoding: 'raw', bytes: MIB, gives: [[at, 0]] };
+        yield { type: FRAME.group, payload: Buffer.from(JSON.stringify(head)) };
+        yield { type: FRAME.piece, payload: bytes };
+        came.push(at);
+        yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
+      }
+    })();
+    const answers = new AnswerReader({ frames, asked, given, window: 16 * MIB, ...options });
+    const laid = () => asked.flatMap(({ digest }, at) => (given.has(digest) ? [at] : []));
+    return { answers, came, laid };
+  }
+
+  it.each([
+    [false, [0, 1]],
+    [true, [0]],
+  ])('are received and opened, two of them, or frugally (%s) one', async (frugally, opened) => {
+    const { answers, came, laid } = sixGroups({ frugally });
+    await vi.waitFor(() => expect(laid()).toEqual(opened));
+    await settled();
+    expect(came).toEqual(opened);
+    expect(await answers.next()).toBe('group');
+    await vi.waitFor(() => expect(laid()).toEqual([...opened, opened.length]));
+    await answers.close();
+  });
+
+  it('are all laid down, or not at all, once the reader is closed', async () => {
+    const { answers, came, laid } = sixGroups({ frugally: false });
+    await vi.waitFor(() => expect(came.length).toBeGreaterThan(0));
+    await answers.close();
+    const left = laid();
+    await settled();
+    expect(laid()).toEqual(left);
+    expect(came.length).toBeLessThan(contents.length);
+  });
+
+  it('are refused where they are more than was asked for and what may lie here', async () => {
+    const { answers } = sixGroups({ frugally: false, window: -63 * MIB });
+    expect(await answers.next()).toBe('group');
+    await expect(answers.next()).rejects.toMatchObject({ code: 'INPUT_INVALID' });
     await answers.close();
   });
 });

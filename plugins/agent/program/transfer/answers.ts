@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import {
+  ahead,
   badFrame,
   type ChunkRef,
   type Digest,
@@ -16,11 +17,12 @@ import {
   Pieces,
   rawBytesOf,
   readGroup,
+  type TravelledGroup,
 } from '@overdub/core/agent';
 import type { GivenChunk, GivenChunks } from './given-chunks.ts';
 
-/** Groups that the appliance may count as taken while ours still lie here: one is decoded while the one before is written. */
-const GROUPS_AHEAD = 2;
+/** Answers under way behind the one that is asked for: while files are written, one is decoded and hashed and one received. */
+const AHEAD = 2;
 
 /** Shorter chunks are hashed sooner than another thread is asked. */
 const HASHED_ASIDE_BYTES = 256 * 1024;
@@ -36,33 +38,53 @@ export interface AnswersOptions {
   readonly given: GivenChunks;
   /** As the head of the request said. */
   readonly window: number;
+  /** Is one answer ahead all there is room for? */
+  readonly frugally: boolean;
 }
 
-/** Reads one answer ahead. Everything a group announces is checked before anything is allocated for it. */
+/** An answer that has come, and is opened. */
+interface Received {
+  readonly answer: Promise<Answer>;
+  readonly cameMs: number;
+}
+
+/** A group that has come, and what it gives. */
+interface CameGroup {
+  readonly group: TravelledGroup;
+  readonly gives: readonly GivenChunk[];
+}
+
+/** Reads answers ahead. Everything a group announces is checked before anything is allocated for it. */
 export class AnswerReader {
   readonly #options: AnswersOptions;
   readonly #answered: Uint8Array;
   readonly #bad = new Set<Digest>();
   readonly #sinceMs = performance.now();
+  readonly #answers: AsyncGenerator<Received>;
+  readonly #opening = new Set<Promise<unknown>>();
+  /** Answers that may lie here while the appliance counts them as taken. */
+  readonly #depth: number;
+  #openingBytes = 0;
   #waitedMs = 0;
-  /** When what is read ahead had come, before it was opened. */
-  #cameMs = 0;
-  #ahead: Promise<Answer | undefined>;
+  #next: Promise<IteratorResult<Received>>;
 
   constructor(options: AnswersOptions) {
     this.#options = options;
     this.#answered = new Uint8Array(options.asked.length);
-    this.#ahead = this.#begin();
+    this.#depth = options.frugally ? 1 : AHEAD;
+    // One is waited for here already.
+    this.#answers = options.frugally ? this.#received() : ahead(this.#received(), AHEAD - 1);
+    this.#next = this.#begin();
   }
 
   /** The next answer. REPOSITORY_DAMAGED when there are no more; INPUT_INVALID when one is malformed. */
   async next(): Promise<Answer> {
     const fromMs = performance.now();
-    const answer = await this.#ahead;
-    this.#waitedMs += Math.max(0, this.#cameMs - fromMs);
-    if (answer === undefined) throw damagedAnswer();
-    this.#ahead = this.#begin();
-    return answer;
+    const next = await this.#next;
+    if (next.done === true) throw damagedAnswer();
+    this.#next = this.#begin();
+    this.#waitedMs += Math.max(0, next.value.cameMs - fromMs);
+    return await next.value.answer;
   }
 
   /** Did this chunk come in a group that was damaged? */
@@ -76,46 +98,65 @@ export class AnswerReader {
   }
 
   async close(): Promise<void> {
-    await this.#ahead.catch(() => undefined);
+    await this.#next.catch(() => undefined);
+    await this.#answers.return(undefined);
     await this.#options.frames.return(undefined);
+    // What is opened is laid down before anybody counts what is there.
+    await Promise.allSettled(this.#opening);
   }
 
-  #begin(): Promise<Answer | undefined> {
-    const reading = this.#read();
+  #begin(): Promise<IteratorResult<Received>> {
+    const next = this.#answers.next();
     // Whoever asks for it hears of a failure; until then it is not unhandled.
-    reading.catch(() => undefined);
-    return reading;
+    next.catch(() => undefined);
+    return next;
   }
 
-  async #read(): Promise<Answer | undefined> {
-    const { frames } = this.#options;
-    const frame = await frames.next();
-    if (frame.done === true) return undefined;
-    this.#cameMs = performance.now();
-    if (frame.value.type !== FRAME.group) return frame.value;
-    await this.#group(frameJson<GivenGroup>(frame.value));
-    return 'group';
+  async *#received(): AsyncGenerator<Received> {
+    for await (const frame of this.#options.frames) {
+      if (frame.type !== FRAME.group) {
+        yield { answer: Promise.resolve(frame), cameMs: performance.now() };
+        continue;
+      }
+      const came = await this.#group(frameJson<GivenGroup>(frame));
+      yield { answer: this.#opened(came), cameMs: performance.now() };
+    }
   }
 
-  async #group(head: GivenGroup): Promise<void> {
+  async #group(head: GivenGroup): Promise<CameGroup> {
     const { frames, given, window } = this.#options;
     const gives = this.#checkGives(head);
-    rawBytesOf(head.chunks);
-    const bytes = gives.reduce((sum, one) => sum + one.bytes, 0);
-    // What is read ahead was due on the other side already.
-    if (given.heldBytes + bytes > window + (GROUPS_AHEAD + 1) * GROUP_BYTES)
+    const bytes = this.#openingBytes + rawBytesOf(head.chunks);
+    // What is read ahead was due on the other side already, and so was what lay here while it came.
+    if (given.heldBytes + bytes > window + (this.#depth + 2) * GROUP_BYTES)
       throw badFrame('it gives more ahead than was asked for');
-    const group = await readGroup(head, new Pieces(frames));
-    this.#cameMs = performance.now();
+    return { group: await readGroup(head, new Pieces(frames)), gives };
+  }
+
+  #opened(came: CameGroup): Promise<Answer> {
+    const bytes = rawBytesOf(came.group.lengths);
+    this.#openingBytes += bytes;
+    const opening = this.#open(came).finally(() => {
+      this.#openingBytes -= bytes;
+      this.#opening.delete(opening);
+    });
+    this.#opening.add(opening);
+    // Whoever asks for it hears of a failure; until then it is not unhandled.
+    opening.catch(() => undefined);
+    return opening;
+  }
+
+  async #open({ group, gives }: CameGroup): Promise<Answer> {
     let raw: Uint8Array;
     try {
       raw = await openGroup(group);
     } catch {
       // Its chunks are asked for one by one, and the appliance says what is wrong where something is.
       for (const { digest } of gives) this.#bad.add(digest);
-      return;
+      return 'group';
     }
-    given.add(raw, await this.#sound(raw, gives));
+    this.#options.given.add(raw, await this.#sound(raw, gives));
+    return 'group';
   }
 
   /** Each chunk once, however many wants it answers. */

@@ -11,6 +11,7 @@ import {
   FRAME,
   type Frame,
   frameJson,
+  hasManyEntries,
   type ManifestRef,
   OverdubError,
   packDigests,
@@ -96,14 +97,20 @@ export class Fetcher {
   }
 
   #open(segments: readonly WireSegment[], later: readonly ChunkRef[], window: number | undefined): Answers {
-    const { appliance, signal } = this.#options;
+    const { appliance, image, signal } = this.#options;
     const head = { ...this.#head(), ...(window === undefined ? {} : this.#groups(window)) };
     const body = () => requestFrames(head, requested(segments, later));
     const asked = segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []));
     const isAsked = segments.some(({ chunks }) => chunks.length > 0);
     const frames = isAsked ? appliance.read('fetch', body, signal) : nothing();
     const given = window === undefined ? new GivenChunks() : this.#given;
-    const answers = new AnswerReader({ frames, asked: [...asked, ...later], given, window: window ?? 0 });
+    const answers = new AnswerReader({
+      frames,
+      asked: [...asked, ...later],
+      given,
+      window: window ?? 0,
+      frugally: hasManyEntries(image),
+    });
     return {
       chunk: (chunk) => this.#chunk(answers, given, chunk),
       atHand: (chunk) => given.take(chunk.digest),
