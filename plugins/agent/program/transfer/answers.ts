@@ -114,12 +114,13 @@ export class AnswerReader {
 
   async *#received(): AsyncGenerator<Received> {
     for await (const frame of this.#options.frames) {
-      if (frame.type !== FRAME.group) {
-        yield { answer: Promise.resolve(frame), cameMs: performance.now() };
-        continue;
-      }
-      const came = await this.#group(frameJson<GivenGroup>(frame));
-      yield { answer: this.#opened(came), cameMs: performance.now() };
+      const isGroup = frame.type === FRAME.group;
+      const came = isGroup ? await this.#group(frameJson<GivenGroup>(frame)) : undefined;
+      const cameMs = performance.now();
+      const answer = came === undefined ? Promise.resolve(frame) : this.#opened(came);
+      // Else the next one came while this one is opened.
+      if (this.#options.frugally) await answer;
+      yield { answer, cameMs };
     }
   }
 
