@@ -52,8 +52,13 @@ export class Ground {
     });
   }
 
-  /** Restores a snapshot to an empty directory, which is removed again. */
+  /** Restores a snapshot to an empty directory, which is removed again, and notes its figures. */
   async restore(step: string, snapshot: string): Promise<Figure> {
+    return this.note(await this.restored(step, snapshot));
+  }
+
+  /** The same, not noted yet. */
+  async restored(step: string, snapshot: string): Promise<Figure> {
     return this.#with(async (overdub, child) => {
       const empty = join(this.work, `restored-${++this.#restores}`);
       await mkdir(empty);
@@ -62,7 +67,7 @@ export class Ground {
       const ran = await overdub('agent', 'restore', ...where, '--snapshot', snapshot);
       const read = readBytes(child) - before;
       await rm(empty, { recursive: true });
-      return this.note({ ...figureOf(step, ran, child), readBytes: read });
+      return { ...figureOf(step, ran, child), readBytes: read };
     });
   }
 

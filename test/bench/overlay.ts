@@ -22,12 +22,12 @@ import {
   stopAppliance,
 } from './appliance.ts';
 import { CASES, runCase } from './cases.ts';
+import { MEASURES, medians } from './medians.ts';
 import { type Figure, freshDirectory, peerRound, STEPS } from './peers.ts';
 
 const SERVER = 'overlay';
 const US = 'overdub';
-/** What is printed, and with how many digits behind the point. */
-const MEASURES = ['storedBytes', 'movedBytes', 'readBytes', 'cpu', 'seconds', 'peakMiB'] as const;
+/** How many digits behind the point. */
 const DIGITS = [0, 0, 0, 2, 1, 0];
 
 async function main(): Promise<void> {
@@ -121,24 +121,6 @@ function costOf(ran: Ran, applianceMiB: number): Pick<Figure, 'cpu' | 'seconds' 
     seconds: ran.seconds,
     peakMiB: Math.max(ran.peakMiB, applianceMiB),
   };
-}
-
-/** Of each figure by itself, over the rounds. */
-function medians(rounds: readonly (readonly Figure[])[]): Figure[] {
-  return (rounds[0] ?? []).map((first) => {
-    const same = rounds.flatMap((round) =>
-      round.filter((figure) => figure.tool === first.tool && figure.step === first.step),
-    );
-    const middle = MEASURES.flatMap((measure) => {
-      const values = same.map((figure) => figure[measure]).filter((value) => value !== undefined);
-      return values.length === 0 ? [] : [[measure, median(values)] as const];
-    });
-    return { tool: first.tool, step: first.step, ...Object.fromEntries(middle) };
-  });
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
 /** Bytes, files or snapshots, as a plain number. */

@@ -8,16 +8,18 @@ import { CheckedPacks } from './checked-packs.ts';
 import {
   type ChunkRow,
   chunkOf,
-  type DigestRow,
   FIND,
   framesOf,
   HAS,
   INSERT,
   type IndexedChunk,
   inOrderOfDigests,
+  type PackRow,
   PLACE,
+  type PlaceRow,
   packPlaces,
   placeOf,
+  prepareRows,
   RAISE_2,
   ROWS_OF_PACK,
   SCHEMA,
@@ -77,7 +79,7 @@ export class ChunkIndex {
     this.#database = new DatabaseSync(path);
     try {
       this.#prepareSchema();
-      this.#find = this.#database.prepare(FIND);
+      this.#find = prepareRows(this.#database, FIND);
       this.#has = this.#database.prepare(HAS);
       this.#insert = this.#database.prepare(INSERT);
       this.#place = this.#database.prepare(PLACE);
@@ -115,7 +117,8 @@ export class ChunkIndex {
   find(digest: Digest): IndexedChunk | undefined {
     const row = this.#find.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
     if (row === undefined) return undefined;
-    return this.#live?.verdict(digest, row.pack, row.bases !== null) === 'gone' ? undefined : chunkOf(row);
+    const [pack, codec] = row;
+    return this.#live?.verdict(digest, pack, codec !== null) === 'gone' ? undefined : chunkOf(row);
   }
 
   /** Like {@link find}, but only what new data may be made from. */
@@ -227,7 +230,7 @@ export class ChunkIndex {
 
   /** What {@link LiveSet} and the counting of usage need of a chunk. */
   placeOf(digest: Digest): MarkedPlace | undefined {
-    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
+    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as PlaceRow | undefined;
     return row === undefined ? undefined : placeOf(row);
   }
 
@@ -240,7 +243,7 @@ export class ChunkIndex {
   #isSound(digest: Digest, seen: Set<Digest>): boolean {
     if (seen.has(digest)) return true;
     seen.add(digest);
-    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as ChunkRow | undefined;
+    const row = this.#place.get(Buffer.from(digest, 'hex')) as unknown as PlaceRow | undefined;
     if (row === undefined || row.suspect === 1 || row.pack_state !== 'live') return false;
     if (this.#live?.verdict(digest, row.pack, row.bases !== null) !== undefined) return false;
     return placeOf(row).bases.every((base) => this.#isSound(base, seen));
@@ -248,7 +251,7 @@ export class ChunkIndex {
 
   /** The frames of a pack as this index has them: for a pack whose own index is damaged. */
   framesOf(name: string): PackedFrame[] {
-    return framesOf(this.#database.prepare(ROWS_OF_PACK).all(name) as unknown as DigestRow[]);
+    return framesOf(prepareRows(this.#database, ROWS_OF_PACK).all(name) as unknown as PackRow[]);
   }
 
   /** Adds a durable pack and its chunks, in one transaction. */
