@@ -17,6 +17,7 @@ export * from './domain/digest-set.ts';
 export type * from './domain/event.ts';
 export * from './domain/frames.ts';
 export * from './domain/groups.ts';
+export * from './domain/heard-later.ts';
 export * from './domain/machine.ts';
 export type * from './domain/manifest.ts';
 export * from './domain/master.ts';

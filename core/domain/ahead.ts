@@ -1,13 +1,10 @@
+import { heardLater } from './heard-later.ts';
+
 /** Passes items on in order, while so many behind the one passed on are made already. */
 export async function* ahead<T>(source: AsyncGenerator<T>, depth: number): AsyncGenerator<T> {
   // A generator takes requests for its next items one behind the other.
   const waiting: Promise<IteratorResult<T>>[] = [];
-  const ask = () => {
-    const next = source.next();
-    // Whoever asks for it hears of a failure; until then it is not unhandled.
-    next.catch(() => undefined);
-    waiting.push(next);
-  };
+  const ask = () => waiting.push(heardLater(source.next()));
   try {
     for (let count = 0; count < depth; count++) ask();
     for (;;) {

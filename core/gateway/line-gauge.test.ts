@@ -63,15 +63,18 @@ describe('the gauge of a line', () => {
     expect(line.isSlow).toBe(false);
   });
 
-  it('does not take a line for slow that carries more than gigabit Ethernet could', () => {
+  it('does not take a line for slow that carries more than gigabit Ethernet could, all its time counted', () => {
     const MB = 1_000_000;
-    for (const [megabytes, isSlow] of [
-      [2.4, true],
-      [2.6, false],
+    for (const [makingMs, sendingMs, bytes, isSlow] of [
+      [1, 20, 2.5 * MB, true],
+      [1, 20, 2.7 * MB, false],
+      // While the next was made, the system's buffer went out.
+      [3, 4, 0.7 * MB, true],
+      [3, 4, 0.9 * MB, false],
     ] as const) {
       for (const waited of [undefined, 0.5]) {
         const { line, answer } = gauge(waited);
-        for (let at = 0; at < 50; at++) answer(1, 20, megabytes * MB);
+        for (let at = 0; at < 50; at++) answer(makingMs, sendingMs, bytes);
         expect(line.isSlow).toBe(isSlow);
       }
     }

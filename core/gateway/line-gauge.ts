@@ -10,8 +10,9 @@ const CLEARLY = 8;
 /** A receiver that waits less than this part of its time has enough to do: what is compressed would give it more. */
 const HARDLY = 1 / 4;
 /**
- * Bytes a millisecond: more than gigabit Ethernet carries. A line that takes that is none to compress for, whatever it is that waits: on
- * loopback it would be the two of them for the processor.
+ * Bytes a millisecond of all the time, making included: what is sent leaves the system's buffer meanwhile. More than gigabit Ethernet
+ * carries. A line that takes that is none to compress for, whatever it is that waits: on loopback it would be the two of them for the
+ * processor.
  */
 const FAST = 125_000;
 
@@ -43,7 +44,7 @@ export class LineGauge {
    * receiver as well. As long as nothing is known of it, it does not.
    */
   get isSlow(): boolean {
-    if (this.#sentBytes > this.#sendingMs * FAST) return false;
+    if (this.#sentBytes > (this.#makingMs + this.#sendingMs) * FAST) return false;
     if (this.#waited === undefined) return this.#sendingMs > this.#makingMs;
     return this.#waited >= HARDLY && this.#sendingMs * CLEARLY > this.#makingMs;
   }

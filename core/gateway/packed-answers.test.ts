@@ -73,6 +73,14 @@ describe('packed answers', () => {
     expect(handed[0]?.length).toBe(0);
   });
 
+  it('tell the line how many bytes went out', async () => {
+    const line = new LineGauge();
+    const sent = vi.spyOn(line, 'sent');
+    const { groups } = await received([randomBytes(600 * KiB), randomBytes(700 * KiB)], undefined, line);
+    expect(sent.mock.calls).toEqual(groups.map(({ head }) => [head.bytes]));
+    expect(groups).toHaveLength(2);
+  });
+
   it('send as it is what does not shrink', async () => {
     const chunk = randomBytes(300 * KiB);
     const { groups } = await received([chunk]);

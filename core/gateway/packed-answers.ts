@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import { ahead } from '../domain/ahead.ts';
 import { groupFrames } from '../domain/groups.ts';
+import { heardLater } from '../domain/heard-later.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { release } from '../domain/release.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
@@ -75,9 +76,7 @@ async function* waysOf({ plan, digests, readChunk }: PackedAnswersOptions) {
     for (const [want, digest] of digests.entries()) {
       const way = await plan.next();
       if (way === 'given') continue;
-      reading = way === 'chunk' ? readChunk(digest) : undefined;
-      // Whoever asks for it hears of a failure; until then it is not unhandled.
-      reading?.catch(() => undefined);
+      reading = way === 'chunk' ? heardLater(readChunk(digest)) : undefined;
       yield { want, way, reading };
     }
   } finally {
@@ -86,9 +85,7 @@ async function* waysOf({ plan, digests, readChunk }: PackedAnswersOptions) {
 }
 
 function begun(packed: Promise<Group>): { readonly packed: Promise<Group> } {
-  // Whoever asks for it hears of a failure; until then it is not unhandled.
-  packed.catch(() => undefined);
-  return { packed };
+  return { packed: heardLater(packed) };
 }
 
 /** Chunks that go out one by one, the small ones with their neighbours. */

@@ -50,7 +50,7 @@ export function setOpenMetadata(fd: number, wanted: Metadata): void {
 }
 
 /** Owner and mode of a regular file that is open for writing: the first of what {@link setMetadata} sets. */
-export function setFileOwner(fd: number, wanted: Metadata): void {
+export function setFileOwnerAndMode(fd: number, wanted: Metadata): void {
   fchownSync(fd, wanted.uid, wanted.gid);
   fchmodSync(fd, wanted.mode);
 }

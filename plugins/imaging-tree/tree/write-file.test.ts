@@ -196,6 +196,29 @@ describe('owner and mode are those of the entry', () => {
     expect(await written({ ...asked, mode: 0o444 })).toEqual(Array(2).fill({ ...asked, mode: 0o444 }));
   });
 
+  it('and nobody else may read it while its content comes, unless he may afterwards', async () => {
+    const seen: number[] = [];
+    for (const [owner, mode] of [
+      [asked, 0o640],
+      [{ ...asked, mode: 0o4755 }, 0o4755],
+      [{ ...asked, uid: 4711 }, 0o664],
+    ] as const) {
+      if (owner.uid !== asked.uid && !isRoot) continue;
+      const job = jobOf({ plainly: true });
+      const bytes: ContentStream = {
+        async *[Symbol.asyncIterator]() {
+          seen.push(lstatSync(join(dir, 'f')).mode & 0o7777);
+          yield BYTES;
+        },
+      };
+      await writeFile(dirfd, 'f', { ...job, bytes, entry: { ...job.entry, ...owner, mode } });
+      expect(lstatSync(join(dir, 'f')).mode & 0o7777).toBe(mode);
+      rmSync(join(dir, 'f'));
+    }
+    expect(seen).toEqual([0o640, 0o600, 0o600].slice(0, seen.length));
+    expect(seen.length).toBeGreaterThanOrEqual(2);
+  });
+
   it('whatever the umask takes away', async () => {
     const before = process.umask(0o077);
     try {

@@ -26,7 +26,7 @@ import {
 } from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
-import { setFileOwner, setFileRest, setMetadata } from './metadata.ts';
+import { setFileOwnerAndMode, setFileRest, setMetadata } from './metadata.ts';
 import { fsPath, toRaw } from './names.ts';
 import { type FileStat, stampOf, statOpen } from './stat.ts';
 
@@ -116,23 +116,28 @@ interface NewFile {
   readonly made: ReturnType<typeof fsPath>;
   readonly wanted: ReturnType<typeof fsPath>;
   /** Was it made with the owner and the mode that it shall have? */
-  readonly isOwned: boolean;
+  readonly isMadeRight: boolean;
 }
 
 /** Of its own name if it may be seen at once and nothing has that name, else of a temporary one. */
 function create(dirfd: number, name: string, { plainly, entry }: FileJob): NewFile {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
   const wanted = fsPath(within(dirfd, toRaw(name)));
-  const isOwned = plainly && entry.mode <= 0o777 && isOurs(entry);
+  const isMadeRight = plainly && entry.mode <= 0o777 && isOurs(entry);
   if (plainly) {
     try {
-      return { fd: openSync(wanted, flags, isOwned ? entry.mode : 0o600), made: wanted, wanted, isOwned };
+      return {
+        fd: openSync(wanted, flags, isMadeRight ? entry.mode : 0o600),
+        made: wanted,
+        wanted,
+        isMadeRight,
+      };
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
   }
   const made = within(dirfd, temporaryName());
-  return { fd: openSync(made, flags, 0o600), made, wanted, isOwned: false };
+  return { fd: openSync(made, flags, 0o600), made, wanted, isMadeRight: false };
 }
 
 /** Is its owner who makes it? A program that changes its own would find its files made right all the same, by one look more. */
@@ -142,19 +147,19 @@ function isOurs({ uid, gid }: Entry): boolean {
 
 /** All is written: its metadata, its name. */
 function finish(file: NewFile, entry: FileJob['entry']): FileStamp | undefined {
-  const { fd, made, wanted, isOwned } = file;
-  if (!isOwned) setFileOwner(fd, entry);
+  const { fd, made, wanted, isMadeRight } = file;
+  if (!isMadeRight) setFileOwnerAndMode(fd, entry);
   setFileRest(fd, entry);
   if (made !== wanted) renameSync(made, wanted);
   const stat = statOpen(fd);
   // The umask may have taken something away, the directory have given its group or its default ACL.
-  if (isOwned && !hasOwner(stat, entry)) return finish({ ...file, isOwned: false }, entry);
+  if (isMadeRight && !hasOwnerAndMode(stat, entry)) return finish({ ...file, isMadeRight: false }, entry);
   const isAsWanted =
-    stat.size === entry.content.bytes && stat.mtimeNs === entry.mtimeNs && hasOwner(stat, entry);
+    stat.size === entry.content.bytes && stat.mtimeNs === entry.mtimeNs && hasOwnerAndMode(stat, entry);
   return isAsWanted ? stampOf(stat) : undefined;
 }
 
-function hasOwner({ mode, uid, gid }: FileStat, entry: Entry): boolean {
+function hasOwnerAndMode({ mode, uid, gid }: FileStat, entry: Entry): boolean {
   return (mode & 0o7777) === entry.mode && uid === entry.uid && gid === entry.gid;
 }
 

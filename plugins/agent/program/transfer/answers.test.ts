@@ -1,5 +1,6 @@
 /** How long was waited for answers: what the appliance goes by when it chooses what to compress. */
 
+import { zstdCompressSync } from 'node:zlib';
 import { digestOf, FRAME, type Frame } from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AnswerReader } from './answers.ts';
@@ -80,20 +81,35 @@ describe('groups that come before anybody asks for them', () => {
   const contents = Array.from({ length: 6 }, (_, at) => Buffer.alloc(MIB, `group ${at}`));
   const asked = contents.map((bytes) => ({ digest: digestOf(bytes), bytes: bytes.length }));
 
+  interface SixOptions {
+    readonly frugally?: boolean;
+    readonly window?: number;
+    /** Kept from before: chunks that are none of these. */
+    readonly held?: number;
+    /** Of each group, before its last frame; told which. */
+    readonly pause?: (at: number) => Promise<void>;
+  }
+
   /** A reader of six groups, each of one chunk, that goes as far as it will before the first is asked for. */
-  function sixGroups(options: { readonly frugally: boolean; readonly window?: number }) {
+  function sixGroups({ frugally = false, window = 16 * MIB, held = 0, pause }: SixOptions = {}) {
     const given = new GivenChunks();
+    if (held > 0) {
+      const kept = { digest: digestOf(Buffer.from('kept')), bytes: held, at: 0, uses: 1 };
+      given.add(Buffer.alloc(held), [kept]);
+    }
     const came: number[] = [];
     const frames = (async function* (): AsyncGenerator<Frame> {
       for (const [at, bytes] of contents.entries()) {
-        const head = { chunks: [MIB], encoding: 'raw', bytes: MIB, gives: [[at, 0]] };
+        const stored = zstdCompressSync(bytes);
+        const head = { chunks: [MIB], encoding: 'zstd', bytes: stored.length, gives: [[at, 0]] };
         yield { type: FRAME.group, payload: Buffer.from(JSON.stringify(head)) };
-        yield { type: FRAME.piece, payload: bytes };
+        yield { type: FRAME.piece, payload: stored };
+        await pause?.(at);
         came.push(at);
         yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
       }
     })();
-    const answers = new AnswerReader({ frames, asked, given, window: 16 * MIB, ...options });
+    const answers = new AnswerReader({ frames, asked, given, window, frugally });
     const laid = () => asked.flatMap(({ digest }, at) => (given.has(digest) ? [at] : []));
     return { answers, came, laid };
   }
@@ -111,20 +127,44 @@ describe('groups that come before anybody asks for them', () => {
     await answers.close();
   });
 
+  it('are received frugally when the one before is opened, not while it is', async () => {
+    const laidWhen: (readonly number[])[] = [];
+    const six = sixGroups({ frugally: true, pause: async () => void laidWhen.push(six.laid()) });
+    for (const _ of asked) expect(await six.answers.next()).toBe('group');
+    expect(laidWhen).toEqual(asked.map((_, at) => asked.slice(0, at).map((_, nth) => nth)));
+    await six.answers.close();
+  });
+
   it('are all laid down, or not at all, once the reader is closed', async () => {
-    const { answers, came, laid } = sixGroups({ frugally: false });
-    await vi.waitFor(() => expect(came.length).toBeGreaterThan(0));
+    const { answers, came, laid } = sixGroups();
+    while (came.length === 0) await settled();
     await answers.close();
     const left = laid();
-    await settled();
+    expect(left).toEqual(came);
+    await new Promise((done) => setTimeout(done, 50));
     expect(laid()).toEqual(left);
-    expect(came.length).toBeLessThan(contents.length);
+  });
+
+  it('are not waited for by who closes the reader, but for the one that is under way', async () => {
+    const line = Promise.withResolvers<void>();
+    const { answers, came } = sixGroups({ pause: (at) => (at === 0 ? line.promise : Promise.resolve()) });
+    await settled();
+    const closed = answers.close();
+    line.resolve();
+    await closed;
+    expect(came).toEqual([0]);
   });
 
   it('are refused where they are more than was asked for and what may lie here', async () => {
-    const { answers } = sixGroups({ frugally: false, window: -63 * MIB });
+    const { answers } = sixGroups({ window: -63 * MIB });
     expect(await answers.next()).toBe('group');
     await expect(answers.next()).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    await answers.close();
+  });
+
+  it('may come beside what is kept from before, which the appliance was told of', async () => {
+    const { answers } = sixGroups({ window: 0, held: 64 * MIB });
+    for (const _ of asked) expect(await answers.next()).toBe('group');
     await answers.close();
   });
 });

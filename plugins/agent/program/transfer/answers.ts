@@ -12,6 +12,7 @@ import {
   frameJson,
   type GivenGroup,
   GROUP_BYTES,
+  heardLater,
   OverdubError,
   openGroup,
   Pieces,
@@ -23,6 +24,11 @@ import type { GivenChunk, GivenChunks } from './given-chunks.ts';
 
 /** Answers under way behind the one that is asked for: while files are written, one is decoded and hashed and one received. */
 const AHEAD = 2;
+/**
+ * Groups besides those: the one whose chunks are being taken, which the appliance may count as taken, and one of slack. Of each that is
+ * opened its stored bytes lie here as well, no more than it makes.
+ */
+const MORE_GROUPS = 2;
 
 /** Shorter chunks are hashed sooner than another thread is asked. */
 const HASHED_ASIDE_BYTES = 256 * 1024;
@@ -42,7 +48,7 @@ export interface AnswersOptions {
   readonly frugally: boolean;
 }
 
-/** An answer that has come, and is opened. */
+/** An answer that has come, and is being opened. */
 interface Received {
   readonly answer: Promise<Answer>;
   readonly cameMs: number;
@@ -62,19 +68,21 @@ export class AnswerReader {
   readonly #sinceMs = performance.now();
   readonly #answers: AsyncGenerator<Received>;
   readonly #opening = new Set<Promise<unknown>>();
-  /** Answers that may lie here while the appliance counts them as taken. */
-  readonly #depth: number;
+  /** Of chunks that are kept and groups that are opened, bytes: what was here before, what was asked for, what is read ahead. */
+  readonly #mostBytes: number;
   #openingBytes = 0;
+  #isClosed = false;
   #waitedMs = 0;
   #next: Promise<IteratorResult<Received>>;
 
   constructor(options: AnswersOptions) {
     this.#options = options;
     this.#answered = new Uint8Array(options.asked.length);
-    this.#depth = options.frugally ? 1 : AHEAD;
+    const depth = options.frugally ? 1 : AHEAD;
+    this.#mostBytes = options.given.heldBytes + options.window + (depth + MORE_GROUPS) * GROUP_BYTES;
     // One is waited for here already.
-    this.#answers = options.frugally ? this.#received() : ahead(this.#received(), AHEAD - 1);
-    this.#next = this.#begin();
+    this.#answers = depth === 1 ? this.#received() : ahead(this.#received(), depth - 1);
+    this.#next = heardLater(this.#answers.next());
   }
 
   /** The next answer. REPOSITORY_DAMAGED when there are no more; INPUT_INVALID when one is malformed. */
@@ -82,7 +90,7 @@ export class AnswerReader {
     const fromMs = performance.now();
     const next = await this.#next;
     if (next.done === true) throw damagedAnswer();
-    this.#next = this.#begin();
+    this.#next = heardLater(this.#answers.next());
     this.#waitedMs += Math.max(0, next.value.cameMs - fromMs);
     return await next.value.answer;
   }
@@ -98,18 +106,12 @@ export class AnswerReader {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#next.catch(() => undefined);
     await this.#answers.return(undefined);
     await this.#options.frames.return(undefined);
     // What is opened is laid down before anybody counts what is there.
     await Promise.allSettled(this.#opening);
-  }
-
-  #begin(): Promise<IteratorResult<Received>> {
-    const next = this.#answers.next();
-    // Whoever asks for it hears of a failure; until then it is not unhandled.
-    next.catch(() => undefined);
-    return next;
   }
 
   async *#received(): AsyncGenerator<Received> {
@@ -121,43 +123,45 @@ export class AnswerReader {
       // Else the next one came while this one is opened.
       if (this.#options.frugally) await answer;
       yield { answer, cameMs };
+      if (this.#isClosed) return;
     }
   }
 
   async #group(head: GivenGroup): Promise<CameGroup> {
-    const { frames, given, window } = this.#options;
+    const { frames, given } = this.#options;
     const gives = this.#checkGives(head);
-    const bytes = this.#openingBytes + rawBytesOf(head.chunks);
-    // What is read ahead was due on the other side already, and so was what lay here while it came.
-    if (given.heldBytes + bytes > window + (this.#depth + 2) * GROUP_BYTES)
+    if (given.heldBytes + this.#openingBytes + rawBytesOf(head.chunks) > this.#mostBytes)
       throw badFrame('it gives more ahead than was asked for');
     return { group: await readGroup(head, new Pieces(frames)), gives };
   }
 
   #opened(came: CameGroup): Promise<Answer> {
-    const bytes = rawBytesOf(came.group.lengths);
-    this.#openingBytes += bytes;
-    const opening = this.#open(came).finally(() => {
-      this.#openingBytes -= bytes;
-      this.#opening.delete(opening);
-    });
+    const opening = heardLater(this.#open(came).finally(() => this.#opening.delete(opening)));
     this.#opening.add(opening);
-    // Whoever asks for it hears of a failure; until then it is not unhandled.
-    opening.catch(() => undefined);
     return opening;
   }
 
-  async #open({ group, gives }: CameGroup): Promise<Answer> {
-    let raw: Uint8Array;
+  async #open(came: CameGroup): Promise<Answer> {
+    const bytes = rawBytesOf(came.group.lengths);
+    this.#openingBytes += bytes;
+    const raw = await this.#decoded(came).finally(() => {
+      this.#openingBytes -= bytes;
+    });
+    if (raw !== undefined) this.#options.given.add(raw.bytes, raw.sound);
+    return 'group';
+  }
+
+  /** What the group makes, and which of its chunks are what they should be; undefined where it makes nothing. */
+  async #decoded({ group, gives }: CameGroup) {
+    let bytes: Uint8Array;
     try {
-      raw = await openGroup(group);
+      bytes = await openGroup(group);
     } catch {
       // Its chunks are asked for one by one, and the appliance says what is wrong where something is.
       for (const { digest } of gives) this.#bad.add(digest);
-      return 'group';
+      return undefined;
     }
-    this.#options.given.add(raw, await this.#sound(raw, gives));
-    return 'group';
+    return { bytes, sound: await this.#sound(bytes, gives) };
   }
 
   /** Each chunk once, however many wants it answers. */

@@ -1,6 +1,6 @@
 /** Chunks on their way, compressed together: the appliance keeps a group as it comes. */
 
-import { type GroupHead, groupFrames } from '@overdub/core/agent';
+import { type GroupHead, groupFrames, heardLater } from '@overdub/core/agent';
 import { GroupCompressor, type GroupEffort } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
@@ -65,9 +65,7 @@ export class Groups {
     this.#leaving = undefined;
     if (before !== undefined) yield* sent(await before);
     if (this.#filled === 0) return;
-    this.#leaving = this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths);
-    // Whoever asks for it hears of a failure; until then it is not unhandled.
-    this.#leaving.catch(() => undefined);
+    this.#leaving = heardLater(this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths));
     this.#buffers.reverse();
     this.#filled = 0;
     this.#lengths = [];
