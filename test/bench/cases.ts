@@ -4,14 +4,11 @@ import { copyFile, type FileHandle, mkdir, open, rm, stat, writeFile } from 'nod
 import { join } from 'node:path';
 import { run } from './appliance.ts';
 import { Ground } from './ground.ts';
-import { medians } from './medians.ts';
 import type { Figure } from './peers.ts';
 
 const PAGE = 8192;
 /** Of many snapshots so many are pruned, the oldest. */
 const FORGOTTEN = 0.9;
-/** Of two that are compared, each is restored so often, and the median counts. */
-const ROUNDS = 3;
 
 interface Case {
   /** Bytes, files or snapshots, unless told otherwise. */
@@ -128,17 +125,12 @@ async function manySnapshots(ground: Ground): Promise<void> {
   ground.note({ tool: 'overdub', step, storedBytes: grown.ours });
   ground.note({ tool: 'zstd --patch-from', step, storedBytes: grown.zstd });
   const bytes = pages * PAGE;
-  // By turns: a machine that is slower for a moment, or reads from its disk at first, is so for both.
-  const rounds: Figure[][] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const newest = await ground.restored('restore of the newest', 'latest');
-    const oldest = await ground.restored('restore of the oldest', `~${ground.size - 1}`);
-    rounds.push([newest, oldest]);
-  }
-  for (const figure of medians(rounds)) {
-    ground.note(figure);
-    ground.note({ tool: 'its bytes', step: figure.step, readBytes: bytes });
-  }
+  const [newest, oldest] = ['restore of the newest', 'restore of the oldest'];
+  await ground.restoreByTurns([
+    { step: newest, snapshot: 'latest' },
+    { step: oldest, snapshot: `~${ground.size - 1}` },
+  ]);
+  for (const step of [newest, oldest]) ground.note({ tool: 'its bytes', step, readBytes: bytes });
   await ground.forgetOldest(Math.floor(ground.size * FORGOTTEN));
   await ground.run('collection', 'gc');
   await ground.restore('restore of the newest, after it', 'latest');

@@ -13,11 +13,14 @@ import {
   startAppliance,
   stopAppliance,
 } from './appliance.ts';
+import { medians } from './medians.ts';
 import type { Figure } from './peers.ts';
 
 const SERVER = 'case';
+/** Of what is compared with one another, so many runs. */
+const ROUNDS = 3;
 
-/** Every step is measured on an appliance of its own, so that its peak is the step's. */
+/** Every step is measured on an appliance of its own, so that its peak is the step's; what is done by turns, on one. */
 export class Ground {
   readonly live: string;
   readonly work: string;
@@ -52,23 +55,39 @@ export class Ground {
     });
   }
 
-  /** Restores a snapshot to an empty directory, which is removed again, and notes its figures. */
+  /** Restores a snapshot to an empty directory, which is removed again. */
   async restore(step: string, snapshot: string): Promise<Figure> {
-    return this.note(await this.restored(step, snapshot));
+    return this.#with(async (overdub, child) =>
+      this.note(await this.#restored(step, snapshot, overdub, child)),
+    );
   }
 
-  /** The same, not noted yet. */
-  async restored(step: string, snapshot: string): Promise<Figure> {
-    return this.#with(async (overdub, child) => {
-      const empty = join(this.work, `restored-${++this.#restores}`);
-      await mkdir(empty);
-      const before = readBytes(child);
-      const where = ['--root', empty, '--server', SERVER, '--state', `${empty}-state`];
-      const ran = await overdub('agent', 'restore', ...where, '--snapshot', snapshot);
-      const read = readBytes(child) - before;
-      await rm(empty, { recursive: true });
-      return { ...figureOf(step, ran, child), readBytes: read };
+  /**
+   * The same of several snapshots by turns, by one appliance, so that none of them meets it when it has just been started: notes the
+   * medians of three rounds behind a first that does not count.
+   */
+  async restoreByTurns(snapshots: readonly { step: string; snapshot: string }[]): Promise<void> {
+    const rounds: Figure[][] = [];
+    await this.#with(async (overdub, child) => {
+      for (let round = 0; round <= ROUNDS; round++) {
+        const figures: Figure[] = [];
+        for (const { step, snapshot } of snapshots)
+          figures.push(await this.#restored(step, snapshot, overdub, child));
+        if (round > 0) rounds.push(figures);
+      }
     });
+    for (const figure of medians(rounds)) this.note(figure);
+  }
+
+  async #restored(step: string, snapshot: string, overdub: Overdub, child: ChildProcess): Promise<Figure> {
+    const empty = join(this.work, `restored-${++this.#restores}`);
+    await mkdir(empty);
+    const before = readBytes(child);
+    const where = ['--root', empty, '--server', SERVER, '--state', `${empty}-state`];
+    const ran = await overdub('agent', 'restore', ...where, '--snapshot', snapshot);
+    const read = readBytes(child) - before;
+    await rm(empty, { recursive: true });
+    return { ...figureOf(step, ran, child), readBytes: read };
   }
 
   /** Any other command. */
