@@ -2,6 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
+import { heardLater } from '../domain/heard-later.ts';
 import { written } from '../written.ts';
 import { Turns } from './turns.ts';
 
@@ -57,9 +58,7 @@ export async function sendFile(
     for (let at = 0; next !== undefined && !response.destroyed; ) {
       const piece = await next;
       at += piece.length;
-      next = at < length ? read(at) : undefined;
-      // Its failure is met at the next turn, not while this piece is under way.
-      next?.catch(() => undefined);
+      next = at < length ? heardLater(read(at)) : undefined;
       await written(response, [piece]);
     }
     await next?.catch(() => undefined);

@@ -1,6 +1,7 @@
 import type { RandomReader } from '../../contracts/delta-codec.ts';
 import { endsOf, firstEndBehind } from '../../domain/chunk-ends.ts';
 import { CHUNK_LIMITS } from '../../domain/chunker.ts';
+import { heardLater } from '../../domain/heard-later.ts';
 import type { ChunkRef, ContentRef, Digest } from '../../domain/manifest.ts';
 import { OverdubError } from '../../errors.ts';
 import { alone, ByteCache } from './byte-cache.ts';
@@ -22,10 +23,7 @@ export async function* readContent(content: ContentRef, read: ReadChunk): AsyncG
     const ahead = content.chunks[next];
     const room = waiting.length === 0 || (waiting.length < AHEAD_CHUNKS && held < AHEAD_BYTES);
     if (ahead !== undefined && room) {
-      const chunk = read(ahead.digest);
-      // Awaited below in order; until then a failure must not count as unhandled.
-      chunk.catch(() => undefined);
-      waiting.push({ bytes: ahead.bytes, chunk });
+      waiting.push({ bytes: ahead.bytes, chunk: heardLater(read(ahead.digest)) });
       held += ahead.bytes;
       next += 1;
       continue;

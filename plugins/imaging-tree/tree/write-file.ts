@@ -126,12 +126,8 @@ function create(dirfd: number, name: string, { plainly, entry }: FileJob): NewFi
   const isMadeRight = plainly && entry.mode <= 0o777 && isOurs(entry);
   if (plainly) {
     try {
-      return {
-        fd: openSync(wanted, flags, isMadeRight ? entry.mode : 0o600),
-        made: wanted,
-        wanted,
-        isMadeRight,
-      };
+      const fd = openSync(wanted, flags, isMadeRight ? entry.mode : 0o600);
+      return { fd, made: wanted, wanted, isMadeRight };
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }

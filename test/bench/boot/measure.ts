@@ -1,7 +1,8 @@
-/** Timing, medians and the table. */
+/** Timing and the table. */
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { median } from '../medians.ts';
 
 const run = promisify(execFile);
 
@@ -51,13 +52,6 @@ export async function compare(
     ratio: ours / best,
     target: settings.target,
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
 /** Markdown, as docs/netboot.md has it. */
