@@ -54,6 +54,12 @@ const GATHER_BYTES = 128 * 1024;
 /** What is copied nowhere on its way to the compressor. */
 const LONG_BYTES = 1024 * 1024;
 
+/** How a source gives its bytes. */
+export interface SourceManner {
+  /** Is each piece good only until the next one is asked for? */
+  readonly areLent?: boolean;
+}
+
 export interface Frame {
   readonly type: number;
   readonly payload: Uint8Array;
@@ -71,9 +77,12 @@ export function encodeFrame(type: number, payload: Uint8Array | string = ''): Ui
 
 /**
  * The frames of a plain byte stream. INPUT_INVALID on a length out of bounds, before anything is allocated. Pieces of a group come
- * in parts, as they arrive, so that they are not put together twice.
+ * in parts, as they arrive, so that they are not put together twice. Where pieces of the source are lent, so are the frames' payloads.
  */
-export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+export async function* parseFrames(
+  source: AsyncIterable<Uint8Array>,
+  { areLent = false }: SourceManner = {},
+): AsyncGenerator<Frame> {
   const queue: Uint8Array[] = [];
   let queued = 0;
   let need = HEADER_BYTES;
@@ -102,6 +111,7 @@ export async function* parseFrames(source: AsyncIterable<Uint8Array>): AsyncGene
       type = undefined;
       need = HEADER_BYTES;
     }
+    if (areLent && queued > 0) queue.push(Uint8Array.from(queue.pop() as Uint8Array));
   }
   if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
 }
@@ -178,12 +188,15 @@ async function* gathered(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
  * The frames of a compressed body. Ends at the `end` frame; INPUT_INVALID when the body stops before it, is no
  * zstd, or goes on behind it. A `failure` frame is thrown as the error it carries.
  */
-export async function* readBody(source: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+export async function* readBody(
+  source: AsyncIterable<Uint8Array>,
+  manner: SourceManner = {},
+): AsyncGenerator<Frame> {
   // A request must outlive its reading, so that a refusal can still be answered on the same socket.
   const feed = source instanceof Readable ? source.iterator({ destroyOnReturn: false }) : source;
   let ended = false;
   try {
-    for await (const frame of parseFrames(unpacked(feed))) {
+    for await (const frame of framesOf(feed, manner)) {
       if (ended) throw badFrame('it goes on behind its end');
       if (frame.type === FRAME.failure) throw OverdubError.fromJSON(frameJson(frame));
       if (frame.type === FRAME.end) ended = true;
@@ -196,7 +209,7 @@ export async function* readBody(source: AsyncIterable<Uint8Array>): AsyncGenerat
 }
 
 /** What a body holds: through a decompressor, unless it says at its beginning that it needs none. */
-async function* unpacked(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* framesOf(source: AsyncIterable<Uint8Array>, manner: SourceManner): AsyncGenerator<Frame> {
   const pieces = source[Symbol.asyncIterator]();
   let beginning = Buffer.alloc(0);
   while (beginning.length < STORED_HEADER_BYTES) {
@@ -206,12 +219,13 @@ async function* unpacked(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   }
   const body = resumed(beginning, pieces);
   if (isStored(beginning)) {
-    yield* storedFrames(body);
+    yield* parseFrames(storedFrames(body), manner);
     return;
   }
   const params = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
   const decompress = createZstdDecompress({ params, chunkSize: PIECE_BYTES });
-  yield* pipeline(body, decompress, () => undefined) as unknown as AsyncIterable<Uint8Array>;
+  const compressed = manner.areLent === true ? copied(body) : body;
+  yield* parseFrames(pipeline(compressed, decompress, () => undefined));
 }
 
 /** The whole of a source of which the beginning was looked at. */
@@ -222,6 +236,11 @@ async function* resumed(beginning: Uint8Array, rest: AsyncIterator<Uint8Array>):
   } finally {
     await rest.return?.();
   }
+}
+
+/** For who reads ahead. */
+async function* copied(lent: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of lent) yield Uint8Array.from(piece);
 }
 
 /** zlib's complaints are the sender's fault; everything else (a reset connection) is passed on. */

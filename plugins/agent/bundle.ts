@@ -8,8 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { type AgentBundle, type AgentBundleFile, type AgentHalfSource, OverdubError } from '@overdub/core';
 
 const ENTRY = 'main.mjs';
+/** Beside it, what the agent starts on a thread of its own (`program/receiver/receiver.ts`). */
+const THREAD = 'receiver.mjs';
 /** What esbuild calls the lines that put the parts together. */
 const STDIN = 'agent-entry.mjs';
+const IS_SOURCE = import.meta.url.endsWith('.ts');
 /** Loads its own native library by name at run time, so it cannot be part of one file. */
 const UNBUNDLED = ['koffi'];
 const NATIVE_PACKAGE = '@koromix/koffi-linux-x64';
@@ -30,7 +33,9 @@ export function agentBundler(): (halves: readonly AgentHalfSource[]) => Promise<
 export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<AgentBundle> {
   const contents = new Map<string, Uint8Array>();
   const program = await bundleProgram(halves);
+  const thread = await bundleThread();
   contents.set(ENTRY, program.bytes);
+  contents.set(THREAD, thread.bytes);
   const native = await nativeFiles();
   for (const [path, file] of native) contents.set(path, await readFile(file));
   const byDigest = new Map<string, Uint8Array>();
@@ -46,7 +51,7 @@ export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<A
     digest: whole.digest('hex'),
     entry: ENTRY,
     files,
-    inputs: [...program.inputs, ...native.values()],
+    inputs: [...new Set([...program.inputs, ...thread.inputs, ...native.values()])],
     async read(digest) {
       const bytes = byDigest.get(digest);
       if (bytes !== undefined) return bytes;
@@ -67,13 +72,10 @@ interface BundledProgram {
 
 /** Two ways in: `run` is the agent that the loader starts, `main` the commands on directories (`overdub agent …`). */
 async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<BundledProgram> {
-  const { build } = await import('esbuild');
-  const source = import.meta.url.endsWith('.ts');
-  const own = (path: string) => fileURLToPath(new URL(`./${path}.${source ? 'ts' : 'js'}`, import.meta.url));
   const lines = halves.map(
     (half, at) => `import half${at} from ${JSON.stringify(fileURLToPath(half.agent))};`,
   );
-  const entry = [
+  return await bundle([
     `import { runAgent } from ${JSON.stringify(own('program/main'))};`,
     `import { directoryCommands } from ${JSON.stringify(own('commands/directory'))};`,
     `import { runAlone } from '@overdub/core/command-line';`,
@@ -81,16 +83,30 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Bundle
     `const halves = [${halves.map((_half, at) => `half${at}`).join(', ')}];`,
     `export const run = (options) => runAgent(options, halves);`,
     `export const main = () => runAlone(directoryCommands, halves);`,
-  ];
+  ]);
+}
+
+async function bundleThread(): Promise<BundledProgram> {
+  return await bundle([`import ${JSON.stringify(own('program/receiver/thread'))};`]);
+}
+
+/** A source in a checkout, else what was built of it. */
+function own(path: string): string {
+  return fileURLToPath(new URL(`./${path}.${IS_SOURCE ? 'ts' : 'js'}`, import.meta.url));
+}
+
+/** One file of these lines and all that they import. */
+async function bundle(lines: readonly string[]): Promise<BundledProgram> {
+  const { build } = await import('esbuild');
   const resolveDir = dirname(own('program/main'));
   try {
     const result = await build({
-      stdin: { contents: entry.join('\n'), resolveDir, sourcefile: STDIN },
+      stdin: { contents: lines.join('\n'), resolveDir, sourcefile: STDIN },
       bundle: true,
       format: 'esm',
       platform: 'node',
       target: 'node22',
-      conditions: source ? ['overdub-source'] : [],
+      conditions: IS_SOURCE ? ['overdub-source'] : [],
       // As for the configuration: what a half beside it does not find there is looked for in the installation.
       nodePaths: createRequire(import.meta.url).resolve.paths('@overdub/core') ?? [],
       external: UNBUNDLED,

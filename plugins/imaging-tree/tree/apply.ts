@@ -206,7 +206,7 @@ class ApplyRun {
       this.#cursor.ensureDirectory(entry.path);
     } else {
       const [parent, name] = splitPath(entry.path);
-      writeSpecial(this.#cursor.directory(parent), name, entry);
+      writeSpecial(this.#cursor.directory(parent), name, entry, this.#options.blank === true);
     }
   }
 

@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmdirSync,
   rmSync,
   writeFileSync,
@@ -23,11 +24,12 @@ import { join } from 'node:path';
 import { type ContentStream, digestOf } from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { setXattr } from './libc.ts';
-import { type FileJob, shortBytes, writeFile, writeShortFile } from './write-file.ts';
+import { type FileJob, shortBytes, writeFile, writeShortFile, writeSpecial } from './write-file.ts';
 
 const BYTES = Buffer.alloc(100_000, 'short');
 const WHOLE = { digest: digestOf(BYTES), bytes: BYTES.length };
 const CONTENT = { ...WHOLE, chunks: [WHOLE] };
+const OWN = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 const isRoot = process.getuid?.() === 0;
 
 /** Bytes of the right length that are others. */
@@ -247,5 +249,36 @@ describe('owner and mode are those of the entry', () => {
     const others = { mode: 0o4755, uid: 4712, gid: 4713 };
     expect(await written(asked)).toEqual([asked, asked]);
     expect(await written(others)).toEqual([others, others]);
+  });
+});
+
+describe('a symbolic link, or a pipe', () => {
+  const metadata = { path: 'name', mode: 0o640, uid: OWN.uid, gid: OWN.gid, mtimeNs: '1700000000000000000' };
+  const link = { ...metadata, type: 'symlink', target: 'somewhere' } as const;
+  const pipe = { ...metadata, type: 'fifo' } as const;
+
+  it.each([true, false])('is made, plainly (%s) or not, also where something has its name', (plainly) => {
+    for (const [entry, isIt] of [
+      [link, () => readlinkSync(join(dir, 'name')) === 'somewhere'],
+      [pipe, () => lstatSync(join(dir, 'name')).isFIFO()],
+    ] as const) {
+      rmSync(join(dir, 'name'), { force: true });
+      for (let count = 0; count < 2; count++) {
+        writeSpecial(dirfd, 'name', entry, plainly);
+        expect(isIt()).toBe(true);
+        expect(lstatSync(join(dir, 'name')).mtimeMs).toBe(1_700_000_000_000);
+      }
+      rmSync(join(dir, 'name'));
+      writeFileSync(join(dir, 'name'), 'a file');
+      writeSpecial(dirfd, 'name', entry, plainly);
+      expect(isIt()).toBe(true);
+      expect(readdirSync(dir)).toEqual(['name']);
+    }
+  });
+
+  it.each([true, false])('that cannot be finished leaves nothing, plainly (%s) or not', (plainly) => {
+    const wrong = { ...link, mtimeNs: 'never' };
+    expect(() => writeSpecial(dirfd, 'name', wrong, plainly)).toThrow();
+    expect(readdirSync(dir)).toEqual([]);
   });
 });

@@ -224,13 +224,29 @@ async function writeSparse(fd: number, bytes: Uint8Array, position: number): Pro
   if (from < bytes.length) await writeAll(fd, bytes.subarray(from), position + from);
 }
 
-/** Makes anything but files, directories and hard links under a temporary name and renames it to `name`. */
-export function writeSpecial(dirfd: number, name: string, entry: Entry): void {
-  replace(dirfd, name, (temporary) => {
-    if (entry.type === 'symlink') symlinkSync(fsPath(toRaw(entry.target ?? '')), temporary);
-    else makeNode(temporary, nodeMode(entry), entry.device?.major ?? 0, entry.device?.minor ?? 0);
-    setMetadata(temporary, entry);
-  });
+/**
+ * Makes anything but files, directories and hard links under a temporary name and renames it to `name`; `plainly` under that name at once,
+ * where nothing has it yet.
+ */
+export function writeSpecial(dirfd: number, name: string, entry: Entry, plainly: boolean): void {
+  const make = (at: string) => {
+    if (entry.type === 'symlink') symlinkSync(fsPath(toRaw(entry.target ?? '')), fsPath(at));
+    else makeNode(at, nodeMode(entry), entry.device?.major ?? 0, entry.device?.minor ?? 0);
+    setMetadata(at, entry);
+  };
+  if (!plainly || !isMade(within(dirfd, toRaw(name)), make)) replace(dirfd, name, make);
+}
+
+/** Makes it where nothing is: false where something is. */
+function isMade(at: string, make: (at: string) => void): boolean {
+  try {
+    make(at);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false;
+    discard(fsPath(at));
+    throw error;
+  }
 }
 
 function nodeMode(entry: Entry): number {

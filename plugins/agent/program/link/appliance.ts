@@ -1,6 +1,7 @@
 /** The appliance as the agent sees it: one session that renews itself, one method a request. */
 
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import {
   type CommitRequest,
   type ContentRef,
@@ -26,6 +27,8 @@ import {
   type TransferRequest,
   type Welcome,
 } from '@overdub/core/agent';
+import { type OpenedAnswer, openedAnswers } from '../receiver/opened-answers.ts';
+import type { Receiver } from '../receiver/receiver.ts';
 import { ConnectionLost, HttpLink, type HttpRequest } from './http.ts';
 import { paced } from './pace.ts';
 
@@ -185,6 +188,30 @@ export class Appliance {
       return await this.#http.stream({ method: 'POST', path, body, type: FRAMES_TYPE, bearer, signal });
     });
     yield* this.#frames(stream);
+  }
+
+  /** The same of a fetch that takes groups, received by another thread where there is one. */
+  async *fetch(
+    request: () => AsyncIterable<Uint8Array>,
+    receiver: Receiver | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<OpenedAnswer> {
+    if (receiver === undefined) {
+      yield* openedAnswers(this.read('fetch', request, signal));
+      return;
+    }
+    const path = '/agent/v1/images/fetch';
+    yield* await this.#retry(signal, async (bearer) => {
+      const body = await buffer(compressFrames(request(), 'light'));
+      return await this.#http.receive(receiver, {
+        method: 'POST',
+        path,
+        body,
+        type: FRAMES_TYPE,
+        bearer,
+        signal,
+      });
+    });
   }
 
   /** A boot artifact, in pieces. NOT_FOUND. */

@@ -4,6 +4,8 @@ import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:ht
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { OverdubError } from '@overdub/core/agent';
+import type { OpenedAnswer } from '../receiver/opened-answers.ts';
+import { LineLost, type Receiver } from '../receiver/receiver.ts';
 
 /** No byte for so long means that the connection is dead, milliseconds; polls last shorter. */
 const SILENCE_MS = 300_000;
@@ -95,6 +97,30 @@ export class HttpLink {
     return answer.body;
   }
 
+  /** Has a receiver send it, on a connection of its own; gives out its answers once the status is good. */
+  async receive(
+    receiver: Receiver,
+    request: HttpRequest & { readonly body: Uint8Array },
+  ): Promise<AsyncGenerator<OpenedAnswer>> {
+    const { path, body, type, bearer, signal } = request;
+    const headers = {
+      ...(type === undefined ? {} : { 'content-type': type }),
+      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+    };
+    this.bytes.sent += body.length;
+    const onBytes = (bytes: number) => {
+      this.bytes.received += bytes;
+    };
+    const lean = { url: this.#urlOf(path).href, headers, body, silenceMs: SILENCE_MS };
+    const lost = (error: unknown) =>
+      error instanceof LineLost ? new ConnectionLost(this.url, error) : error;
+    const outcome = await receiver.ask(lean, signal, onBytes).catch((error) => {
+      throw lost(error);
+    });
+    if (outcome.is === 'refused') throw errorOf(outcome.status, Buffer.from(outcome.body), this.url);
+    return withErrors(outcome.answers, lost);
+  }
+
   close(): void {
     this.#agent.destroy();
   }
@@ -116,8 +142,12 @@ export class HttpLink {
     return whole;
   }
 
+  #urlOf(path: string): URL {
+    return new URL(path.replace(/^\//, ''), this.#base);
+  }
+
   #open(request: HttpRequest): ClientRequest {
-    const url = new URL(request.path.replace(/^\//, ''), this.#base);
+    const url = this.#urlOf(request.path);
     const headers: Record<string, string | number> = {};
     if (request.bearer !== undefined) headers.authorization = `Bearer ${request.bearer}`;
     if (request.json !== undefined) headers['content-type'] = 'application/json';
@@ -165,6 +195,14 @@ export class HttpLink {
     if (error instanceof OverdubError) return error;
     const failedBody = request.body instanceof Readable ? request.body.errored : null;
     return failedBody ?? new ConnectionLost(this.url, error);
+  }
+}
+
+async function* withErrors<T>(items: AsyncGenerator<T>, as: (error: unknown) => unknown): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (error) {
+    throw as(error);
   }
 }
 

@@ -11,7 +11,6 @@ import {
   FRAME,
   type Frame,
   frameJson,
-  hasManyEntries,
   type ManifestRef,
   OverdubError,
   packDigests,
@@ -20,6 +19,7 @@ import {
   requestFrames,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
+import type { Receiver } from '../receiver/receiver.ts';
 import type { Segment } from './align.ts';
 import { AnswerReader, damagedAnswer } from './answers.ts';
 import { GivenChunks } from './given-chunks.ts';
@@ -37,6 +37,8 @@ export interface FetcherOptions {
   readonly server: string;
   readonly codecs: readonly DeltaCodec[];
   readonly signal: AbortSignal;
+  /** Who receives what comes in groups, where not this thread does. */
+  readonly receiver?: Receiver | undefined;
 }
 
 /** What a wire segment needs; local ones need nothing. */
@@ -97,19 +99,19 @@ export class Fetcher {
   }
 
   #open(segments: readonly WireSegment[], later: readonly ChunkRef[], window: number | undefined): Answers {
-    const { appliance, image, signal } = this.#options;
+    const { appliance, signal, receiver } = this.#options;
     const head = { ...this.#head(), ...(window === undefined ? {} : this.#groups(window)) };
     const body = () => requestFrames(head, requested(segments, later));
     const asked = segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []));
     const isAsked = segments.some(({ chunks }) => chunks.length > 0);
-    const frames = isAsked ? appliance.read('fetch', body, signal) : nothing();
+    const by = window === undefined ? undefined : receiver;
+    const opened = isAsked ? appliance.fetch(body, by, signal) : nothing();
     const given = window === undefined ? new GivenChunks() : this.#given;
     const answers = new AnswerReader({
-      frames,
+      opened,
       asked: [...asked, ...later],
       given,
       window: window ?? 0,
-      frugally: hasManyEntries(image),
     });
     return {
       chunk: (chunk) => this.#chunk(answers, given, chunk),
@@ -248,7 +250,7 @@ function* lists(type: number, chunks: readonly ChunkRef[]): Generator<Uint8Array
     yield* encodeFrame(type, digests(chunks.slice(from, from + DIGESTS_LIMIT)));
 }
 
-async function* nothing(): AsyncGenerator<Frame> {}
+async function* nothing(): AsyncGenerator<never> {}
 
 async function* signatureFrames(
   codec: DeltaCodec,

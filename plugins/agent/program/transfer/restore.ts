@@ -15,6 +15,7 @@ import {
   withRoom,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
+import { Receiver } from '../receiver/receiver.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
 import { fetchRecord } from './fetch-record.ts';
@@ -58,11 +59,22 @@ export interface RestoreOrder {
 
 /** Rejects with coded errors; interrupted anywhere and run again it comes to the same end. */
 export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
-  const room = hasManyEntries(order.image) ? ROOM.restoreOfMany : ROOM.restore;
-  return await withRoom(room, () => restore(context, order));
+  const isMany = hasManyEntries(order.image);
+  // Not where memory is what there is too little of. Started now, it is ready when contents are asked for.
+  const receiver = isMany || order.dryRun ? undefined : Receiver.start(context.appliance.url);
+  try {
+    const room = isMany ? ROOM.restoreOfMany : ROOM.restore;
+    return await withRoom(room, () => restore(context, order, receiver));
+  } finally {
+    await receiver?.close();
+  }
 }
 
-async function restore(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
+async function restore(
+  context: RestoreContext,
+  order: RestoreOrder,
+  receiver: Receiver | undefined,
+): Promise<RestoreResult> {
   const { appliance, imager, root, workDir, signal, onProgress } = context;
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const present = join(workDir, 'present');
@@ -82,6 +94,7 @@ async function restore(context: RestoreContext, order: RestoreOrder): Promise<Re
     server: order.server,
     codecs: context.codecs,
     signal,
+    receiver,
   });
   const source = new FetchingSource(fetcher, bases);
   const apply = (onFile?: OnFile) =>

@@ -1,0 +1,155 @@
+/** A thread that receives answers, decodes and hashes them, while this one writes files. */
+
+import { availableParallelism } from 'node:os';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { OverdubError } from '@overdub/core/agent';
+import type { LeanRequest } from './lean-post.ts';
+import type { Answered, Order, Report, Taken } from './messages.ts';
+import type { OpenedAnswer } from './opened-answers.ts';
+
+/** What a request came to. */
+export type Outcome =
+  | { readonly is: 'begun'; readonly answers: AsyncGenerator<OpenedAnswer> }
+  | { readonly is: 'refused'; readonly status: number; readonly body: Uint8Array };
+
+/** The connection could not be made, or broke. */
+export class LineLost extends Error {
+  override readonly name = 'LineLost';
+}
+
+export class Receiver {
+  readonly #worker: Worker;
+  /** Of requests under way. */
+  readonly #open = new Set<Reports>();
+  /** Why the thread has ended. */
+  #ended: OverdubError | undefined;
+
+  /** Undefined where another thread is no help: it takes memory, and a processor. */
+  static start(url: string): Receiver | undefined {
+    const isPlain = new URL(url).protocol === 'http:';
+    return isPlain && availableParallelism() > 1 ? new Receiver() : undefined;
+  }
+
+  private constructor() {
+    const { file, execArgv } = threadProgram(import.meta.url);
+    this.#worker = new Worker(file, { name: 'receiver', execArgv });
+    this.#worker.once('error', (error) => {
+      this.#ended = ended(error);
+    });
+    this.#worker.once('exit', () => {
+      this.#ended ??= ended('it was stopped');
+      for (const reports of this.#open) reports.close(this.#ended);
+    });
+    // Each request waits for its own port; with none under way nothing is waited for.
+    this.#worker.unref();
+  }
+
+  /**
+   * Sends it on a connection of its own. Rejects, and so do the answers, with LineLost, an OverdubError that the appliance told of, or
+   * the signal's reason. `onBytes` is told of what came of the body. Whoever does not read the answers to their end calls their `return`.
+   */
+  async ask(request: LeanRequest, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<Outcome> {
+    signal.throwIfAborted();
+    if (this.#ended !== undefined) throw this.#ended;
+    const { port1, port2 } = new MessageChannel();
+    const reports = new Reports(port1, signal, () => this.#open.delete(reports));
+    this.#open.add(reports);
+    const order: Order = { request, port: port2 };
+    this.#worker.postMessage(order, [port2]);
+    try {
+      const first = await reports.next();
+      if (first.is === 'begun') return { is: 'begun', answers: answersOf(reports, onBytes) };
+      reports.close();
+      if (first.is === 'refused') return first;
+      throw new Error(`the receiver begins with ${first.is}`);
+    } catch (error) {
+      reports.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+async function* answersOf(reports: Reports, onBytes: (bytes: number) => void): AsyncGenerator<OpenedAnswer> {
+  try {
+    for (;;) {
+      const report = await reports.next();
+      if (report.is !== 'answer' && report.is !== 'ended') throw new Error(`an answer was ${report.is}`);
+      onBytes(report.received);
+      if (report.is === 'ended') return;
+      reports.took(report);
+      yield report.answer;
+    }
+  } finally {
+    reports.close();
+  }
+}
+
+/** What a thread tells of one request, in order. */
+class Reports {
+  readonly #port: MessagePort;
+  readonly #signal: AbortSignal;
+  readonly #onClose: () => void;
+  readonly #waiting: Report[] = [];
+  readonly #onAbort = () => this.close();
+  #closed: Error | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(port: MessagePort, signal: AbortSignal, onClose: () => void) {
+    this.#port = port;
+    this.#signal = signal;
+    this.#onClose = onClose;
+    port.on('message', (report: Report) => {
+      this.#waiting.push(report);
+      this.#wake();
+    });
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  async next(): Promise<Exclude<Report, { is: 'failed' | 'lost' }>> {
+    while (this.#waiting.length === 0 && this.#closed === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#signal.throwIfAborted();
+    const report = this.#waiting.shift();
+    if (report === undefined) throw this.#closed;
+    if (report.is === 'failed') throw OverdubError.fromJSON(report.error as never);
+    if (report.is === 'lost') throw new LineLost(report.why);
+    return report;
+  }
+
+  took({ taken }: Answered): void {
+    this.#port.postMessage({ taken } satisfies Taken);
+  }
+
+  /** What waits is given up; `why` is told to who waits for more. */
+  close(why: Error = new LineLost('it was closed')): void {
+    this.#closed ??= why;
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#port.close();
+    this.#onClose();
+    this.#wake();
+  }
+}
+
+function ended(why: unknown): OverdubError {
+  return new OverdubError(
+    'INTERNAL',
+    `The agent's thread that receives contents has ended: ${why instanceof Error ? why.message : why}`,
+    'Repeat it; if it happens again, report it with the kernel log of this machine.',
+    { cause: why },
+  );
+}
+
+/** It lies beside this file as a source or in an installation, and beside the agent's one file in a bundle. */
+function threadProgram(here: string): { readonly file: URL; readonly execArgv?: string[] } {
+  if (here.endsWith('.ts'))
+    return { file: new URL('./thread.ts', here), execArgv: ['--conditions=overdub-source'] };
+  const name = here.endsWith('/receiver.js') ? './thread.js' : './receiver.mjs';
+  return { file: new URL(name, here) };
+}
