@@ -4,7 +4,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from './content-ref.ts';
 import { DigestSet, digestBytes, packDigests, unpackDigests } from './digest-set.ts';
-import { compressFrames, encodeFrame, FRAME, parseFrames, readBody, requestFrames } from './frames.ts';
+import {
+  compressFrames,
+  encodeFrame,
+  FRAME,
+  type Frame,
+  parseFrames,
+  readBody,
+  requestFrames,
+} from './frames.ts';
 import { cut } from './pieces.ts';
 import { storedFrames, storeFrames } from './stored-body.ts';
 
@@ -256,4 +264,54 @@ describe('a stored body', () => {
       expect(lengths).toEqual(piece === 1000 ? [] : [payload.length]);
     }
   }, 20_000);
+});
+
+describe('a body whose pieces are lent', () => {
+  const frames = [
+    ...encodeFrame(FRAME.chunk, Buffer.alloc(70_000, 'chunk')),
+    ...encodeFrame(FRAME.group, JSON.stringify({ a: 'x'.repeat(300) })),
+    ...encodeFrame(FRAME.piece, Buffer.alloc(50_000, 'piece')),
+    ...encodeFrame(FRAME.piece),
+    ...encodeFrame(FRAME.piecesEnd),
+    ...encodeFrame(FRAME.page, 'page'),
+    ...encodeFrame(FRAME.end),
+  ];
+  const source = async function* () {
+    yield* frames;
+  };
+
+  /** What it holds; parts of one piece are joined. */
+  async function held(body: AsyncGenerator<Frame>): Promise<string[]> {
+    const found: [number, string][] = [];
+    for await (const { type, payload } of body) {
+      const last = found.at(-1);
+      const text = Buffer.from(payload).toString();
+      if (last !== undefined && type === FRAME.piece && last[0] === type) last[1] += text;
+      else found.push([type, text]);
+    }
+    return found.map(([type, text]) => `${type} ${text}`);
+  }
+
+  it.each([
+    ['stored', storeFrames],
+    ['compressed', (body: AsyncIterable<Uint8Array>) => compressFrames(body, 'light')],
+  ])('%s, is read alike, however it is cut', async (_, made) => {
+    const whole = Buffer.concat(await all<Uint8Array>(made(source())));
+    const once = async function* () {
+      yield whole;
+    };
+    const expected = await held(readBody(once()));
+    expect(expected).toHaveLength(5);
+    for (const most of [1, 3, 7, 100, 5000, whole.length]) {
+      const lent = async function* () {
+        const buffer = Buffer.alloc(most);
+        for (let at = 0; at < whole.length; at += most) {
+          const bytes = whole.copy(buffer, 0, at, at + most);
+          yield buffer.subarray(0, bytes);
+          buffer.fill(0xee);
+        }
+      };
+      expect(await held(readBody(lent(), { areLent: true }))).toEqual(expected);
+    }
+  });
 });

@@ -111,7 +111,7 @@ export async function* parseFrames(
       type = undefined;
       need = HEADER_BYTES;
     }
-    if (areLent && queued > 0) queue.push(Uint8Array.from(queue.pop() as Uint8Array));
+    if (areLent && queued > 0) queue.push(new Uint8Array(queue.pop() as Uint8Array));
   }
   if (queued > 0 || type !== undefined) throw badFrame('it ends inside a frame');
 }
@@ -240,7 +240,7 @@ async function* resumed(beginning: Uint8Array, rest: AsyncIterator<Uint8Array>):
 
 /** For who reads ahead. */
 async function* copied(lent: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const piece of lent) yield Uint8Array.from(piece);
+  for await (const piece of lent) yield new Uint8Array(piece);
 }
 
 /** zlib's complaints are the sender's fault; everything else (a reset connection) is passed on. */

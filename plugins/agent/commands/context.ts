@@ -8,7 +8,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { CommandIo } from '@overdub/core';
 import { DEFAULT_APPLIANCE_URL, isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core/agent';
 import { Appliance } from '../program/link/appliance.ts';
-import { ConnectionLost } from '../program/link/http.ts';
+import { ConnectionLost } from '../program/link/connection-lost.ts';
 
 /** Values of options; INPUT_INVALID, naming the command's help, for anything it does not know. */
 export function parse<T extends NonNullable<ParseArgsConfig['options']>>(

@@ -9,7 +9,7 @@ import {
   toOverdubError,
 } from '@overdub/core/agent';
 import type { Appliance } from './link/appliance.ts';
-import { ConnectionLost } from './link/http.ts';
+import { ConnectionLost } from './link/connection-lost.ts';
 import type { AgentEnd, AgentOptions } from './options.ts';
 import type { Ended, Results } from './results.ts';
 import type { Schedule } from './schedule.ts';

@@ -29,7 +29,8 @@ import {
 } from '@overdub/core/agent';
 import { type OpenedAnswer, openedAnswers } from '../receiver/opened-answers.ts';
 import type { Receiver } from '../receiver/receiver.ts';
-import { ConnectionLost, HttpLink, type HttpRequest } from './http.ts';
+import { ConnectionLost } from './connection-lost.ts';
+import { HttpLink, type HttpRequest } from './http.ts';
 import { paced } from './pace.ts';
 
 const FRAMES_TYPE = 'application/vnd.overdub.frames+zstd';

@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { OverdubError } from '@overdub/core/agent';
 import type { OpenedAnswer } from '../receiver/opened-answers.ts';
-import { LineLost, type Receiver } from '../receiver/receiver.ts';
+import type { Receiver } from '../receiver/receiver.ts';
+import { ConnectionLost } from './connection-lost.ts';
 
 /** No byte for so long means that the connection is dead, milliseconds; polls last shorter. */
 const SILENCE_MS = 300_000;
@@ -34,14 +35,6 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly body: Readable;
-}
-
-/** The appliance could not be reached, or the connection broke. Worth another try. */
-export class ConnectionLost extends Error {
-  constructor(url: string, cause: unknown) {
-    super(`no connection to ${url}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-    this.name = 'ConnectionLost';
-  }
 }
 
 export class HttpLink {
@@ -112,13 +105,10 @@ export class HttpLink {
       this.bytes.received += bytes;
     };
     const lean = { url: this.#urlOf(path).href, headers, body, silenceMs: SILENCE_MS };
-    const lost = (error: unknown) =>
-      error instanceof LineLost ? new ConnectionLost(this.url, error) : error;
-    const outcome = await receiver.ask(lean, signal, onBytes).catch((error) => {
-      throw lost(error);
-    });
-    if (outcome.is === 'refused') throw errorOf(outcome.status, Buffer.from(outcome.body), this.url);
-    return withErrors(outcome.answers, lost);
+    const outcome = await receiver.ask(lean, signal, onBytes);
+    if (outcome.is === 'begun') return outcome.answers;
+    onBytes(outcome.body.length);
+    throw errorOf(outcome.status, Buffer.from(outcome.body), this.url);
   }
 
   close(): void {
@@ -195,14 +185,6 @@ export class HttpLink {
     if (error instanceof OverdubError) return error;
     const failedBody = request.body instanceof Readable ? request.body.errored : null;
     return failedBody ?? new ConnectionLost(this.url, error);
-  }
-}
-
-async function* withErrors<T>(items: AsyncGenerator<T>, as: (error: unknown) => unknown): AsyncGenerator<T> {
-  try {
-    yield* items;
-  } catch (error) {
-    throw as(error);
   }
 }
 

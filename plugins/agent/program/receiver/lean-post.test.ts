@@ -43,13 +43,13 @@ async function whole(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 describe('a lean POST', () => {
   it.each(['127.0.0.1', '::1'])(
-    'sends its path, fields and body to %s, and ends the connection',
+    'sends its path, fields and body to %s, and takes the answer',
     async (host) => {
       let heard: unknown;
       const url = await http(async (request, response) => {
         const body = (await whole(request)).toString();
-        const { authorization, connection, host: named } = request.headers;
-        heard = { method: request.method, url: request.url, authorization, connection, named, body };
+        const { authorization, host: named } = request.headers;
+        heard = { method: request.method, url: request.url, authorization, named, body };
         response.end('answer');
       }, host);
       const answer = await post(url, { headers: { authorization: 'Bearer x' } });
@@ -59,7 +59,6 @@ describe('a lean POST', () => {
         method: 'POST',
         url: '/some/path?a=b',
         authorization: 'Bearer x',
-        connection: 'close',
         named,
       };
       expect(heard).toEqual({ ...told, body: 'asked' });
@@ -162,6 +161,24 @@ describe('a lean POST', () => {
     await expect(post(url).then(({ body }) => whole(body))).rejects.toThrow(why);
   });
 
+  it('takes a head of many spaces at once', async () => {
+    const url = await saying(`HTTP/1.1 200 OK\r\nx:${' '.repeat(60_000)}y\r\ncontent-length: 2\r\n\r\nok`);
+    expect((await whole((await post(url)).body)).toString()).toBe('ok');
+  });
+
+  it('takes a body of none where the status says so, and the connection stays', async () => {
+    const answer = await post(await saying('HTTP/1.1 204 No Content\r\n\r\n', 'stays'));
+    expect([answer.status, (await whole(answer.body)).length]).toEqual([204, 0]);
+  });
+
+  it('hears a refusal that comes before its body is out', async () => {
+    const url = await http((_request, response) => response.writeHead(401).end('not you'));
+    for (let count = 0; count < 20; count++) {
+      const answer = await post(url, { body: Buffer.alloc(8 * MIB) });
+      expect([answer.status, (await whole(answer.body)).toString()]).toEqual([401, 'not you']);
+    }
+  });
+
   it('gives up on a line that is silent while something is waited for', async () => {
     const url = await saying('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc', 'stays');
     const { body } = await post(url, { silenceMs: 200 });
@@ -183,6 +200,6 @@ describe('a lean POST', () => {
   it('rejects where nobody listens', async () => {
     const url = await saying('');
     await new Promise((done) => servers.splice(0)[0]?.close(done));
-    await expect(post(url)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(post(url)).rejects.toMatchObject({ name: 'LineBroken', cause: { code: 'ECONNREFUSED' } });
   });
 });

@@ -11,6 +11,8 @@ const MAX_HEAD_BYTES = 64 * 1024;
 /** No chunk's length, with what may stand behind it, is longer. */
 const MAX_LINE_BYTES = 1024;
 const LF = 10;
+/** What says how long a body is: said twice, it is not known. */
+const FRAMING = ['content-length', 'transfer-encoding'];
 
 export interface LeanRequest {
   /** `http:` only. */
@@ -21,6 +23,11 @@ export interface LeanRequest {
   readonly silenceMs: number;
 }
 
+/** The connection could not be made, or broke, or what came is no HTTP/1.1. */
+export class LineBroken extends Error {
+  override readonly name = 'LineBroken';
+}
+
 export interface LeanAnswer {
   readonly status: number;
   /** Each piece is good until the next one is asked for. */
@@ -29,7 +36,7 @@ export interface LeanAnswer {
   readonly come: { readonly bytes: number };
 }
 
-/** Resolves with the head of the answer. Rejects, and so does the body, when the connection breaks, or what comes is no HTTP/1.1. */
+/** Resolves with the head of the answer. Rejects, and so does the body, with LineBroken; who stops reading aborts, or ends the body. */
 export async function leanPost(request: LeanRequest, signal: AbortSignal): Promise<LeanAnswer> {
   const line = new Line(request, signal);
   try {
@@ -77,7 +84,8 @@ class Line {
 
   send({ url, headers, body }: LeanRequest): void {
     const { pathname, search, host } = new URL(url);
-    const lines = { host, connection: 'close', 'content-length': String(body.length), ...headers };
+    // It is ours to close: told to, a server may do so before its refusal was read.
+    const lines = { host, 'content-length': String(body.length), ...headers };
     const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
     this.#socket.write(`POST ${pathname}${search} HTTP/1.1\r\n${head.join('')}\r\n`);
     this.#socket.write(body);
@@ -100,7 +108,8 @@ class Line {
     this.#socket.setTimeout(0);
     const came = this.#came;
     this.#came = undefined;
-    if (came === undefined && this.#failure !== undefined) throw this.#failure;
+    if (came === undefined && this.#failure !== undefined)
+      throw new LineBroken(this.#failure.message, { cause: this.#failure });
     return came;
   }
 
@@ -131,7 +140,7 @@ async function readHead(line: Line): Promise<Head> {
   let end = -1;
   while (end === -1) {
     const piece = await line.next();
-    if (piece === undefined) throw new Error('it was closed before an answer came');
+    if (piece === undefined) throw new LineBroken('it was closed before an answer came');
     come = Buffer.concat([come, piece]);
     end = come.indexOf('\r\n\r\n');
     if ((end === -1 ? come.length : end) > MAX_HEAD_BYTES) throw malformed('its head is too long');
@@ -140,10 +149,16 @@ async function readHead(line: Line): Promise<Head> {
   const [first = '', ...rest] = come.toString('latin1', 0, end).split('\r\n');
   const status = /^HTTP\/1\.[01] ([1-5][0-9]{2})(?: |$)/.exec(first)?.[1];
   if (status === undefined) throw malformed('it begins otherwise');
-  const fields = rest.map((field) => /^([^:\s]+):[ \t]*(.*?)[ \t]*$/.exec(field));
-  if (fields.includes(null)) throw malformed('a field of its head has no name');
-  const named = fields.map((field) => [String(field?.[1]).toLowerCase(), String(field?.[2])] as const);
-  return { status: Number(status), fields: new Map(named) };
+  const fields = new Map<string, string>();
+  for (const field of rest) {
+    const colon = field.indexOf(':');
+    const name = field.slice(0, colon).toLowerCase();
+    if (colon < 1 || /[\s\0]/.test(name)) throw malformed('a field of its head has no name');
+    if (/[\r\n\0]/.test(field)) throw malformed('a field of its head has no end');
+    if (fields.has(name) && FRAMING.includes(name)) throw malformed(`it has two fields ${name}`);
+    fields.set(name, field.slice(colon + 1).trim());
+  }
+  return { status: Number(status), fields };
 }
 
 async function* bodyOf(line: Line, parts: Parts): AsyncGenerator<Uint8Array> {
@@ -152,7 +167,7 @@ async function* bodyOf(line: Line, parts: Parts): AsyncGenerator<Uint8Array> {
       const piece = await line.next();
       if (piece !== undefined) yield* parts.of(piece);
       else if (parts.mayEnd) return;
-      else throw new Error('it was closed before the whole answer had come');
+      else throw new LineBroken('it was closed before the whole answer had come');
     }
   } finally {
     line.close();
@@ -169,8 +184,10 @@ interface Parts {
 }
 
 /** RFC 9112, 6.3: in chunks, of a known length, or all there is. */
-function partsOf({ fields }: Head): Parts {
+function partsOf({ status, fields }: Head): Parts {
   const coding = fields.get('transfer-encoding');
+  if (status === 204 || status === 304) return new PlainParts(0);
+  if (coding !== undefined && fields.has('content-length')) throw malformed('its length is said twice');
   if (coding?.toLowerCase() === 'chunked') return new ChunkedParts();
   if (coding !== undefined) throw malformed(`its coding is ${coding}`);
   const length = fields.get('content-length');
@@ -201,7 +218,7 @@ class PlainParts implements Parts {
   }
 }
 
-/** RFC 9112, 7.1. What may follow the last chunk is not looked at: the connection ends with it. */
+/** RFC 9112, 7.1. Of the fields that may follow the last chunk only their end is looked for. */
 class ChunkedParts implements Parts {
   bytes = 0;
   isWhole = false;
@@ -210,6 +227,7 @@ class ChunkedParts implements Parts {
   #left = 0;
   #line = '';
   #isBehindChunk = false;
+  #isBehindLast = false;
 
   *of(piece: Uint8Array): Generator<Uint8Array> {
     for (let at = 0; at < piece.length && !this.isWhole; ) {
@@ -233,6 +251,10 @@ class ChunkedParts implements Parts {
     }
     const line = this.#line.replace(/\r$/, '');
     this.#line = '';
+    if (this.#isBehindLast) {
+      this.isWhole = line === '';
+      return;
+    }
     if (this.#isBehindChunk && line !== '') throw malformed('a chunk is longer than it says');
     this.#isBehindChunk = !this.#isBehindChunk;
     if (this.#isBehindChunk) this.#begin(line);
@@ -242,10 +264,10 @@ class ChunkedParts implements Parts {
     const size = /^([0-9a-f]{1,12})[ \t]*(?:;.*)?$/i.exec(line)?.[1];
     if (size === undefined) throw malformed('a chunk has no length');
     this.#left = Number.parseInt(size, 16);
-    this.isWhole = this.#left === 0;
+    this.#isBehindLast = this.#left === 0;
   }
 }
 
 function malformed(why: string): Error {
-  return new Error(`the answer is no HTTP/1.1: ${why}`);
+  return new LineBroken(`the answer is no HTTP/1.1: ${why}`);
 }

@@ -1,6 +1,7 @@
 /** Answers of a fetch as they come, each group of chunks decoded and hashed. */
 
 import {
+  badFrame,
   type Digest,
   digestOf,
   FRAME,
@@ -20,13 +21,17 @@ export type OpenedAnswer = { readonly cameMs: number } & (
 );
 
 export interface OpenedGroup {
-  /** As it was announced: of what it says, only the lengths are known to be proper. */
-  readonly head: GivenGroup;
+  /** As it was announced: its lengths are proper, what it gives are pairs of whole numbers. */
+  readonly head: Pick<GivenGroup, 'chunks' | 'gives'>;
   /** Its decoded bytes, in a buffer of their own; undefined where it is damaged. */
   readonly raw: Uint8Array | undefined;
   /** Of each of its chunks that answers something. */
   readonly digests: readonly (Digest | undefined)[];
 }
+
+/** What an answer takes besides its bytes, at least; a group's announcement takes several times its length when it is read. */
+const ANSWER_BYTES = 4096;
+const HEAD_TIMES = 8;
 
 /** Of all threads of this process, milliseconds. */
 export function nowMs(): number {
@@ -44,26 +49,41 @@ export async function* openedAnswers(
   for await (const frame of frames) {
     if (frame.type !== FRAME.group) {
       const cameMs = nowMs();
-      await room(frame.payload.length);
+      await room(ANSWER_BYTES + frame.payload.length);
       yield { frame, cameMs };
       continue;
     }
-    const head = frameJson<GivenGroup>(frame);
-    await room(rawBytesOf(Array.isArray(head.chunks) ? head.chunks : []));
+    const head = headOf(frame);
+    await room(ANSWER_BYTES + HEAD_TIMES * frame.payload.length + rawBytesOf(head.chunks));
     const group = await readGroup(head, new Pieces(frames));
     const cameMs = nowMs();
     // A damaged one's chunks are asked for one by one, and the appliance says what is wrong where something is.
     const raw = await openGroup(group).catch(() => undefined);
-    yield { group: { head, raw, digests: raw === undefined ? [] : digestsOf(raw, head) }, cameMs };
+    const { chunks, gives } = head;
+    yield {
+      group: { head: { chunks, gives }, raw, digests: raw === undefined ? [] : digestsOf(raw, head) },
+      cameMs,
+    };
   }
+}
+
+/** What it gives may be anything that is a pair of whole numbers; nothing else of the announcement is passed on. */
+function headOf(frame: Frame): GivenGroup {
+  const said = frameJson<unknown>(frame);
+  if (said === null || typeof said !== 'object') throw badFrame('a group announces nothing');
+  const { chunks, encoding, bytes, gives } = said as GivenGroup;
+  const isPair = (give: unknown) =>
+    Array.isArray(give) && give.length === 2 && give.every((one) => Number.isSafeInteger(one) && one >= 0);
+  if (!Array.isArray(gives) || !gives.every(isPair) || !Array.isArray(chunks))
+    throw badFrame('a group gives nothing that was asked for');
+  return { chunks, encoding, bytes, gives };
 }
 
 function digestsOf(raw: Uint8Array, { chunks, gives }: GivenGroup): (Digest | undefined)[] {
   const digests = new Array<Digest | undefined>(chunks.length).fill(undefined);
   const places = [0];
   for (const length of chunks) places.push((places.at(-1) as number) + length);
-  for (const give of Array.isArray(gives) ? (gives as readonly unknown[]) : []) {
-    const chunk = Array.isArray(give) ? Number(give[1]) : Number.NaN;
+  for (const [, chunk] of gives) {
     const [from, to] = [places[chunk], places[chunk + 1]];
     if (from !== undefined && to !== undefined) digests[chunk] ??= digestOf(raw.subarray(from, to));
   }

@@ -149,6 +149,9 @@ describe.skipIf(availableParallelism() < 2).each(['a thread', 'who asks'])('answ
   });
 
   it.each([
+    ['a group that is none', null],
+    ['a group that gives what is no number', { chunks: [1], encoding: 'raw', bytes: 1, gives: [['map', 7]] }],
+    ['a group that gives nests', { chunks: [1], encoding: 'raw', bytes: 1, gives: [[[[[0]]], 0]] }],
     ['a group that announces too much', { chunks: [9e9], encoding: 'zstd', bytes: 1, gives: [] }],
     ['a group of nothing', { chunks: 'none', encoding: 'zstd', bytes: 1, gives: [] }],
     ['a group in another encoding', { chunks: [1], encoding: 'xz', bytes: 1, gives: [] }],
@@ -181,6 +184,16 @@ describe.skipIf(availableParallelism() < 2).each(['a thread', 'who asks'])('answ
     await delay(200);
     stop.abort(new Error('stopped'));
     await refused;
+  });
+
+  it('leave nothing open where nobody takes any', async () => {
+    respond = sending(group([Buffer.alloc(MIB, 'x')]));
+    const answers = await ask();
+    await answers.return(undefined);
+    // Who asks himself keeps the connection, which is used again.
+    if (receiver === undefined) return;
+    const open = () => new Promise((done) => server.getConnections((_error, count) => done(count)));
+    await vi.waitFor(async () => expect(await open()).toBe(0), { timeout: 30_000 });
   });
 
   it('are left alone, and others asked for', async () => {
@@ -218,6 +231,36 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
     await receiver.close();
     await waiting;
     await expect(link.receive(receiver, request)).rejects.toMatchObject({ code: 'INTERNAL' });
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('stops at many answers of no bytes, too', async () => {
+    let sent = 0;
+    const server = createServer((_request, response) => {
+      const body = async function* () {
+        const thousand = Buffer.concat(
+          Array.from({ length: 1000 }, () => encodeFrame(FRAME.unknownBase)).flat(),
+        );
+        for (; sent < 20_000; sent++) yield thousand;
+      };
+      storeFrames(body()).pipe(response);
+    });
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    const link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const receiver = Receiver.start(link.url) as Receiver;
+    const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
+    const answers = await link.receive(receiver, request);
+    await answers.next();
+    let before = -1;
+    while (sent !== before) {
+      before = sent;
+      await delay(1000);
+    }
+    // Twelve thousand answers of 4 KiB each; the rest is what lies in sockets.
+    expect(sent).toBeLessThan(8000);
+    await answers.return(undefined);
+    await receiver.close();
     server.closeAllConnections();
     server.close();
   });

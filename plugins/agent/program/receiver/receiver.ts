@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { OverdubError } from '@overdub/core/agent';
+import { ConnectionLost } from '../link/connection-lost.ts';
 import type { LeanRequest } from './lean-post.ts';
 import type { Answered, Order, Report, Taken } from './messages.ts';
 import type { OpenedAnswer } from './opened-answers.ts';
@@ -11,11 +12,6 @@ import type { OpenedAnswer } from './opened-answers.ts';
 export type Outcome =
   | { readonly is: 'begun'; readonly answers: AsyncGenerator<OpenedAnswer> }
   | { readonly is: 'refused'; readonly status: number; readonly body: Uint8Array };
-
-/** The connection could not be made, or broke. */
-export class LineLost extends Error {
-  override readonly name = 'LineLost';
-}
 
 export class Receiver {
   readonly #worker: Worker;
@@ -45,20 +41,20 @@ export class Receiver {
   }
 
   /**
-   * Sends it on a connection of its own. Rejects, and so do the answers, with LineLost, an OverdubError that the appliance told of, or
+   * Sends it on a connection of its own. Rejects, and so do the answers, with ConnectionLost, an OverdubError that the appliance told of, or
    * the signal's reason. `onBytes` is told of what came of the body. Whoever does not read the answers to their end calls their `return`.
    */
   async ask(request: LeanRequest, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<Outcome> {
     signal.throwIfAborted();
     if (this.#ended !== undefined) throw this.#ended;
     const { port1, port2 } = new MessageChannel();
-    const reports = new Reports(port1, signal, () => this.#open.delete(reports));
+    const reports = new Reports(port1, request.url, signal, () => this.#open.delete(reports));
     this.#open.add(reports);
     const order: Order = { request, port: port2 };
     this.#worker.postMessage(order, [port2]);
     try {
       const first = await reports.next();
-      if (first.is === 'begun') return { is: 'begun', answers: answersOf(reports, onBytes) };
+      if (first.is === 'begun') return { is: 'begun', answers: await begun(answersOf(reports, onBytes)) };
       reports.close();
       if (first.is === 'refused') return first;
       throw new Error(`the receiver begins with ${first.is}`);
@@ -73,8 +69,20 @@ export class Receiver {
   }
 }
 
-async function* answersOf(reports: Reports, onBytes: (bytes: number) => void): AsyncGenerator<OpenedAnswer> {
+/** One that has not begun would not end what it reads when it is told to end. */
+async function begun(
+  answers: AsyncGenerator<OpenedAnswer | undefined>,
+): Promise<AsyncGenerator<OpenedAnswer>> {
+  await answers.next();
+  return answers as AsyncGenerator<OpenedAnswer>;
+}
+
+async function* answersOf(
+  reports: Reports,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<OpenedAnswer | undefined> {
   try {
+    yield undefined;
     for (;;) {
       const report = await reports.next();
       if (report.is !== 'answer' && report.is !== 'ended') throw new Error(`an answer was ${report.is}`);
@@ -91,6 +99,7 @@ async function* answersOf(reports: Reports, onBytes: (bytes: number) => void): A
 /** What a thread tells of one request, in order. */
 class Reports {
   readonly #port: MessagePort;
+  readonly #url: string;
   readonly #signal: AbortSignal;
   readonly #onClose: () => void;
   readonly #waiting: Report[] = [];
@@ -98,14 +107,16 @@ class Reports {
   #closed: Error | undefined;
   #wake: () => void = () => undefined;
 
-  constructor(port: MessagePort, signal: AbortSignal, onClose: () => void) {
+  constructor(port: MessagePort, url: string, signal: AbortSignal, onClose: () => void) {
     this.#port = port;
+    this.#url = url;
     this.#signal = signal;
     this.#onClose = onClose;
     port.on('message', (report: Report) => {
       this.#waiting.push(report);
       this.#wake();
     });
+    port.once('messageerror', (error) => this.close(ended(error)));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -119,7 +130,7 @@ class Reports {
     const report = this.#waiting.shift();
     if (report === undefined) throw this.#closed;
     if (report.is === 'failed') throw OverdubError.fromJSON(report.error as never);
-    if (report.is === 'lost') throw new LineLost(report.why);
+    if (report.is === 'lost') throw new ConnectionLost(this.#url, report.why);
     return report;
   }
 
@@ -128,7 +139,7 @@ class Reports {
   }
 
   /** What waits is given up; `why` is told to who waits for more. */
-  close(why: Error = new LineLost('it was closed')): void {
+  close(why: Error = new ConnectionLost(this.#url, 'it was closed')): void {
     this.#closed ??= why;
     this.#signal.removeEventListener('abort', this.#onAbort);
     this.#port.close();

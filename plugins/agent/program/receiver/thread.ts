@@ -1,8 +1,8 @@
 /** What runs on the receiver's thread: sends a request, receives, decodes and hashes what comes, ahead of who takes it. */
 
 import { type MessagePort, parentPort } from 'node:worker_threads';
-import { OverdubError, readBody } from '@overdub/core/agent';
-import { type LeanAnswer, leanPost } from './lean-post.ts';
+import { readBody, toOverdubError } from '@overdub/core/agent';
+import { type LeanAnswer, LineBroken, leanPost } from './lean-post.ts';
 import type { Order, Report, Taken } from './messages.ts';
 import { type OpenedAnswer, openedAnswers } from './opened-answers.ts';
 
@@ -28,8 +28,8 @@ async function serve({ request, port }: Order): Promise<void> {
     tell({ is: 'begun' });
     await answer(port, lean, room);
   } catch (error) {
-    if (error instanceof OverdubError) tell({ is: 'failed', error: error.toJSON() });
-    else tell({ is: 'lost', why: error instanceof Error ? error.message : String(error) });
+    if (error instanceof LineBroken) tell({ is: 'lost', why: error.message });
+    else tell({ is: 'failed', error: toOverdubError(error).toJSON() });
   } finally {
     stop.abort();
   }
@@ -57,13 +57,13 @@ async function answer(port: MessagePort, { body, come }: LeanAnswer, room: Room)
 /** The answer in a buffer that can be given away. */
 function owned(answer: OpenedAnswer): { readonly answer: OpenedAnswer; readonly buffer: ArrayBuffer } {
   if ('frame' in answer) {
-    const payload = Uint8Array.from(answer.frame.payload);
+    const payload = new Uint8Array(answer.frame.payload);
     return { answer: { ...answer, frame: { ...answer.frame, payload } }, buffer: payload.buffer };
   }
   const { raw = new Uint8Array() } = answer.group;
   // A short one may lie in a pool.
   const isAlone = raw.buffer.byteLength < 2 * raw.length && raw.buffer instanceof ArrayBuffer;
-  const own = isAlone ? raw : Uint8Array.from(raw);
+  const own = isAlone ? raw : new Uint8Array(raw);
   const group = answer.group.raw === undefined ? answer.group : { ...answer.group, raw: own };
   return { answer: { ...answer, group }, buffer: own.buffer as ArrayBuffer };
 }
@@ -73,8 +73,8 @@ async function whole(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   let bytes = 0;
   for await (const piece of body) {
     bytes += piece.length;
-    if (bytes > MAX_REFUSAL_BYTES) throw new Error('the answer is too long');
-    parts.push(Uint8Array.from(piece));
+    if (bytes > MAX_REFUSAL_BYTES) throw new LineBroken('the answer is too long');
+    parts.push(new Uint8Array(piece));
   }
   return Buffer.concat(parts);
 }

@@ -5,7 +5,6 @@ import {
   type ChunkRef,
   type Digest,
   type Frame,
-  type GivenGroup,
   GROUP_BYTES,
   heardLater,
   OverdubError,
@@ -91,25 +90,18 @@ export class AnswerReader {
   }
 
   /** Of each chunk that it gives, once, however many wants it answers. */
-  #checkGives({ chunks, gives }: GivenGroup): Map<number, GivenChunk> {
+  #checkGives({ chunks, gives }: OpenedGroup['head']): Map<number, GivenChunk> {
     const { asked } = this.#options;
-    if (!Array.isArray(gives) || gives.length > asked.length || !Array.isArray(chunks))
-      throw badFrame('a group gives nothing that was asked for');
     const places = [0];
     for (const length of chunks) places.push((places.at(-1) as number) + length);
     const found = new Map<number, GivenChunk>();
-    for (const give of gives as readonly unknown[]) {
-      const [want, chunk] = Array.isArray(give) ? (give as unknown[]) : [];
-      const wanted = asked[want as number];
-      if (
-        wanted === undefined ||
-        this.#answered[want as number] === 1 ||
-        chunks[chunk as number] !== wanted.bytes
-      )
+    for (const [want, chunk] of gives) {
+      const wanted = asked[want];
+      if (wanted === undefined || this.#answered[want] === 1 || chunks[chunk] !== wanted.bytes)
         throw badFrame('a group gives what was not asked for');
-      this.#answered[want as number] = 1;
-      const uses = (found.get(chunk as number)?.uses ?? 0) + 1;
-      found.set(chunk as number, { ...wanted, at: places[chunk as number] as number, uses });
+      this.#answered[want] = 1;
+      const uses = (found.get(chunk)?.uses ?? 0) + 1;
+      found.set(chunk, { ...wanted, at: places[chunk] as number, uses });
     }
     return found;
   }

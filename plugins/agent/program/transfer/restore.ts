@@ -61,12 +61,22 @@ export interface RestoreOrder {
 export async function restoreImage(context: RestoreContext, order: RestoreOrder): Promise<RestoreResult> {
   const isMany = hasManyEntries(order.image);
   // Not where memory is what there is too little of. Started now, it is ready when contents are asked for.
-  const receiver = isMany || order.dryRun ? undefined : Receiver.start(context.appliance.url);
+  const receiver = isMany || order.dryRun ? undefined : receiverFor(context);
   try {
     const room = isMany ? ROOM.restoreOfMany : ROOM.restore;
     return await withRoom(room, () => restore(context, order, receiver));
   } finally {
     await receiver?.close();
+  }
+}
+
+/** Where a thread can be had; without one everything goes its way all the same, only slower. */
+function receiverFor({ appliance, print }: RestoreContext): Receiver | undefined {
+  try {
+    return Receiver.start(appliance.url);
+  } catch (error) {
+    print(`no thread could be started to receive contents, so that this takes longer: ${error}`);
+    return undefined;
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type UploadHead,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
-import { ConnectionLost } from '../link/http.ts';
+import { ConnectionLost } from '../link/connection-lost.ts';
 import { type Bases, loadBases } from './bases.ts';
 import { type OpenFile, openSource } from './copies.ts';
 import { type DeltaTarget, deltaTarget, encodeDelta } from './deltas.ts';
