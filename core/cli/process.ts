@@ -1,6 +1,7 @@
 /** The process around a command line: the only place with signal handlers, and the only one that sets the exit code. */
 
 import process from 'node:process';
+import { OverdubError } from '../errors.ts';
 import type { Environment } from './environment.ts';
 
 /** Gives the process's arguments and surroundings to `work`, and leaves its result as the exit code. */
@@ -12,7 +13,7 @@ export async function inProcess(
   const onSignal = (name: NodeJS.Signals): void => {
     // Asked twice, we go at once.
     if (interrupted.signal.aborted) process.exit(1);
-    interrupted.abort(new Error(name));
+    interrupted.abort(interruption(name));
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
@@ -20,6 +21,15 @@ export async function inProcess(
   process.exitCode = await work(process.argv.slice(2), { ...environmentOf(interrupted.signal), ...more });
   process.off('SIGINT', onSignal);
   process.off('SIGTERM', onSignal);
+}
+
+/** What is told where nobody catches it: no defect of ours. */
+function interruption(name: NodeJS.Signals): OverdubError {
+  return new OverdubError(
+    'OPERATION_CANCELLED',
+    `Interrupted (${name}).`,
+    'What is done so far stays; run the command again to finish it.',
+  );
 }
 
 function environmentOf(signal: AbortSignal): Environment {

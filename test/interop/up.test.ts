@@ -1,8 +1,9 @@
 /** `overdub up` and the bin, as processes: what they print, how they end, what they leave. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -221,6 +222,35 @@ describe('the bin', () => {
         stderr: expect.stringContaining('this is a system without any'),
       });
     });
+  });
+
+  test('interrupted, a command says so, and calls it no defect', async () => {
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const reached = new Promise<Socket>((resolve) => void silent.once('connection', resolve));
+    const config = fileURLToPath(new URL('../../examples/minimal/overdub.config.ts', import.meta.url));
+    const root = join(folder, 'root');
+    await mkdir(root);
+    const args = ['--root', root, '--server', 'web', '--state', join(folder, 'state'), '--config', config];
+    const env = {
+      ...process.env,
+      OVERDUB_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+      OVERDUB_TOKEN: 'ovt_any',
+      XDG_CACHE_HOME: join(folder, 'cache'),
+    };
+    const child = spawn(bin, ['agent', 'restore', ...args], { env });
+    running.add(child);
+    let err = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      err += text;
+    });
+    const closed = once(child, 'close');
+    const socket = await Promise.race([reached, closed.then(() => Promise.reject(new Error(err)))]);
+    child.kill('SIGINT');
+    const [code] = await closed;
+    expect([code, err]).toEqual([1, expect.stringContaining('OPERATION_CANCELLED: Interrupted (SIGINT).')]);
+    socket.destroy();
+    silent.close();
   });
 
   test('a closed pipe is no failure', async () => {
