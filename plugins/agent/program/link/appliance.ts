@@ -34,6 +34,7 @@ import { HttpLink, type HttpRequest } from './http.ts';
 import { paced } from './pace.ts';
 
 const FRAMES_TYPE = 'application/vnd.overdub.frames+zstd';
+const IMAGES = '/agent/v1/images';
 const BINARY_TYPE = 'application/octet-stream';
 /** Waits between tries while the appliance is away, milliseconds. */
 const PATIENCE_MS = [500, 1000, 2000, 4000, 8000, 15_000];
@@ -183,7 +184,7 @@ export class Appliance {
     request: () => AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): AsyncGenerator<Frame> {
-    const path = `/agent/v1/images/${what}`;
+    const path = `${IMAGES}/${what}`;
     const stream = await this.#retry(signal, async (bearer) => {
       const body = compressFrames(request(), 'light');
       return await this.#http.stream({ method: 'POST', path, body, type: FRAMES_TYPE, bearer, signal });
@@ -201,12 +202,11 @@ export class Appliance {
       yield* openedAnswers(this.read('fetch', request, signal));
       return;
     }
-    const path = '/agent/v1/images/fetch';
     yield* await this.#retry(signal, async (bearer) => {
       const body = await buffer(compressFrames(request(), 'light'));
       return await this.#http.receive(receiver, {
         method: 'POST',
-        path,
+        path: `${IMAGES}/fetch`,
         body,
         type: FRAMES_TYPE,
         bearer,
@@ -230,7 +230,7 @@ export class Appliance {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const json = { image, content, codec };
-    const path = '/agent/v1/images/signature';
+    const path = `${IMAGES}/signature`;
     const stream = await this.#retry(signal, (bearer) =>
       this.#http.stream({ method: 'POST', path, json, bearer, signal }),
     );

@@ -95,16 +95,13 @@ export class HttpLink {
     receiver: Receiver,
     request: HttpRequest & { readonly body: Uint8Array },
   ): Promise<AsyncGenerator<OpenedAnswer>> {
-    const { path, body, type, bearer, signal } = request;
-    const headers = {
-      ...(type === undefined ? {} : { 'content-type': type }),
-      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
-    };
+    const { path, body, signal } = request;
     this.bytes.sent += body.length;
     const onBytes = (bytes: number) => {
       this.bytes.received += bytes;
     };
-    const lean = { url: this.#urlOf(path).href, headers, body, silenceMs: SILENCE_MS };
+    const url = this.#urlOf(path).href;
+    const lean = { url, headers: headersOf(request), body, silenceMs: SILENCE_MS };
     const outcome = await receiver.ask(lean, signal, onBytes);
     if (outcome.is === 'begun') return outcome.answers;
     onBytes(outcome.body.length);
@@ -138,14 +135,10 @@ export class HttpLink {
 
   #open(request: HttpRequest): ClientRequest {
     const url = this.#urlOf(request.path);
-    const headers: Record<string, string | number> = {};
-    if (request.bearer !== undefined) headers.authorization = `Bearer ${request.bearer}`;
-    if (request.json !== undefined) headers['content-type'] = 'application/json';
-    else if (request.type !== undefined) headers['content-type'] = request.type;
     return httpOf(url).request(url, {
       method: request.method,
       agent: this.#agent,
-      headers,
+      headers: headersOf(request),
       timeout: SILENCE_MS,
       signal: request.signal,
     });
@@ -186,6 +179,14 @@ export class HttpLink {
     const failedBody = request.body instanceof Readable ? request.body.errored : null;
     return failedBody ?? new ConnectionLost(this.url, error);
   }
+}
+
+function headersOf({ bearer, json, type }: HttpRequest): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (bearer !== undefined) headers.authorization = `Bearer ${bearer}`;
+  if (json !== undefined) headers['content-type'] = 'application/json';
+  else if (type !== undefined) headers['content-type'] = type;
+  return headers;
 }
 
 function errorOf(status: number, body: Buffer, url: string): Error {

@@ -151,6 +151,18 @@ describe('a lean POST', () => {
       'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabc\r\n',
       'longer than it says',
     ],
+    ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nContent-Length: 3\r\n\r\nabc', 'two fields'],
+    [
+      'a length and chunks',
+      'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n',
+      'said twice',
+    ],
+    ['a field with no end', 'HTTP/1.1 200 OK\r\nx: y\nz: a\r\n\r\n', 'no end'],
+    [
+      'no end behind the last chunk',
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n',
+      'before the whole answer',
+    ],
     [
       'a length that does not end',
       `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${'1'.repeat(2000)}`,

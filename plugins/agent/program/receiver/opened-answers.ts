@@ -79,10 +79,16 @@ function headOf(frame: Frame): GivenGroup {
   return { chunks, encoding, bytes, gives };
 }
 
+/** Where each chunk lies among the bytes of its group, and where they end. */
+export function placesOf(lengths: readonly number[]): number[] {
+  const places = [0];
+  for (const length of lengths) places.push((places.at(-1) as number) + length);
+  return places;
+}
+
 function digestsOf(raw: Uint8Array, { chunks, gives }: GivenGroup): (Digest | undefined)[] {
   const digests = new Array<Digest | undefined>(chunks.length).fill(undefined);
-  const places = [0];
-  for (const length of chunks) places.push((places.at(-1) as number) + length);
+  const places = placesOf(chunks);
   for (const [, chunk] of gives) {
     const [from, to] = [places[chunk], places[chunk + 1]];
     if (from !== undefined && to !== undefined) digests[chunk] ??= digestOf(raw.subarray(from, to));

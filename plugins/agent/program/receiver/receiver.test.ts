@@ -1,7 +1,7 @@
 /** What answers come to, received by a thread and by who asks: the same. */
 
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -34,6 +34,13 @@ function group(chunks: readonly Buffer[], { damaged = false, gives = chunks.map(
   return [...groupFrames(head, [stored])];
 }
 
+async function listening(listener: RequestListener) {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  return { server, link };
+}
+
 const chunksOf = (seed: string) =>
   [10, 200_000, MIB].map((bytes, at) => Buffer.alloc(bytes, `${seed} ${at}`));
 
@@ -44,11 +51,9 @@ describe.skipIf(availableParallelism() < 2).each(['a thread', 'who asks'])('answ
   let receiver: Receiver | undefined;
 
   beforeEach(async () => {
-    server = createServer((request, response) => {
+    ({ server, link } = await listening((request, response) => {
       request.resume().once('end', () => void respond(response));
-    });
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-    link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    }));
     receiver = by === 'a thread' ? Receiver.start(link.url) : undefined;
   });
 
@@ -207,6 +212,25 @@ describe.skipIf(availableParallelism() < 2).each(['a thread', 'who asks'])('answ
 });
 
 describe.skipIf(availableParallelism() < 2)('a receiver', () => {
+  const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
+  const ends: (() => Promise<void>)[] = [];
+
+  afterEach(async () => {
+    for (const end of ends.splice(0)) await end();
+  });
+
+  /** An appliance that answers like this, and a receiver for it. */
+  async function serving(listener: RequestListener) {
+    const { server, link } = await listening(listener);
+    const receiver = Receiver.start(link.url) as Receiver;
+    ends.push(async () => {
+      await receiver.close();
+      server.closeAllConnections();
+      server.close();
+    });
+    return { server, link, receiver };
+  }
+
   it('is none where the line is encrypted', () => {
     expect(Receiver.start('https://127.0.0.1:1')).toBeUndefined();
   });
@@ -214,30 +238,23 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
   it('cannot reach who is not there, which is worth another try', async () => {
     const link = new HttpLink('http://127.0.0.1:9');
     const receiver = Receiver.start(link.url) as Receiver;
-    const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
     await expect(link.receive(receiver, request)).rejects.toMatchObject({ name: 'ConnectionLost' });
     await receiver.close();
   });
 
   it('tells who waits, and whoever asks later, when its thread has ended', async () => {
-    const server = createServer(() => undefined);
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-    const link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    const receiver = Receiver.start(link.url) as Receiver;
-    const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
+    const { server, link, receiver } = await serving(() => undefined);
     const reached = new Promise((resolve) => void server.once('request', resolve));
     const waiting = expect(link.receive(receiver, request)).rejects.toMatchObject({ code: 'INTERNAL' });
     await reached;
     await receiver.close();
     await waiting;
     await expect(link.receive(receiver, request)).rejects.toMatchObject({ code: 'INTERNAL' });
-    server.closeAllConnections();
-    server.close();
   });
 
   it('stops at many answers of no bytes, too', async () => {
     let sent = 0;
-    const server = createServer((_request, response) => {
+    const { link, receiver } = await serving((_request, response) => {
       const body = async function* () {
         const thousand = Buffer.concat(
           Array.from({ length: 1000 }, () => encodeFrame(FRAME.unknownBase)).flat(),
@@ -246,10 +263,6 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
       };
       storeFrames(body()).pipe(response);
     });
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-    const link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    const receiver = Receiver.start(link.url) as Receiver;
-    const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
     const answers = await link.receive(receiver, request);
     await answers.next();
     let before = -1;
@@ -260,15 +273,12 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
     // Twelve thousand answers of 4 KiB each; the rest is what lies in sockets.
     expect(sent).toBeLessThan(8000);
     await answers.return(undefined);
-    await receiver.close();
-    server.closeAllConnections();
-    server.close();
   });
 
   it('has at most some 48 MiB of answers that nobody takes', async () => {
     let sent = 0;
     const bytes = randomBytes(6 * MIB);
-    const server = createServer((_request, response) => {
+    const { link, receiver } = await serving((_request, response) => {
       const body = async function* () {
         for (let at = 0; at < 40; at++) {
           const gives = [[at, 0]] as const;
@@ -281,10 +291,6 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
       };
       storeFrames(body()).pipe(response);
     });
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-    const link = new HttpLink(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    const receiver = Receiver.start(link.url) as Receiver;
-    const request = { method: 'POST', path: '/', body: Buffer.from(''), signal } as const;
     const answers = await link.receive(receiver, request);
     await answers.next();
     await vi.waitFor(() => expect(sent).toBeGreaterThanOrEqual(8), { timeout: 30_000 });
@@ -292,8 +298,5 @@ describe.skipIf(availableParallelism() < 2)('a receiver', () => {
     // Two more for what lies in sockets.
     expect(sent).toBeLessThanOrEqual(8 + 1 + 1 + 2);
     await answers.return(undefined);
-    await receiver.close();
-    server.closeAllConnections();
-    server.close();
   });
 });

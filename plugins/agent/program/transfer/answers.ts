@@ -10,7 +10,7 @@ import {
   OverdubError,
   rawBytesOf,
 } from '@overdub/core/agent';
-import { nowMs, type OpenedAnswer, type OpenedGroup } from '../receiver/opened-answers.ts';
+import { nowMs, type OpenedAnswer, type OpenedGroup, placesOf } from '../receiver/opened-answers.ts';
 import type { GivenChunk, GivenChunks } from './given-chunks.ts';
 
 /**
@@ -92,8 +92,7 @@ export class AnswerReader {
   /** Of each chunk that it gives, once, however many wants it answers. */
   #checkGives({ chunks, gives }: OpenedGroup['head']): Map<number, GivenChunk> {
     const { asked } = this.#options;
-    const places = [0];
-    for (const length of chunks) places.push((places.at(-1) as number) + length);
+    const places = placesOf(chunks);
     const found = new Map<number, GivenChunk>();
     for (const [want, chunk] of gives) {
       const wanted = asked[want];
