@@ -24,7 +24,7 @@ export const ROOM = {
   restore: { percent: 300, buffers: true },
   /** Of an image of very many files, which are garbage enough without the room for buffers. */
   restoreOfMany: { percent: 200 },
-  reading: { percent: 150 },
+  reading: { percent: 150, buffers: true },
 } as const satisfies Record<string, Room>;
 
 /** Of so many entries the files are small: garbage remains of them, where large ones leave buffers, which are freed. */

@@ -25,10 +25,16 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
  * before it tries again. The system's own limit (net.core.somaxconn) applies too.
  */
 const BACKLOG = 4096;
+/** A machine that loses its power says nothing: after so long without a word the system asks whether it is there, milliseconds. */
+const KEEP_ALIVE_MS = 60_000;
 
 /** A server without routes; nothing listens yet. Scopes may set an error handler of their own. */
 export function createHttpServer(log: Log): FastifyInstance {
-  const server = fastify({ forceCloseConnections: true, routerOptions: { maxParamLength: 500 } });
+  const server = fastify({
+    http: { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 500 },
+  });
   server.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode;
     const coded =

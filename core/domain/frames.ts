@@ -33,6 +33,8 @@ export const FRAME = {
   want: 0x51,
   /** Raw 32-byte digests that a later request will want, in that order: groups may hold them already. */
   later: 0x4c,
+  /** JSON: `waited` of a {@link ReadHead}, anew, for the time since it was said. */
+  waited: 0x54,
   /** The base asked for is not known: nothing was sent for this want. */
   unknownBase: 0x55,
   /** JSON error body: the sender failed after it had begun. */

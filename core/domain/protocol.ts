@@ -40,6 +40,8 @@ export interface Welcome {
   readonly now: string;
   /** Reads may ask for groups (`ReadHead.groupBytes`, frames of the type `later`). */
   readonly groups?: true;
+  /** Wants of a fetch in groups may follow one another while they are answered (`ReadHead.streams`). */
+  readonly streams?: true;
 }
 
 /** GET /agent/v1/task?wait=SECONDS: what the agent is to do now, and what it should know anew. */

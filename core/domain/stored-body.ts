@@ -30,6 +30,11 @@ async function* stored(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   yield STORED_END;
 }
 
+/** Some of the frames of such a body, in one piece: behind {@link STORED_HEADER} and before {@link STORED_END}. */
+export function storedPiece(frames: Iterable<Uint8Array>): Uint8Array {
+  return Buffer.concat([...frames].flatMap(storedBlocks));
+}
+
 /** The blocks that hold a piece of the body, as views of it: between {@link STORED_HEADER} and {@link STORED_END}. */
 export function storedBlocks(piece: Uint8Array): Uint8Array[] {
   const blocks: Uint8Array[] = [];

@@ -64,6 +64,11 @@ export interface ReadHead {
    * wanted chunk of each had its turn. Absent: chunks come one by one.
    */
   readonly groupBytes?: number;
+  /**
+   * Digests come while those before them are answered, {@link DIGESTS_LIMIT} in all, and the body ends when the last answer has come: no
+   * wants of deltas, nothing for `later`. With `groupBytes` only.
+   */
+  readonly streams?: true;
   /** Of the time that the answer before this one took, the part in which the agent waited for what had not come yet: 0 to 1. */
   readonly waited?: number;
   /** Of who asks for pages: contents are asked for next. What that is judged by is found out meanwhile. */

@@ -88,6 +88,35 @@ describe('a wanted chunk', () => {
     ]);
   });
 
+  it('may be said while others are answered, and frames answer it from then on', async () => {
+    const repository = repositoryOf({ a: 3, b: 2, c: 2 });
+    const wanted = ['b0', 'a0'].map(named);
+    const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: 1000 });
+    const next = async () => {
+      const answer = await plan.next();
+      return typeof answer === 'string' ? answer : answer.head.gives;
+    };
+    expect(await next()).toEqual([[0, 0]]);
+    plan.want(['a1', 'b1', 'a0', 'a1'].map(named));
+    expect(await next()).toEqual([
+      [1, 0],
+      [2, 1],
+      [4, 0],
+      [5, 1],
+    ]);
+    expect([await next(), await next(), await next(), await next()]).toEqual([
+      'given',
+      [[3, 1]],
+      'given',
+      'given',
+    ]);
+    // And once all that was said is answered.
+    plan.want(Array.from({ length: 100 }, () => named('c1')));
+    const last = await next();
+    expect(last).toHaveLength(100);
+    expect(await next()).toBe('given');
+  });
+
   it('goes alone when it is all that is wanted of a frame, or it is in none', async () => {
     const { given, reads } = await answers({ a: 10 }, ['a0', 'x0']);
     expect(given).toEqual(['chunk', 'chunk']);

@@ -13,7 +13,7 @@ const WORTH_PICKING = 1 / 16;
 
 export interface GroupPlanOptions {
   readonly repository: Pick<Repository, 'frameOf'>;
-  /** Digests that are wanted, in order, a later request's behind this one's. */
+  /** Digests that are wanted, in order, a later request's behind this one's; {@link GroupPlan.want} adds more. */
   readonly wanted: readonly Digest[];
   /** May all of these be told to who asks? Else a frame that holds them does not go out as it is. */
   readonly mayGive: (digests: readonly Digest[]) => Promise<boolean>;
@@ -40,12 +40,13 @@ export interface Group {
 /** Decides for one want after another. Sends no frame as it is twice as long as the agent's window holds what it gives. */
 export class GroupPlan {
   readonly #options: GroupPlanOptions;
-  /** The first want of each digest; of each want the next of the same digest, or −1. */
-  readonly #firstOf = new DigestMap();
-  readonly #nextOf: Int32Array;
-  readonly #given: Uint8Array;
+  readonly #wanted: Digest[] = [];
+  /** The last want of each digest; of each want the next of the same digest, of the last one the first. */
+  readonly #lastOf = new DigestMap();
+  #nextOf = new Int32Array();
+  #given = new Uint8Array();
   /** Bytes that the agent lets go of behind each want. */
-  readonly #released: Float64Array;
+  #released = new Float64Array();
   readonly #allowed = new Map<string, Promise<boolean>>();
   /** Frames of which nothing can be picked: one by one their chunks come, or tell what is wrong. */
   readonly #unpickable = new Set<string>();
@@ -54,28 +55,51 @@ export class GroupPlan {
 
   constructor(options: GroupPlanOptions) {
     this.#options = options;
-    const { wanted } = options;
-    this.#given = new Uint8Array(wanted.length);
-    this.#released = new Float64Array(wanted.length);
-    this.#nextOf = new Int32Array(wanted.length);
-    for (let at = wanted.length - 1; at >= 0; at--) {
-      const digest = wanted[at] as Digest;
-      this.#nextOf[at] = this.#firstOf.get(digest) ?? -1;
-      this.#firstOf.set(digest, at);
+    this.want(options.wanted);
+  }
+
+  /** Puts more wants behind those before: from now on frames may answer them as well. */
+  want(digests: readonly Digest[]): void {
+    this.#makeRoom(this.#wanted.length + digests.length);
+    for (const digest of digests) {
+      const want = this.#wanted.push(digest) - 1;
+      const last = this.#lastOf.get(digest);
+      this.#nextOf[want] = last === undefined ? want : (this.#nextOf[last] as number);
+      if (last !== undefined) this.#nextOf[last] = want;
+      this.#lastOf.set(digest, want);
     }
   }
 
-  *#wantsOf(digest: Digest): Generator<number> {
-    let want = this.#firstOf.get(digest) ?? -1;
-    for (; want >= 0; want = this.#nextOf[want] as number) yield want;
+  /** Twice as much as there was, at least: wants may come a few at a time. */
+  #makeRoom(wants: number): void {
+    const { length } = this.#given;
+    if (wants <= length) return;
+    const room = length === 0 ? wants : Math.max(wants, 2 * length);
+    const grown = <T extends { set(from: T): void }>(made: T, before: T): T => {
+      made.set(before);
+      return made;
+    };
+    this.#nextOf = grown(new Int32Array(room), this.#nextOf);
+    this.#given = grown(new Uint8Array(room), this.#given);
+    this.#released = grown(new Float64Array(room), this.#released);
   }
 
-  /** For each want in turn: an earlier frame gave it, it goes alone, or the group that gives it. */
+  *#wantsOf(digest: Digest): Generator<number> {
+    const last = this.#lastOf.get(digest);
+    if (last === undefined) return;
+    let want = last;
+    do {
+      want = this.#nextOf[want] as number;
+      yield want;
+    } while (want !== last);
+  }
+
+  /** For each want in turn, as far as they were said: an earlier frame gave it, it goes alone, or the group that gives it. */
   async next(): Promise<Answer> {
     const at = this.#next++;
     if (at > 0) this.#held -= this.#released[at - 1] as number;
     if (this.#given[at] === 1) return 'given';
-    const frame = await this.#options.repository.frameOf(this.#options.wanted[at] as Digest);
+    const frame = await this.#options.repository.frameOf(this.#wanted[at] as Digest);
     if (frame === undefined) return 'chunk';
     const { gives, bytes, several, isAll } = this.#givesOf(frame, at);
     const asItIs = bytes >= frame.rawBytes * WORTHWHILE && (await this.#mayGive(frame));

@@ -36,6 +36,18 @@ describe('the gauge of a line', () => {
     expect(line.isSlow).toBe(false);
   });
 
+  it('may be told in the middle of a fetch, and does not count the time in which nothing was asked for', () => {
+    const { line, answer, pause } = gauge();
+    for (let at = 0; at < 20; at++) answer(5, 20);
+    expect(line.isSlow).toBe(true);
+    line.told(0.1);
+    expect(line.isSlow).toBe(false);
+    line.told(0.6);
+    pause(60_000);
+    line.resume();
+    expect(line.isSlow).toBe(true);
+  });
+
   it('does not hold a line for slow on which answers are waited for, however often a fetch begins', () => {
     const { line, answer } = gauge();
     let slow = 0;

@@ -35,8 +35,18 @@ export class LineGauge {
    * it says so. On this side a receiver that has no time looks like a slow line; on his, a line looks slow when answers are not made yet.
    */
   begin(waited: number | undefined): void {
-    this.#waited = waited;
+    this.told(waited);
+    this.resume();
+  }
+
+  /** Nothing was asked for until now. */
+  resume(): void {
     this.#since = this.#nowMs();
+  }
+
+  /** The same while one is answered. */
+  told(waited: number | undefined): void {
+    this.#waited = waited;
   }
 
   /**

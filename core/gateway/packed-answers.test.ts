@@ -10,6 +10,7 @@ import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import { GroupPlan } from './given-groups.ts';
 import { LineGauge } from './line-gauge.ts';
 import { type PackedAnswersOptions, packedAnswers } from './packed-answers.ts';
+import { knownWants, type Wants } from './wants.ts';
 
 const KiB = 1024;
 const settled = () => new Promise((done) => setTimeout(done, 20, 'still under way'));
@@ -30,7 +31,7 @@ function slowLine(): LineGauge {
 
 /** Answers to these wants, as the appliance has them made, but for their plan. */
 function of(digests: readonly string[], readChunk: PackedAnswersOptions['readChunk'], line = slowLine()) {
-  return { digests, readChunk, ahead: 2, readsAhead: true, line };
+  return { wants: knownWants(digests), readChunk, ahead: 2, readsAhead: true, line };
 }
 
 /** What comes for these chunks, none of which lies in a frame but those of `frame`. */
@@ -223,5 +224,67 @@ describe('packed answers', () => {
     await expect(async () => {
       for await (const piece of packedAnswers({ ...of(wanted, readChunk), plan })) void piece;
     }).rejects.toThrow('damaged');
+  });
+
+  it('pause where no more is known to be wanted, with nothing kept back, and go on', async () => {
+    const chunks = ['first', 'second', 'third'].map((text) => Buffer.from(text));
+    const wanted = chunks.map(digestOf);
+    let known = 2;
+    const more = Promise.withResolvers<void>();
+    const wants: Wants = {
+      known: (want) => (want < known ? wanted[want] : undefined),
+      comes: async (want) => {
+        if (want < known) return true;
+        if (known === 3) return false;
+        await more.promise;
+        return true;
+      },
+    };
+    const plan = new GroupPlan({
+      repository: { frameOf: async () => undefined },
+      wanted: wanted.slice(0, 2),
+      mayGive: async () => true,
+      window: KiB,
+    });
+    const readChunk = async (digest: string) => new Uint8Array(chunks[wanted.indexOf(digest)] as Buffer);
+    const answers = packedAnswers({ ...of(wanted, readChunk), wants, plan });
+    const until = async () => {
+      const pieces: Uint8Array[] = [];
+      for (let next = await answers.next(); ; next = await answers.next()) {
+        if (next.done === true || next.value.length === 0) return { pieces, ended: next.done === true };
+        pieces.push(Uint8Array.from(next.value));
+      }
+    };
+    const first = await until();
+    const text = Buffer.concat(first.pieces).toString('latin1');
+    expect(text).toContain('"gives":[[0,0],[1,1]]');
+    const rest = answers.next();
+    expect(await Promise.race([rest, settled()])).toBe('still under way');
+    known = 3;
+    plan.want([wanted[2] as string]);
+    more.resolve();
+    const head = await rest;
+    const second = await until();
+    const all = Buffer.concat([head.value as Uint8Array, ...second.pieces]).toString('latin1');
+    expect(all).toContain('"gives":[[2,0]]');
+    expect(all).toContain('third');
+    expect((await until()).ended).toBe(true);
+  });
+
+  it('tell of a failure while more are waited for', async () => {
+    const chunk = Buffer.from('damaged');
+    const wanted = [digestOf(chunk)];
+    const never = new Promise<boolean>(() => undefined);
+    const wants: Wants = {
+      known: (want) => wanted[want],
+      comes: async (want) => (want === 0 ? true : never),
+    };
+    const readChunk = async () => {
+      throw new Error('it cannot be read');
+    };
+    const repository = { frameOf: async () => undefined };
+    const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
+    const answers = packedAnswers({ ...of(wanted, readChunk), wants, plan });
+    await expect(answers.next()).rejects.toThrow('it cannot be read');
   });
 });

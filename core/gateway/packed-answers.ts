@@ -13,10 +13,13 @@ import { release } from '../domain/release.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
 import type { Group, GroupPlan } from './given-groups.ts';
 import type { LineGauge } from './line-gauge.ts';
+import type { Wants } from './wants.ts';
 
 /** Small chunks behind one another are compressed together, up to so many bytes, and so many of them. */
 const JOINED_BYTES = 512 * 1024;
 const JOINED_CHUNKS = 4096;
+/** Read while one is made. */
+const READ_AHEAD = 2;
 /** What is nearly incompressible goes out as it is. */
 const WORTHWHILE = 0.98;
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 };
@@ -26,33 +29,43 @@ const compress = promisify(zstdCompress);
 export interface PackedAnswersOptions {
   /** Of these wants, from the first on. */
   readonly plan: GroupPlan;
-  readonly digests: readonly Digest[];
+  readonly wants: Wants;
   /** In a buffer that is the caller's to free. */
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
-  /** Is the next chunk or frame, of 16 MiB at most, read while one is made? */
+  /** Are the next chunks or frames, of 16 MiB each at most, read while one is made? */
   readonly readsAhead: boolean;
   /** Of the line that they go out on. */
   readonly line: LineGauge;
 }
 
-/** Every piece is read until the next one is asked for. */
+/** Behind it nothing may come for long: whoever sends on what came before does not keep it back. */
+export const PAUSE: Uint8Array = new Uint8Array();
+
+/** Every piece is read until the next one is asked for; {@link PAUSE} where no more is wanted as far as is known. */
 export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenerator<Uint8Array> {
-  for await (const { packed } of ahead(answersOf(options), options.ahead)) {
-    const { head, pieces, buffer } = await packed;
-    options.line.made();
-    yield* groupFrames(head, pieces);
-    options.line.sent(head.bytes);
-    release(buffer);
+  const { wants, line } = options;
+  const at = { want: 0 };
+  // While more are waited for nothing else is under way that a failure would have to wait for.
+  while (await wants.comes(at.want)) {
+    line.resume();
+    for await (const { packed } of ahead(answersOf(options, at), options.ahead)) {
+      const { head, pieces, buffer } = await packed;
+      line.made();
+      yield* groupFrames(head, pieces);
+      line.sent(head.bytes);
+      release(buffer);
+    }
+    yield PAUSE;
   }
 }
 
-/** Each in turn, begun: what is left to do of it goes on while the next ones are read. */
-async function* answersOf(options: PackedAnswersOptions) {
+/** Each in turn, as far as they are known, begun: what is left to do of it goes on while the next ones are read. */
+async function* answersOf(options: PackedAnswersOptions, at: { want: number }) {
   const packed = (group: Group) => begun(options.line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
-  const ways = options.readsAhead ? ahead(waysOf(options), 1) : waysOf(options);
+  const ways = options.readsAhead ? ahead(waysOf(options, at), READ_AHEAD) : waysOf(options, at);
   for await (const { want, way, reading } of ways) {
     const chunk = await reading;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
@@ -69,11 +82,15 @@ async function* answersOf(options: PackedAnswersOptions) {
   if (joined.bytes > 0) yield packed(joined.group());
 }
 
-/** How each want is answered that is not yet. A chunk that goes out by itself is being read then: its reader waits for the disk by turns. */
-async function* waysOf({ plan, digests, readChunk }: PackedAnswersOptions) {
+/**
+ * How each want is answered that is known and not answered yet. A chunk that goes out by itself is being read then: its reader waits for
+ * the disk by turns.
+ */
+async function* waysOf({ plan, wants, readChunk }: PackedAnswersOptions, at: { want: number }) {
   let reading: Promise<Uint8Array> | undefined;
   try {
-    for (const [want, digest] of digests.entries()) {
+    for (let digest = wants.known(at.want); digest !== undefined; digest = wants.known(at.want)) {
+      const want = at.want++;
       const way = await plan.next();
       if (way === 'given') continue;
       reading = way === 'chunk' ? heardLater(readChunk(digest)) : undefined;

@@ -25,10 +25,19 @@ export async function readHead(frames: AsyncGenerator<Frame>): Promise<ReadHead>
   if (first.type !== FRAME.head) throw badFrame('it does not begin with a head');
   const head = frameJson<ReadHead>(first);
   optionalText(asObject(head, 'the head'), 'server', MAX_NAME);
-  const { waited = 0 } = head;
+  if (head.waited !== undefined) assertPart(head.waited);
+  return { ...head, image: manifestRef(head.image, 'image') };
+}
+
+/** The part of its time that the agent says it waited. */
+export function waitedOf(frame: Frame): number {
+  return assertPart(frameJson(frame));
+}
+
+function assertPart(waited: unknown): number {
   if (!(typeof waited === 'number' && waited >= 0 && waited <= 1))
     throw badFrame('it waited for a part of its time that is none');
-  return { ...head, image: manifestRef(head.image, 'image') };
+  return waited;
 }
 
 /** A signature in pieces and the length of its base behind it; whole in memory, bounded. */

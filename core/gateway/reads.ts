@@ -19,6 +19,7 @@ import { LineGauge } from './line-gauge.ts';
 import { packedAnswers } from './packed-answers.ts';
 import { digestsOf, next, parseWant, readHead, readSignature } from './read-requests.ts';
 import type { Session } from './sessions.ts';
+import { knownWants, StreamedWants, type Wants } from './wants.ts';
 import { wireDelta } from './wire-delta.ts';
 
 /** Newest snapshots of a server whose chunks may be bases. */
@@ -43,7 +44,7 @@ export interface Fetched {
 /** How the wants of a fetch are answered by groups, and which of them are due. */
 interface Groups {
   readonly plan: GroupPlan;
-  readonly due: readonly Digest[];
+  readonly due: Wants;
 }
 
 /** A checked read: the image may be read by this session. */
@@ -77,6 +78,7 @@ export class Reads {
   async fetch(session: Session, body: AsyncIterable<Uint8Array>): Promise<Fetched> {
     const frames = readBody(body);
     const grant = await this.#grant(session, await readHead(frames));
+    if (grant.head.streams === true) return this.#streamed(session, grant, frames);
     const wants: Frame[] = [];
     for await (const frame of frames) {
       if (wants.length >= DIGESTS_LIMIT) throw badFrame('it asks for too much at once');
@@ -92,6 +94,23 @@ export class Reads {
     // Deltas made on the way need memory themselves, and so do lists of very many files.
     const isTight = hasManyEntries(grant.head.image) || hasDeltas;
     return { frames: answer(isTight ? chunks : roomy(chunks)), isPacked };
+  }
+
+  /** Wants are answered while more of them come. What is wrong with one that comes is told by the answer. */
+  #streamed(session: Session, grant: Grant, frames: AsyncIterable<Frame>): Fetched {
+    const plan = this.#plan(session, grant, []);
+    if (plan === undefined) throw badFrame('it streams its wants, but takes no groups');
+    const line = this.#lineOf(session);
+    const due = new StreamedWants(frames, {
+      // Asked anew each time: a machine may be held meanwhile.
+      wanted: async (digests) => {
+        await this.#assertMayRead(session, grant.head.image);
+        plan.want(this.#permitted(grant, digests));
+      },
+      waited: (part) => line.told(part),
+    });
+    const chunks = this.#packed(session, grant, { plan, due });
+    return { frames: answer(hasManyEntries(grant.head.image) ? chunks : roomy(chunks)), isPacked: true };
   }
 
   /** A delta of the wanted chunks against the base whose signature the agent sends. */
@@ -176,12 +195,11 @@ export class Reads {
     // Who takes groups compares each chunk with its digest, and asks for those that differ one by one.
     const readChunk = (digest: Digest) => this.#options.repository.readUncompared(digest);
     const isMany = hasManyEntries(grant.head.image);
-    const line = this.#lines.get(session) ?? new LineGauge();
-    this.#lines.set(session, line);
+    const line = this.#lineOf(session);
     line.begin(grant.head.waited);
     for await (const piece of packedAnswers({
       plan,
-      digests: due,
+      wants: due,
       readChunk,
       ahead: isMany ? 1 : 2,
       readsAhead: !isMany,
@@ -190,6 +208,12 @@ export class Reads {
       if (isMany) this.#garbage.check();
       yield piece;
     }
+  }
+
+  #lineOf(session: Session): LineGauge {
+    const line = this.#lines.get(session) ?? new LineGauge();
+    this.#lines.set(session, line);
+    return line;
   }
 
   async *#chunks(
@@ -223,13 +247,18 @@ export class Reads {
 
   /** For an agent that takes groups: how its wants are answered. */
   #groups(session: Session, grant: Grant, wants: readonly Frame[]): Groups | undefined {
+    const listed = (type: number) => wants.filter((want) => want.type === type).flatMap(digestsOf);
+    const due = listed(FRAME.digests);
+    const plan = this.#plan(session, grant, [...due, ...listed(FRAME.later)]);
+    return plan && { plan, due: knownWants(due) };
+  }
+
+  #plan(session: Session, grant: Grant, digests: readonly Digest[]): GroupPlan | undefined {
     const window = grant.head.groupBytes;
     if (window === undefined) return undefined;
     if (!Number.isSafeInteger(window) || window < 0)
       throw badFrame('it keeps a number of bytes that is none');
-    const listed = (type: number) => wants.filter((want) => want.type === type).flatMap(digestsOf);
-    const due = listed(FRAME.digests);
-    const wanted = this.#permitted(grant, [...due, ...listed(FRAME.later)]);
+    const wanted = this.#permitted(grant, digests);
     let own: Promise<readonly ImageIndex[]> | undefined;
     const mayGive = async (digests: readonly Digest[]): Promise<boolean> => {
       const others = digests.filter((digest) => !grant.index.chunks.has(digest));
@@ -237,7 +266,7 @@ export class Reads {
       own ??= this.#ownIndexes(session, grant, true);
       return isAmong(await own, others);
     };
-    return { plan: new GroupPlan({ repository: this.#options.repository, wanted, mayGive, window }), due };
+    return new GroupPlan({ repository: this.#options.repository, wanted, mayGive, window });
   }
 
   async *#delta(session: Session, grant: Grant, payload: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -29,7 +29,7 @@ export function addSessionRoutes(server: FastifyInstance, rooms: Rooms): void {
 
   server.post('/hello', { bodyLimit: JSON_LIMIT }, async (request): Promise<Welcome> => {
     const { session, token } = await sessions.open(request.body, request.ip);
-    return { ...session.welcome, session: token, now: now(), groups: true };
+    return { ...session.welcome, session: token, now: now(), groups: true, streams: true };
   });
 
   server.get('/bundle', (request) =>

@@ -57,6 +57,23 @@ describe('a packed body', () => {
     expect(zstdDecompressSync(await bodyOf(url)).equals(Buffer.concat(pieces))).toBe(true);
   });
 
+  it('keeps nothing back where an empty piece says so', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { url } = await serve(async function* () {
+      yield Buffer.from('short');
+      yield new Uint8Array();
+      await gate.promise;
+      yield Buffer.from(' and long');
+    });
+    const { body } = await fetch(url);
+    let come = Buffer.alloc(0);
+    for await (const piece of body as unknown as AsyncIterable<Uint8Array>) {
+      come = Buffer.concat([come, piece]);
+      if (come.includes('short')) gate.resolve();
+    }
+    expect(zstdDecompressSync(come).toString()).toBe('short and long');
+  });
+
   it('of nothing is a whole stream, too', async () => {
     const { url } = await serve(async function* () {});
     expect(zstdDecompressSync(await bodyOf(url)).length).toBe(0);

@@ -11,7 +11,7 @@ const JOINED_BYTES = 128 * 1024;
 
 /**
  * Sends frames as they are, in blocks that any zstd reader takes. A piece is read until the next one is asked for, and may be freed
- * then: the system has it. Nothing more is asked for when the agent has gone; a failure of `frames` cuts the body off.
+ * then: the system has it. An empty one says that what came before is not to be kept back. Nothing more is asked for when the agent has gone; a failure of `frames` cuts the body off.
  */
 export async function sendPacked(reply: FastifyReply, frames: AsyncIterable<Uint8Array>): Promise<void> {
   reply.hijack();
@@ -36,7 +36,7 @@ async function* packed(frames: AsyncIterable<Uint8Array>): AsyncGenerator<readon
   yield [STORED_HEADER];
   for await (const piece of frames) {
     const isShort = piece.length < SHORT_BYTES;
-    if (!isShort || bytes + piece.length > JOINED_BYTES) {
+    if (!isShort || piece.length === 0 || bytes + piece.length > JOINED_BYTES) {
       yield [...storedBlocks(joined.subarray(0, bytes)), ...(isShort ? [] : storedBlocks(piece))];
       bytes = 0;
     }

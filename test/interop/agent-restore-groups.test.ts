@@ -62,6 +62,7 @@ function receivingHere(): Appliance {
   const appliance: Appliance = world.connect();
   const fetch = appliance.fetch.bind(appliance);
   appliance.fetch = (request, _receiver, signal) => fetch(request, undefined, signal);
+  Object.defineProperty(appliance, 'takesStreams', { get: () => false });
   return appliance;
 }
 

@@ -140,6 +140,19 @@ describe('snapshot and restore', () => {
     expect(result).toMatchObject({ removed: 1 });
   });
 
+  it('rolls back many files by deltas, in one answer', async () => {
+    const root = await world.makeRoot('root');
+    const names = Array.from({ length: 12 }, (_, nth) => join(root, `table ${nth}`));
+    for (const name of names) await writeFile(name, randomBytes(1_000_000));
+    const first = await world.snapshot(root);
+    const before = await world.contentsOf(root);
+    for (const name of names) await overwrite(name, 500_000, 'hacked');
+    await world.snapshot(root);
+    const result = await world.restore(root, first.id);
+    expect(await world.contentsOf(root)).toEqual(before);
+    expect(result.bytesReceived).toBeLessThan(100_000);
+  });
+
   it('rolls back what the appliance never saw by sending a signature', async () => {
     const root = await world.smallTree();
     const first = await world.snapshot(root);

@@ -14,6 +14,7 @@ import {
 import { openRoot } from './beneath.ts';
 import { TreeCursor } from './cursor.ts';
 import { compileExcludes, compileScope, DEFAULT_EXCLUDES } from './excludes.ts';
+import { keptBack } from './kept-back.ts';
 import { errorCode, getXattr, listXattrs } from './libc.ts';
 import { setMetadata } from './metadata.ts';
 import { fromRaw, fsPath, splitPath, toRaw } from './names.ts';
@@ -32,10 +33,6 @@ import {
 } from './write-file.ts';
 
 const MAX_CHANGES = 1000;
-/** Contents are announced this far ahead: whoever gives them chooses better what to send together (docs/overlays.md). */
-const WINDOW_STEPS = 8192;
-const WINDOW_BYTES = 1024 * 1024 * 1024;
-
 type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
 type WriteStep = Extract<Step, { do: 'write' }>;
 /** What lies at a path now. */
@@ -69,6 +66,11 @@ class ApplyRun {
   readonly #isProtected: Protected;
   readonly #plan: Parameters<typeof planSteps>[2];
   readonly #finals = new Spool<Entry>();
+  /**
+   * Nothing comes into a directory that was left, but what comes later may be a hard link to something in it: whoever is not root may need
+   * modes that it shall not have.
+   */
+  readonly #finishesAtOnce: boolean;
   readonly #changes: { path: string; action: 'write' | 'remove' | 'metadata' }[] = [];
   #written = 0;
   #removed = 0;
@@ -80,6 +82,7 @@ class ApplyRun {
     this.#contents = contents;
     this.#options = options;
     this.#cursor = new TreeCursor(rootFd);
+    this.#finishesAtOnce = options.blank === true && process.geteuid?.() === 0;
     const excluded = compileExcludes([...DEFAULT_EXCLUDES, ...options.excludes]);
     const outside = compileScope(undefined, options.keep);
     const only = compileScope(options.only);
@@ -94,9 +97,9 @@ class ApplyRun {
   }
 
   async all(target: AsyncIterable<Entry>, present: AsyncIterable<Entry>): Promise<ApplyResult> {
-    for await (const window of windows(this.#removalsFirst(target, present))) {
-      this.#announce(window.next);
-      for (const step of window.now) {
+    const steps = this.#removalsFirst(target, present);
+    for await (const block of keptBack(steps, bytesOf, (coming) => this.#announce(coming))) {
+      for (const step of block) {
         const done = this.#perform(step);
         if (done !== undefined) await done;
       }
@@ -178,7 +181,8 @@ class ApplyRun {
     this.#options.signal.throwIfAborted();
     if (step.do === 'finish') {
       if (step.changed) this.#count(step.entry.path, 'metadata');
-      this.#finals.push(step.entry);
+      if (this.#finishesAtOnce) this.#finish(step.entry);
+      else this.#finals.push(step.entry);
       return;
     }
     const { path } = step.entry;
@@ -335,6 +339,10 @@ class ApplyRun {
   }
 }
 
+function bytesOf(step: Later): number {
+  return step.do === 'write' ? (step.entry.content?.bytes ?? 0) : 0;
+}
+
 function needsBytes(step: WriteStep): boolean {
   return step.entry.content !== undefined && step.entry.content.bytes > 0;
 }
@@ -366,28 +374,4 @@ function cannotReplace(path: string): OverdubError {
     `The directory ${path} must make way for something else, but holds kept, excluded or mounted paths.`,
     'Unmount what is below it, or drop the exclude or --keep that protects it.',
   );
-}
-
-interface Window {
-  readonly now: readonly Later[];
-  /** Comes after `now`, except that the first window announces itself. */
-  readonly next: readonly Later[];
-}
-
-/** Cuts steps into windows, each announced while the one before it is carried out. */
-async function* windows(steps: AsyncIterable<Later>): AsyncGenerator<Window> {
-  let waiting: Later[] = [];
-  let bytes = 0;
-  let now: readonly Later[] = [];
-  for await (const step of steps) {
-    waiting.push(step);
-    bytes += step.do === 'write' ? (step.entry.content?.bytes ?? 0) : 0;
-    if (waiting.length < WINDOW_STEPS && bytes < WINDOW_BYTES) continue;
-    yield { now, next: waiting };
-    now = waiting;
-    waiting = [];
-    bytes = 0;
-  }
-  yield { now, next: waiting };
-  yield { now: waiting, next: [] };
 }

@@ -149,22 +149,33 @@ export function deviceNumber(major: number, minor: number): bigint {
 }
 
 /** Sets the modification time in nanoseconds, leaving the access time. `follow` false acts on a link itself. */
-export function setMtime(path: string, mtimeNs: bigint, follow = false): void {
+export function setMtime(path: string, mtimeNs: string, follow = false): void {
   const flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
   check(libc().utimensat(AT_FDCWD, c(path), timesOf(mtimeNs), flags), 'utimensat', path);
 }
 
 /** As {@link setMtime}, of an open file. */
-export function setOpenMtime(fd: number, mtimeNs: bigint): void {
+export function setOpenMtime(fd: number, mtimeNs: string): void {
   check(libc().futimens(fd, timesOf(mtimeNs)), 'futimens', `fd ${fd}`);
 }
 
-/** Two `struct timespec`: the access time left alone, the modification time. */
-function timesOf(mtimeNs: bigint): Uint8Array {
-  const billion = 1_000_000_000n;
-  const nanoseconds = ((mtimeNs % billion) + billion) % billion;
-  const times = new BigInt64Array([0n, UTIME_OMIT, (mtimeNs - nanoseconds) / billion, nanoseconds]);
-  return new Uint8Array(times.buffer);
+/** Two `struct timespec`: the access time left alone, the modification time. Filled anew for each call. */
+const TIMES = new BigInt64Array([0n, UTIME_OMIT, 0n, 0n]);
+const TIMES_BYTES = new Uint8Array(TIMES.buffer);
+const BILLION = 1_000_000_000n;
+
+function timesOf(mtimeNs: string): Uint8Array {
+  if (mtimeNs.length > 9 && !mtimeNs.startsWith('-')) {
+    // As they stand in the text: a division of so large a number takes longer than the rest.
+    TIMES[2] = BigInt(mtimeNs.slice(0, -9));
+    TIMES[3] = BigInt(mtimeNs.slice(-9));
+    return TIMES_BYTES;
+  }
+  const time = BigInt(mtimeNs);
+  const nanoseconds = ((time % BILLION) + BILLION) % BILLION;
+  TIMES[2] = (time - nanoseconds) / BILLION;
+  TIMES[3] = nanoseconds;
+  return TIMES_BYTES;
 }
 
 /** Flags of `mount(2)` that are used here. */

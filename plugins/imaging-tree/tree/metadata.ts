@@ -29,7 +29,7 @@ export function setMetadata(at: string, wanted: Metadata): void {
   if (wanted.type === 'symlink') {
     lchownSync(fsPath(at), wanted.uid, wanted.gid);
     reconcileXattrs(at, wanted.xattrs, false);
-    setMtime(at, BigInt(wanted.mtimeNs), false);
+    setMtime(at, wanted.mtimeNs, false);
     return;
   }
   const fd = openSync(fsPath(at), O_PATH | O_NOFOLLOW);
@@ -46,7 +46,7 @@ export function setOpenMetadata(fd: number, wanted: Metadata): void {
   chownSync(self, wanted.uid, wanted.gid);
   chmodSync(self, wanted.mode);
   reconcileXattrs(self, wanted.xattrs, true);
-  setMtime(self, BigInt(wanted.mtimeNs), true);
+  setMtime(self, wanted.mtimeNs, true);
 }
 
 /** Owner and mode of a regular file that is open for writing: the first of what {@link setMetadata} sets. */
@@ -60,7 +60,7 @@ export function setFileRest(fd: number, wanted: Metadata): void {
   if (wanted.xattrs !== undefined || hasXattrs(fd)) {
     reconcileXattrs(`/proc/self/fd/${fd}`, wanted.xattrs, true);
   }
-  setOpenMtime(fd, BigInt(wanted.mtimeNs));
+  setOpenMtime(fd, wanted.mtimeNs);
 }
 
 /** Also removes what is not wanted: a new file may have inherited its directory's default ACL. */

@@ -29,6 +29,7 @@ import {
 } from '@overdub/core/agent';
 import { type OpenedAnswer, openedAnswers } from '../receiver/opened-answers.ts';
 import type { Receiver } from '../receiver/receiver.ts';
+import type { SentAlong } from '../receiver/sent-along.ts';
 import { ConnectionLost } from './connection-lost.ts';
 import { HttpLink, type HttpRequest } from './http.ts';
 import { paced } from './pace.ts';
@@ -75,6 +76,7 @@ export class Appliance {
   #session: string | undefined;
   #resume: string | undefined;
   #takesGroups = false;
+  #takesStreams = false;
 
   constructor(options: ApplianceOptions) {
     this.#options = options;
@@ -94,6 +96,11 @@ export class Appliance {
   /** Whether fetches may ask for groups: as the last welcome said. */
   get takesGroups(): boolean {
     return this.#takesGroups;
+  }
+
+  /** Whether a fetch may go on asking while it is answered. */
+  get takesStreams(): boolean {
+    return this.#takesStreams;
   }
 
   /**
@@ -202,17 +209,24 @@ export class Appliance {
       yield* openedAnswers(this.read('fetch', request, signal));
       return;
     }
-    yield* await this.#retry(signal, async (bearer) => {
-      const body = await buffer(compressFrames(request(), 'light'));
-      return await this.#http.receive(receiver, {
-        method: 'POST',
-        path: `${IMAGES}/fetch`,
-        body,
-        type: FRAMES_TYPE,
-        bearer,
-        signal,
-      });
-    });
+    const body = () => buffer(compressFrames(request(), 'light'));
+    yield* await this.#received(receiver, body, signal);
+  }
+
+  /** The same of one that goes on asking, by a receiver only. */
+  async *fetchAlong(asked: SentAlong, receiver: Receiver, signal: AbortSignal): AsyncGenerator<OpenedAnswer> {
+    yield* await this.#received(receiver, async () => asked, signal);
+  }
+
+  #received(
+    receiver: Receiver,
+    body: () => Promise<Uint8Array | SentAlong>,
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<OpenedAnswer>> {
+    const request = { method: 'POST', path: `${IMAGES}/fetch`, type: FRAMES_TYPE, signal } as const;
+    return this.#retry(signal, async (bearer) =>
+      this.#http.receive(receiver, { ...request, body: await body(), bearer }),
+    );
   }
 
   /** A boot artifact, in pieces. NOT_FOUND. */
@@ -256,6 +270,7 @@ export class Appliance {
     const welcome = await this.#http.json<Welcome>({ method: 'POST', path, json: hello, signal });
     this.#session = welcome.session;
     this.#takesGroups = welcome.groups === true;
+    this.#takesStreams = welcome.streams === true;
     this.#resume = welcome.session;
     await this.#options.onSession?.(welcome.session);
     return welcome;

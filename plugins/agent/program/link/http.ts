@@ -6,6 +6,7 @@ import { finished } from 'node:stream/promises';
 import { OverdubError } from '@overdub/core/agent';
 import type { OpenedAnswer } from '../receiver/opened-answers.ts';
 import type { Receiver } from '../receiver/receiver.ts';
+import type { SentAlong } from '../receiver/sent-along.ts';
 import { ConnectionLost } from './connection-lost.ts';
 
 /** No byte for so long means that the connection is dead, milliseconds; polls last shorter. */
@@ -93,18 +94,22 @@ export class HttpLink {
   /** Has a receiver send it, on a connection of its own; gives out its answers once the status is good. */
   async receive(
     receiver: Receiver,
-    request: HttpRequest & { readonly body: Uint8Array },
+    { body, ...request }: Omit<HttpRequest, 'body'> & { readonly body: Uint8Array | SentAlong },
   ): Promise<AsyncGenerator<OpenedAnswer>> {
-    const { path, body, signal } = request;
-    this.bytes.sent += body.length;
-    const onBytes = (bytes: number) => {
-      this.bytes.received += bytes;
+    const { path, signal } = request;
+    const counts = {
+      sent: (bytes: number) => {
+        this.bytes.sent += bytes;
+      },
+      received: (bytes: number) => {
+        this.bytes.received += bytes;
+      },
     };
     const url = this.#urlOf(path).href;
     const lean = { url, headers: headersOf(request), body, silenceMs: SILENCE_MS };
-    const outcome = await receiver.ask(lean, signal, onBytes);
+    const outcome = await receiver.ask(lean, signal, counts);
     if (outcome.is === 'begun') return outcome.answers;
-    onBytes(outcome.body.length);
+    counts.received(outcome.body.length);
     throw errorOf(outcome.status, Buffer.from(outcome.body), this.url);
   }
 

@@ -65,6 +65,50 @@ describe('a lean POST', () => {
     },
   );
 
+  it('sends a body piece by piece, while the answer comes', async () => {
+    const url = await http((request, response) => {
+      request.on('data', (piece: Buffer) => response.write(`heard ${piece}. `));
+      request.once('end', () => response.end('all.'));
+    });
+    const more = ['one', 'two', 'three'].map(() => Promise.withResolvers<void>());
+    const body = async function* () {
+      for (const [at, word] of ['one', 'two', 'three'].entries()) {
+        yield Buffer.from(word);
+        yield new Uint8Array();
+        await more[at]?.promise;
+      }
+    };
+    const answer = await post(url, { body: body() });
+    let come = '';
+    for await (const piece of answer.body) {
+      come += Buffer.from(piece).toString();
+      for (const [at, word] of ['one', 'two', 'three'].entries())
+        if (come.includes(word)) more[at]?.resolve();
+    }
+    expect(come).toBe('heard one. heard two. heard three. all.');
+  });
+
+  it('hears a refusal while its body goes on, and a body that fails breaks the line', async () => {
+    const url = await http((_request, response) => response.writeHead(401).end('not you'));
+    const endless = async function* () {
+      for (;;) {
+        yield Buffer.alloc(1000);
+        await new Promise((done) => setTimeout(done, 5));
+      }
+    };
+    const answer = await post(url, { body: endless() });
+    expect([answer.status, (await whole(answer.body)).toString()]).toEqual([401, 'not you']);
+    const failing = async function* (): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('begun');
+      throw new Error('it cannot be read');
+    };
+    const silent = await listening(createServer((socket) => socket.resume()));
+    await expect(post(silent, { body: failing() })).rejects.toMatchObject({
+      name: 'LineBroken',
+      message: 'it cannot be read',
+    });
+  });
+
   it.each([
     ['in chunks', {}],
     ['of a known length', { 'content-length': 5 * MIB + 16 }],

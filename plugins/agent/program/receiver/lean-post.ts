@@ -18,7 +18,8 @@ export interface LeanRequest {
   /** `http:` only. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
+  /** Pieces go out as they come, also while the answer does. */
+  readonly body: Uint8Array | AsyncIterable<Uint8Array>;
   /** No byte for so long, while one is waited for, means that the connection is dead. */
   readonly silenceMs: number;
 }
@@ -84,11 +85,34 @@ class Line {
 
   send({ url, headers, body }: LeanRequest): void {
     const { pathname, search, host } = new URL(url);
+    const framing: Record<string, string> =
+      body instanceof Uint8Array
+        ? { 'content-length': String(body.length) }
+        : { 'transfer-encoding': 'chunked' };
     // It is ours to close: told to, a server may do so before its refusal was read.
-    const lines = { host, 'content-length': String(body.length), ...headers };
+    const lines = { host, ...framing, ...headers };
     const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
     this.#socket.write(`POST ${pathname}${search} HTTP/1.1\r\n${head.join('')}\r\n`);
-    this.#socket.write(body);
+    if (body instanceof Uint8Array) this.#socket.write(body);
+    else void this.#sendAll(body);
+  }
+
+  /** RFC 9112, 7.1. */
+  async #sendAll(body: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      for await (const piece of body) {
+        if (this.#socket.destroyed) return;
+        if (piece.length === 0) continue;
+        this.#socket.cork();
+        this.#socket.write(`${piece.length.toString(16)}\r\n`);
+        this.#socket.write(piece);
+        this.#socket.write('\r\n');
+        this.#socket.uncork();
+      }
+      if (!this.#socket.destroyed) this.#socket.write('0\r\n\r\n');
+    } catch (error) {
+      this.#socket.destroy(error as Error);
+    }
   }
 
   /** What has come; undefined at the end. */

@@ -6,9 +6,13 @@ import type { OpenedAnswer } from './opened-answers.ts';
 
 /** A request to send. All else about it goes through its port, which the agent closes. */
 export interface Order {
-  readonly request: LeanRequest;
+  /** Without a body: {@link Sending}s bring it. */
+  readonly request: Omit<LeanRequest, 'body'> & { readonly body?: Uint8Array };
   readonly port: MessagePort;
 }
+
+/** The next piece of a body, or that there are no more. */
+export type Sending = { readonly send: Uint8Array } | { readonly sent: true };
 
 /** So many bytes of answers were taken, and lie here no more. */
 export interface Taken {

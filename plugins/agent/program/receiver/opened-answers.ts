@@ -1,6 +1,7 @@
 /** Answers of a fetch as they come, each group of chunks decoded and hashed. */
 
 import {
+  ahead,
   badFrame,
   type Digest,
   digestOf,
@@ -29,6 +30,11 @@ export interface OpenedGroup {
   readonly digests: readonly (Digest | undefined)[];
 }
 
+type ReceivedAnswer = { readonly cameMs: number } & (
+  | { readonly frame: Frame }
+  | { readonly head: GivenGroup; readonly decoding: Promise<Uint8Array | undefined> }
+);
+
 /** What an answer takes besides its bytes, at least; a group's announcement takes several times its length when it is read. */
 const ANSWER_BYTES = 4096;
 const HEAD_TIMES = 8;
@@ -38,19 +44,45 @@ export function nowMs(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000;
 }
 
+export interface OpeningOptions {
+  /** Waited for before the bytes of an answer are taken in. */
+  readonly room?: (bytes: number) => Promise<void>;
+  /** Does the next answer come, and is it decoded, while one is hashed? A frame that is no group has a buffer of its own then. */
+  readonly overlaps?: boolean;
+}
+
 /**
- * The next answer is received when it is asked for. `room` is waited for before the bytes of one are taken in. Frames that are no groups
- * are passed on as they are. INPUT_INVALID when one is malformed.
+ * The next answer is received when it is asked for. Frames that are no groups are passed on as they are. INPUT_INVALID when one is malformed.
  */
 export async function* openedAnswers(
   frames: AsyncGenerator<Frame>,
-  room: (bytes: number) => Promise<void> = async () => undefined,
+  { room = async () => undefined, overlaps = false }: OpeningOptions = {},
 ): AsyncGenerator<OpenedAnswer> {
+  const received = receivedAnswers(frames, room, overlaps);
+  for await (const answer of overlaps ? ahead(received, 1) : received) {
+    if ('frame' in answer) {
+      yield answer;
+      continue;
+    }
+    const { head, decoding, cameMs } = answer;
+    const raw = await decoding;
+    const { chunks, gives } = head;
+    const digests = raw === undefined ? [] : digestsOf(raw, head);
+    yield { group: { head: { chunks, gives }, raw, digests }, cameMs };
+  }
+}
+
+/** Each group is being decoded. */
+async function* receivedAnswers(
+  frames: AsyncGenerator<Frame>,
+  room: (bytes: number) => Promise<void>,
+  areOwn: boolean,
+): AsyncGenerator<ReceivedAnswer> {
   for await (const frame of frames) {
     if (frame.type !== FRAME.group) {
       const cameMs = nowMs();
       await room(ANSWER_BYTES + frame.payload.length);
-      yield { frame, cameMs };
+      yield { frame: areOwn ? { ...frame, payload: new Uint8Array(frame.payload) } : frame, cameMs };
       continue;
     }
     const head = headOf(frame);
@@ -58,12 +90,7 @@ export async function* openedAnswers(
     const group = await readGroup(head, new Pieces(frames));
     const cameMs = nowMs();
     // A damaged one's chunks are asked for one by one, and the appliance says what is wrong where something is.
-    const raw = await openGroup(group).catch(() => undefined);
-    const { chunks, gives } = head;
-    yield {
-      group: { head: { chunks, gives }, raw, digests: raw === undefined ? [] : digestsOf(raw, head) },
-      cameMs,
-    };
+    yield { head, decoding: openGroup(group).catch(() => undefined), cameMs };
   }
 }
 

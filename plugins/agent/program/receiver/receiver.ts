@@ -5,13 +5,23 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { OverdubError } from '@overdub/core/agent';
 import { ConnectionLost } from '../link/connection-lost.ts';
 import type { LeanRequest } from './lean-post.ts';
-import type { Answered, Order, Report, Taken } from './messages.ts';
+import type { Answered, Order, Report, Sending, Taken } from './messages.ts';
 import type { OpenedAnswer } from './opened-answers.ts';
+import type { SentAlong } from './sent-along.ts';
 
 /** What a request came to. */
 export type Outcome =
   | { readonly is: 'begun'; readonly answers: AsyncGenerator<OpenedAnswer> }
   | { readonly is: 'refused'; readonly status: number; readonly body: Uint8Array };
+
+/** Told of bytes of bodies, as they go and come. */
+export interface Counts {
+  readonly sent: (bytes: number) => void;
+  readonly received: (bytes: number) => void;
+}
+
+/** A request, of which the body may still be added to. */
+export type Asked = Omit<LeanRequest, 'body'> & { readonly body: Uint8Array | SentAlong };
 
 export class Receiver {
   readonly #worker: Worker;
@@ -42,19 +52,22 @@ export class Receiver {
 
   /**
    * Sends it on a connection of its own. Rejects, and so do the answers, with ConnectionLost, an OverdubError that the appliance told of, or
-   * the signal's reason. `onBytes` is told of what came of the body. Whoever does not read the answers to their end calls their `return`.
+   * the signal's reason. `counts` are told of what goes and comes of bodies. Whoever does not read the answers to their end calls their `return`.
    */
-  async ask(request: LeanRequest, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<Outcome> {
+  async ask({ body, ...request }: Asked, signal: AbortSignal, counts: Counts): Promise<Outcome> {
     signal.throwIfAborted();
     if (this.#ended !== undefined) throw this.#ended;
     const { port1, port2 } = new MessageChannel();
     const reports = new Reports(port1, request.url, signal, () => this.#open.delete(reports));
     this.#open.add(reports);
-    const order: Order = { request, port: port2 };
+    const isWhole = body instanceof Uint8Array;
+    const order: Order = { request: isWhole ? { ...request, body } : request, port: port2 };
     this.#worker.postMessage(order, [port2]);
+    if (isWhole) counts.sent(body.length);
+    else body.follow((piece) => sendAlong(reports, piece, counts));
     try {
       const first = await reports.next();
-      if (first.is === 'begun') return { is: 'begun', answers: await begun(answersOf(reports, onBytes)) };
+      if (first.is === 'begun') return { is: 'begun', answers: await begun(answersOf(reports, counts)) };
       reports.close();
       if (first.is === 'refused') return first;
       throw new Error(`the receiver begins with ${first.is}`);
@@ -77,16 +90,18 @@ async function begun(
   return answers as AsyncGenerator<OpenedAnswer>;
 }
 
-async function* answersOf(
-  reports: Reports,
-  onBytes: (bytes: number) => void,
-): AsyncGenerator<OpenedAnswer | undefined> {
+function sendAlong(reports: Reports, piece: Uint8Array | undefined, counts: Counts): void {
+  counts.sent(piece?.length ?? 0);
+  reports.send(piece === undefined ? { sent: true } : { send: piece });
+}
+
+async function* answersOf(reports: Reports, { received }: Counts): AsyncGenerator<OpenedAnswer | undefined> {
   try {
     yield undefined;
     for (;;) {
       const report = await reports.next();
       if (report.is !== 'answer' && report.is !== 'ended') throw new Error(`an answer was ${report.is}`);
-      onBytes(report.received);
+      received(report.received);
       if (report.is === 'ended') return;
       reports.took(report);
       yield report.answer;
@@ -136,6 +151,10 @@ class Reports {
 
   took({ taken }: Answered): void {
     this.#port.postMessage({ taken } satisfies Taken);
+  }
+
+  send(sending: Sending): void {
+    this.#port.postMessage(sending);
   }
 
   /** What waits is given up; `why` is told to who waits for more. */

@@ -3,7 +3,7 @@
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { readBody, toOverdubError } from '@overdub/core/agent';
 import { type LeanAnswer, LineBroken, leanPost } from './lean-post.ts';
-import type { Order, Report, Taken } from './messages.ts';
+import type { Order, Report, Sending, Taken } from './messages.ts';
 import { type OpenedAnswer, openedAnswers } from './opened-answers.ts';
 
 /** Of answers that nobody has taken yet, so many bytes: at least one answer, however long. */
@@ -16,14 +16,19 @@ parentPort?.on('message', (order: Order) => void serve(order));
 async function serve({ request, port }: Order): Promise<void> {
   const stop = new AbortController();
   const room = new Room(AHEAD_BYTES);
+  const sendings = new Sendings();
   const tell = (report: Report) => port.postMessage(report);
-  port.on('message', ({ taken }: Taken) => room.free(taken));
+  port.on('message', (told: Taken | Sending) => {
+    if ('taken' in told) room.free(told.taken);
+    else sendings.add(told);
+  });
   port.once('close', () => {
     stop.abort();
     room.free(Number.POSITIVE_INFINITY);
+    sendings.add({ sent: true });
   });
   try {
-    const lean = await leanPost(request, stop.signal);
+    const lean = await leanPost({ ...request, body: request.body ?? sendings.pieces() }, stop.signal);
     if (lean.status >= 300) return tell({ is: 'refused', status: lean.status, body: await whole(lean.body) });
     tell({ is: 'begun' });
     await answer(port, lean, room);
@@ -36,7 +41,9 @@ async function serve({ request, port }: Order): Promise<void> {
 }
 
 async function answer(port: MessagePort, { body, come }: LeanAnswer, room: Room): Promise<void> {
-  let [told, taken] = [0, 0];
+  let told = 0;
+  /** Of answers that have come, or are about to, and are not passed on yet. */
+  const rooms: number[] = [];
   const received = () => {
     const since = come.bytes - told;
     told += since;
@@ -44,10 +51,12 @@ async function answer(port: MessagePort, { body, come }: LeanAnswer, room: Room)
   };
   const waitForRoom = async (needed: number) => {
     await room.take(needed);
-    taken = needed;
+    rooms.push(needed);
   };
-  for await (const opened of openedAnswers(readBody(body, { areLent: true }), waitForRoom)) {
+  const frames = readBody(body, { areLent: true });
+  for await (const opened of openedAnswers(frames, { room: waitForRoom, overlaps: true })) {
     const own = owned(opened);
+    const taken = rooms.shift() as number;
     const report: Report = { is: 'answer', answer: own.answer, taken, received: received() };
     port.postMessage(report, [own.buffer]);
   }
@@ -57,8 +66,8 @@ async function answer(port: MessagePort, { body, come }: LeanAnswer, room: Room)
 /** The answer in a buffer that can be given away. */
 function owned(answer: OpenedAnswer): { readonly answer: OpenedAnswer; readonly buffer: ArrayBuffer } {
   if ('frame' in answer) {
-    const payload = new Uint8Array(answer.frame.payload);
-    return { answer: { ...answer, frame: { ...answer.frame, payload } }, buffer: payload.buffer };
+    // Of its own, since answers overlap.
+    return { answer, buffer: answer.frame.payload.buffer as ArrayBuffer };
   }
   const { raw = new Uint8Array() } = answer.group;
   // A short one may lie in a pool.
@@ -77,6 +86,29 @@ async function whole(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     parts.push(new Uint8Array(piece));
   }
   return Buffer.concat(parts);
+}
+
+/** A body that comes in pieces. */
+class Sendings {
+  readonly #waiting: Sending[] = [];
+  #wake: () => void = () => undefined;
+
+  add(sending: Sending): void {
+    this.#waiting.push(sending);
+    this.#wake();
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      } else if ('sent' in next) return;
+      else yield next.send;
+    }
+  }
 }
 
 /** So many bytes may lie here. */

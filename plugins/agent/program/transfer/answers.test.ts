@@ -17,7 +17,13 @@ function reader(...arrivals: readonly Promise<void>[]): AnswerReader {
       yield answer;
     }
   })();
-  return new AnswerReader({ opened: openedAnswers(frames), asked: [], given: new GivenChunks(), window: 0 });
+  return new AnswerReader({
+    opened: openedAnswers(frames),
+    asked: [],
+    most: 0,
+    given: new GivenChunks(),
+    window: 0,
+  });
 }
 
 /** Everything that needs no time. */
@@ -35,7 +41,7 @@ describe('a reader of answers', () => {
     line.resolve();
     expect(await next).toBe(answer);
     vi.advanceTimersByTime(40);
-    expect(answers.waited).toBeCloseTo(0.6);
+    expect(answers.takeWaited()).toBeCloseTo(0.6);
     await answers.close();
   });
 
@@ -44,7 +50,7 @@ describe('a reader of answers', () => {
     await settled();
     vi.advanceTimersByTime(100);
     expect(await answers.next()).toBe(answer);
-    expect(answers.waited).toBe(0);
+    expect(answers.takeWaited()).toBe(0);
     await answers.close();
   });
 });
@@ -65,11 +71,17 @@ describe('a group', () => {
       yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
     })();
     const given = new GivenChunks();
-    const answers = new AnswerReader({ opened: openedAnswers(frames), asked, given, window: 16 * KIB * KIB });
+    const answers = new AnswerReader({
+      opened: openedAnswers(frames),
+      asked,
+      most: asked.length,
+      given,
+      window: 16 * KIB * KIB,
+    });
     expect(await answers.next()).toBe('group');
     for (const [at, { digest }] of asked.entries()) {
       const isBad = at === 1 || at === 2;
-      expect(answers.isBad(digest)).toBe(isBad);
+      expect(answers.takeBad(digest)).toBe(isBad);
       expect(given.has(digest)).toBe(!isBad);
       if (!isBad) expect(digestOf(given.take(digest) as Uint8Array)).toBe(digest);
     }
@@ -109,7 +121,13 @@ describe('groups that come before anybody asks for them', () => {
         yield { type: FRAME.piecesEnd, payload: new Uint8Array() };
       }
     })();
-    const answers = new AnswerReader({ opened: openedAnswers(frames), asked, given, window });
+    const answers = new AnswerReader({
+      opened: openedAnswers(frames),
+      asked,
+      most: asked.length,
+      given,
+      window,
+    });
     const laid = () => asked.flatMap(({ digest }, at) => (given.has(digest) ? [at] : []));
     return { answers, came, laid };
   }

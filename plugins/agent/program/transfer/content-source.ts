@@ -5,13 +5,15 @@ import {
   type ContentRef,
   type ContentSource,
   type ContentStream,
+  DIGESTS_LIMIT,
   type Digest,
   digestOf,
   type RandomReader,
 } from '@overdub/core/agent';
 import { align, type Segment } from './align.ts';
 import { damagedAnswer } from './answers.ts';
-import type { Answers, Fetcher, WireSegment } from './fetch.ts';
+import type { Answers, Fetcher, GrowingAnswers, WireSegment } from './fetch.ts';
+import { Queue } from './queue.ts';
 
 /** One request asks for about this much, bytes and contents. */
 const BATCH_BYTES = 256 * 1024 * 1024;
@@ -33,9 +35,13 @@ interface Item {
 export class FetchingSource implements ContentSource {
   readonly #fetcher: Fetcher;
   readonly #bases: ReadonlyMap<Digest, ContentRef>;
-  readonly #queue: Item[] = [];
-  #batch: Item[] = [];
+  /** Announced, and not asked for yet. */
+  readonly #queue = new Queue<Item>();
+  /** Asked for, by the request under way. */
+  readonly #batch = new Queue<Item>();
   #answers: Answers | undefined;
+  /** The same, where more may be asked of it. */
+  #growing: GrowingAnswers | undefined;
 
   /** `bases`: for each content that will be asked for, what lies at its path now. */
   constructor(fetcher: Fetcher, bases: ReadonlyMap<Digest, ContentRef>) {
@@ -47,7 +53,8 @@ export class FetchingSource implements ContentSource {
     for (const content of contents)
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
     // The first ones are on their way while what else there is to do is still found out.
-    if (this.#batch.length === 0 && this.#answers === undefined) this.#beginBatch();
+    if (this.#growing !== undefined) this.#askMore(this.#growing);
+    else if (this.#batch.length === 0 && this.#answers === undefined) this.#beginBatch();
   }
 
   /**
@@ -66,7 +73,7 @@ export class FetchingSource implements ContentSource {
 
   /** The only chunk of a small file, where that is next and its chunk has come: most files of a tree are such. */
   #atHand(content: ContentRef): Uint8Array | undefined {
-    const [item] = this.#batch;
+    const item = this.#batch.first;
     if (item?.content.digest !== content.digest || item.segments.length !== 1) return undefined;
     const [segment] = item.segments;
     if (segment?.kind !== 'raw' || segment.chunks.length !== 1) return undefined;
@@ -83,20 +90,26 @@ export class FetchingSource implements ContentSource {
   }
 
   async close(): Promise<void> {
-    this.#batch = [];
+    this.#batch.clear();
+    this.#growing = undefined;
     await this.#answers?.close();
     this.#answers = undefined;
   }
 
   /** The item of this content in the running batch, what comes before it skipped; undefined when not announced. */
   async #find(content: ContentRef): Promise<Item | undefined> {
+    const isAmong = (items: Queue<Item>) => {
+      for (const item of items) if (item.content.digest === content.digest) return true;
+      return false;
+    };
     for (;;) {
-      const at = this.#batch.findIndex((item) => item.content.digest === content.digest);
-      if (at !== -1) {
-        for (const skipped of this.#batch.splice(0, at)) await this.#skip(skipped);
-        return this.#batch.shift();
+      if (isAmong(this.#batch)) {
+        for (let item = this.#batch.shift(); item !== undefined; item = this.#batch.shift()) {
+          if (item.content.digest === content.digest) return item;
+          await this.#skip(item);
+        }
       }
-      if (!this.#queue.some((waiting) => waiting.content.digest === content.digest)) return undefined;
+      if (!isAmong(this.#queue)) return undefined;
       await this.#nextBatch();
     }
   }
@@ -107,14 +120,33 @@ export class FetchingSource implements ContentSource {
   }
 
   #beginBatch(): void {
+    const first = this.#queue.first?.content.chunks.length ?? 0;
+    // What lies here already is asked for in parts, and as deltas: by requests that are whole, as a file of more chunks than one takes.
+    this.#growing = this.#bases.size === 0 && first <= DIGESTS_LIMIT ? this.#fetcher.along() : undefined;
+    if (this.#growing === undefined) this.#askBatch();
+    else this.#askMore(this.#growing);
+  }
+
+  #askBatch(): void {
     let bytes = 0;
+    const wire: WireSegment[] = [];
     while (this.#queue.length > 0 && bytes < BATCH_BYTES && this.#batch.length < BATCH_CONTENTS) {
       const item = this.#queue.shift() as Item;
       bytes += item.content.bytes;
       this.#batch.push(item);
+      wire.push(...item.segments.filter(isWire));
     }
-    const wire = this.#batch.flatMap((item) => item.segments.filter(isWire));
     if (wire.length > 0) this.#answers = this.#fetcher.ask(wire, this.#later());
+  }
+
+  #askMore(growing: GrowingAnswers): void {
+    this.#answers = growing;
+    for (let item = this.#queue.first; item !== undefined; item = this.#queue.first) {
+      if (!growing.want(item.content.chunks)) break;
+      this.#batch.push(item);
+      this.#queue.shift();
+    }
+    growing.send();
   }
 
   #later(): readonly ChunkRef[] {

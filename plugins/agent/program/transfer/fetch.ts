@@ -22,6 +22,7 @@ import type { Appliance } from '../link/appliance.ts';
 import type { Receiver } from '../receiver/receiver.ts';
 import type { Segment } from './align.ts';
 import { AnswerReader, damagedAnswer } from './answers.ts';
+import { type Asking, AskingAlong } from './asking-along.ts';
 import { GivenChunks } from './given-chunks.ts';
 import { readPieces } from './read-file.ts';
 
@@ -30,6 +31,9 @@ const SIGNATURE_MIN_BYTES = 64 * 1024;
 const SIGNATURE_BLOCK_BYTES = 512;
 /** Of groups, what is kept before its turn; twice that in memory at most. */
 const WINDOW_BYTES = 64 * 1024 * 1024;
+
+/** Of groups of which some is taken, what may be kept for nothing where memory is not short. */
+const WASTE_BYTES = 32 * 1024 * 1024;
 
 export interface FetcherOptions {
   readonly appliance: Appliance;
@@ -56,14 +60,20 @@ export interface Answers {
   close(): Promise<void>;
 }
 
+/** One that more may be asked of. */
+export interface GrowingAnswers extends Answers, Asking {}
+
 export class Fetcher {
   readonly #options: FetcherOptions;
-  readonly #given = new GivenChunks();
+  readonly #given: GivenChunks;
   /** As the last answer was: the appliance compresses where the line is waited for. */
   #waited: number | undefined;
+  /** Was a request that goes on kept back by somebody on its way? */
+  #isKeptBack = false;
 
   constructor(options: FetcherOptions) {
     this.#options = options;
+    this.#given = new GivenChunks(options.receiver === undefined ? 0 : WASTE_BYTES);
   }
 
   /**
@@ -100,28 +110,57 @@ export class Fetcher {
 
   #open(segments: readonly WireSegment[], later: readonly ChunkRef[], window: number | undefined): Answers {
     const { appliance, signal, receiver } = this.#options;
-    const head = { ...this.#head(), ...(window === undefined ? {} : this.#groups(window)) };
+    const head = this.#headOf(window);
     const body = () => requestFrames(head, requested(segments, later));
     const asked = segments.flatMap((segment) => (segment.kind === 'raw' ? segment.chunks : []));
     const isAsked = segments.some(({ chunks }) => chunks.length > 0);
     const by = window === undefined ? undefined : receiver;
     const opened = isAsked ? appliance.fetch(body, by, signal) : nothing();
     const given = window === undefined ? new GivenChunks() : this.#given;
-    const answers = new AnswerReader({
-      opened,
-      asked: [...asked, ...later],
-      given,
-      window: window ?? 0,
-    });
+    const all = [...asked, ...later];
+    const answers = new AnswerReader({ opened, asked: all, most: all.length, given, window: window ?? 0 });
+    const close = () => {
+      if (isAsked && window !== undefined) this.#waited = answers.takeWaited();
+      return answers.close();
+    };
+    return this.#answersOf(answers, given, close);
+  }
+
+  #answersOf(answers: AnswerReader, given: GivenChunks, close: () => Promise<void>): Answers {
     return {
       chunk: (chunk) => this.#chunk(answers, given, chunk),
       atHand: (chunk) => given.take(chunk.digest),
       delta: (segment, base) => this.#delta(answers, segment, base),
-      close: () => {
-        if (isAsked && window !== undefined) this.#waited = answers.waited;
-        return answers.close();
-      },
+      close,
     };
+  }
+
+  /** One request that goes on asking for chunks while it is answered, where that is possible. The one before it is closed. */
+  along(): GrowingAnswers | undefined {
+    const { appliance, receiver, signal } = this.#options;
+    if (receiver === undefined || !appliance.takesStreams || this.#isKeptBack) return undefined;
+    signal.throwIfAborted();
+    const given = this.#given;
+    given.keep(new Map());
+    const head = { ...this.#headOf(WINDOW_BYTES), streams: true as const };
+    const onKeptBack = () => {
+      this.#isKeptBack = true;
+    };
+    const asking = new AskingAlong({
+      appliance,
+      receiver,
+      signal,
+      head,
+      given,
+      window: WINDOW_BYTES,
+      onKeptBack,
+    });
+    const close = async () => {
+      this.#waited = asking.answers.takeWaited();
+      await asking.close();
+    };
+    const want = (chunks: readonly ChunkRef[]) => asking.want(chunks);
+    return { ...this.#answersOf(asking.answers, given, close), want, send: () => asking.send() };
   }
 
   /** The chunks themselves, whatever it costs. */
@@ -138,7 +177,7 @@ export class Fetcher {
     for (;;) {
       const here = given.take(chunk.digest);
       if (here !== undefined) return here;
-      if (answers.isBad(chunk.digest)) {
+      if (answers.takeBad(chunk.digest)) {
         for await (const bytes of this.raw([chunk])) return bytes;
       }
       const answer = await answers.next();
@@ -169,8 +208,11 @@ export class Fetcher {
     }
   }
 
-  #groups(groupBytes: number): Pick<ReadHead, 'groupBytes' | 'waited'> {
-    return { groupBytes, ...(this.#waited === undefined ? {} : { waited: this.#waited }) };
+  /** `groupBytes`: where groups are taken, how many of them. */
+  #headOf(groupBytes: number | undefined): ReadHead {
+    if (groupBytes === undefined) return this.#head();
+    const waited = this.#waited === undefined ? {} : { waited: this.#waited };
+    return { ...this.#head(), groupBytes, ...waited };
   }
 
   #head(codec?: string): ReadHead {

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { GivenChunks } from './given-chunks.ts';
 
 const KIB = 1024;
+const MIB = 1024 * KIB;
 
 /** Chunks of 100 KiB, each of one letter, behind one another. */
 function group(letters: string) {
@@ -42,6 +43,23 @@ it('keeps a few chunks of a large group in little memory', () => {
   expect(given.heldBytes).toBe(200 * KIB);
   expect(digestOf(given.take(digest('g')) as Uint8Array)).toBe(digest('g'));
   expect(digestOf(given.take(digest('b')) as Uint8Array)).toBe(digest('b'));
+});
+
+it('lays nothing together as long as little is wasted', () => {
+  const given = new GivenChunks(MIB);
+  const [first, second] = [group('abcdefgh'), group('ijklmnop')];
+  given.add(first.raw, [first.chunks[1], first.chunks[6]] as typeof first.chunks);
+  expect(first.raw.length).toBe(800 * KIB);
+  // Of this one 700 KiB are not needed, and of the other 600.
+  given.add(second.raw, [second.chunks[3]] as typeof second.chunks);
+  expect([first.raw.length, second.raw.length]).toEqual([800 * KIB, 0]);
+  for (const letter of 'lgb') expect(digestOf(given.take(digest(letter)) as Uint8Array)).toBe(digest(letter));
+  expect(given.take(digest('a'))).toBeUndefined();
+  expect([first.raw.length, given.heldBytes]).toEqual([0, 0]);
+  // What was freed counts no more.
+  const third = group('abcdefgh');
+  given.add(third.raw, [third.chunks[0]] as typeof third.chunks);
+  expect(third.raw.length).toBe(800 * KIB);
 });
 
 it('lets go of what nobody will take', () => {

@@ -27,14 +27,22 @@ export interface GivenChunk {
 }
 
 /**
- * Keeps them until they are taken, in at most twice their bytes: a group of which less than half is left is laid
- * together anew.
+ * Keeps them until they are taken, in at most twice their bytes and what may be wasted besides: beyond that a group of which less than half
+ * is left is laid together anew, which takes time.
  */
 export class GivenChunks {
   readonly #chunks = new Map<Digest, Given>();
   /** Groups whose last chunk was taken: who took it may still read it. */
   #spent: Uint8Array[] = [];
+  readonly #wasteBytes: number;
   #held = 0;
+  /** Of the groups' buffers. */
+  #raw = 0;
+
+  /** `wasteBytes`: so much of the groups' buffers may lie there for nothing. */
+  constructor(wasteBytes = 0) {
+    this.#wasteBytes = wasteBytes;
+  }
 
   /** Bytes of the chunks that are kept. */
   get heldBytes(): number {
@@ -48,6 +56,7 @@ export class GivenChunks {
   /** Keeps these chunks of a group; its buffer is freed when all are taken. A chunk that is here already is taken more often. */
   add(raw: Uint8Array, chunks: readonly GivenChunk[]): void {
     const group: Group = { raw, left: 0, chunks: new Set() };
+    this.#raw += raw.length;
     for (const chunk of chunks) {
       const known = this.#chunks.get(chunk.digest);
       if (known !== undefined) {
@@ -60,7 +69,7 @@ export class GivenChunks {
       group.left += chunk.bytes;
       this.#held += chunk.bytes;
     }
-    if (group.chunks.size === 0 || compact(group)) release(raw);
+    if (this.#isLetGo(group)) release(raw);
   }
 
   /** The chunk's bytes, good until the next call; undefined when it is not here. */
@@ -90,13 +99,21 @@ export class GivenChunks {
     group.left -= given.bytes;
     group.chunks.delete(given);
     const before = group.raw;
-    if (group.chunks.size === 0 || compact(group)) this.#spent.push(before);
+    if (this.#isLetGo(group)) this.#spent.push(before);
+  }
+
+  /** Is its buffer needed no more? What is left is laid together anew when it is less than half, and too much lies around. */
+  #isLetGo(group: Group): boolean {
+    const before = group.raw.length;
+    const isWasteful = group.left * 2 < before && this.#raw - this.#held > this.#wasteBytes;
+    if (group.chunks.size > 0 && !isWasteful) return false;
+    if (group.chunks.size > 0) layTogether(group);
+    this.#raw -= before - (group.chunks.size > 0 ? group.raw.length : 0);
+    return true;
   }
 }
 
-/** Lays what is left together when it is less than half; says whether it did. */
-function compact(group: Group): boolean {
-  if (group.left * 2 >= group.raw.length) return false;
+function layTogether(group: Group): void {
   const fitting = Buffer.allocUnsafeSlow(group.left);
   let at = 0;
   for (const given of group.chunks) {
@@ -105,5 +122,4 @@ function compact(group: Group): boolean {
     at += given.bytes;
   }
   group.raw = fitting;
-  return true;
 }

@@ -2,6 +2,7 @@
 
 import { createWriteStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { finished } from 'node:stream/promises';
 import {
   type BuiltPage,
@@ -10,7 +11,6 @@ import {
   type Entry,
   encodeFrame,
   FRAME,
-  type Frame,
   type ManifestRef,
   OverdubError,
   PageBuilder,
@@ -20,6 +20,7 @@ import {
   walkEntries,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
+import { ComingPages } from './coming-pages.ts';
 import { entriesOf, type RecordLine } from './record.ts';
 
 const DIGESTS_A_FRAME = 4096;
@@ -81,18 +82,22 @@ export class PageStore {
 
   /** Entries of an image: pages that are here from here, the others from the appliance, each verified. */
   async *entries(appliance: Appliance, head: ReadHead, signal: AbortSignal): AsyncGenerator<Entry> {
-    const frames = appliance.read('manifest', () => requestFrames(head, this.#have()), signal);
     const file = await open(this.#path, 'r');
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    const frames = appliance.read('manifest', () => requestFrames(head, this.#have()), both);
+    const coming = new ComingPages(frames, dirname(this.#path));
     const read = async (digest: Digest): Promise<Uint8Array> => {
       const place = this.#places.get(digest);
-      if (place === undefined) return verifiedPage(await frames.next(), digest);
+      if (place === undefined) return verified(await coming.next(), digest);
       return await readPlace(file, place);
     };
     try {
       yield* walkEntries(head.image, read);
     } finally {
+      stop.abort(new Error('nobody waits for it'));
+      await coming.close();
       await file.close();
-      await frames.return(undefined);
     }
   }
 
@@ -114,9 +119,8 @@ async function readPlace(file: FileHandle, { offset, bytes }: Place): Promise<Ui
   return page;
 }
 
-function verifiedPage(next: IteratorResult<Frame>, digest: Digest): Uint8Array {
-  const page = next.done === true ? undefined : next.value;
-  if (page?.type === FRAME.page && digestOf(page.payload) === digest) return page.payload;
+function verified(page: Uint8Array, digest: Digest): Uint8Array {
+  if (digestOf(page) === digest) return page;
   throw new OverdubError(
     'REPOSITORY_DAMAGED',
     'The appliance sent another manifest page than the image has.',

@@ -6,6 +6,7 @@ import {
   type ContentRef,
   type DeltaCodec,
   type Digest,
+  type Entry,
   hasManyEntries,
   type Imager,
   type ManifestRef,
@@ -18,10 +19,11 @@ import type { Appliance } from '../link/appliance.ts';
 import { Receiver } from '../receiver/receiver.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
-import { fetchRecord } from './fetch-record.ts';
+import { fetchEntries, fetchRecord } from './fetch-record.ts';
+import { GrowingRecord, type OnFile } from './growing-record.ts';
 import { entriesOf, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { RecordCursor } from './record-cursor.ts';
-import { type OnFile, placeRecord, recordWritten, writeRestored } from './restored-record.ts';
+import { placeRecord, writeRestored } from './restored-record.ts';
 import { scanImage } from './scan.ts';
 import { recordPath } from './state.ts';
 
@@ -92,10 +94,13 @@ async function restore(
   const before = { ...appliance.bytes };
   // Of an earlier one that did not come to its end.
   await rm(restoredPath(workDir), { force: true });
-  if (context.vouched === undefined) await fetchTarget(context, order, known(context.record), target);
-  await writeRecord(present, { server: order.server }, hashPresent(context, order));
-  if (context.vouched !== undefined) await fetchTarget(context, order, readRecord(present), target);
-  const wasEmpty = await isEmpty(present);
+  // Where nothing is, nothing has to be compared with the whole image first.
+  const wasEmpty = context.vouched === undefined && (await isEmpty(context, order));
+  const have = context.vouched === undefined ? known(context.record) : readRecord(present);
+  const wanted = { ...order, have, scratch: join(workDir, 'pages'), willFetch: !order.dryRun };
+  if (!wasEmpty && context.vouched === undefined) await fetchRecord(context, { ...wanted, record: target });
+  await writeRecord(present, { server: order.server }, hashPresent(context, order, wasEmpty));
+  if (context.vouched !== undefined) await fetchRecord(context, { ...wanted, record: target });
   const blank = order.blank === true || wasEmpty;
   const bases = wasEmpty ? new Map<Digest, ContentRef>() : await basesOf(target, present);
   const fetcher = new Fetcher({
@@ -107,8 +112,8 @@ async function restore(
     receiver,
   });
   const source = new FetchingSource(fetcher, bases);
-  const apply = (onFile?: OnFile) =>
-    imager.apply(root, entriesOf(readRecord(target)), entriesOf(readRecord(present)), source, {
+  const apply = (entries: AsyncIterable<Entry>, onFile?: OnFile) =>
+    imager.apply(root, entries, entriesOf(readRecord(present)), source, {
       signal,
       onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
       ...(onFile === undefined ? {} : { onFile }),
@@ -119,8 +124,15 @@ async function restore(
       ...(order.only.length === 0 ? {} : { only: order.only }),
     });
   try {
-    const there = { present: wasEmpty ? undefined : present, blank };
-    const result = await (isWhole(order) ? recorded(context, order, there, apply) : apply());
+    const entries = wasEmpty ? fetchEntries(context, wanted) : entriesOf(readRecord(target));
+    const isRecorded = isWhole(order);
+    const result = await (isRecorded && wasEmpty
+      ? recordedAlong(context, order, entries, apply)
+      : apply(entries));
+    if (isRecorded && !wasEmpty) {
+      const header = { server: order.server, manifest: order.image };
+      await writeRestored(restoredPath(workDir), header, { target, present }).catch(lost(context));
+    }
     return {
       ...result,
       bytesReceived: appliance.bytes.received - before.received,
@@ -133,29 +145,22 @@ async function restore(
 }
 
 /** Runs `apply`, and leaves the record that {@link recordRestored} lays down; without the room for it, only says so. */
-async function recorded<T>(
+async function recordedAlong<T>(
   context: RestoreContext,
   order: RestoreOrder,
-  { present, blank }: { readonly present: string | undefined; readonly blank: boolean },
-  apply: (onFile?: OnFile) => Promise<T>,
+  entries: AsyncIterable<Entry>,
+  apply: (entries: AsyncIterable<Entry>, onFile: OnFile) => Promise<T>,
 ): Promise<T> {
-  const { workDir, nowNs } = context;
   const header = { server: order.server, manifest: order.image };
-  const onLost = lost(context);
-  const spool = join(workDir, 'written');
+  const options = { header, nowNs: context.nowNs, onLost: lost(context) };
+  const record = await GrowingRecord.create(restoredPath(context.workDir), options);
   try {
-    // Where others are at work as well, they might change a file in the very tick in which it was written.
-    const { result, isRecorded } = blank
-      ? await recordWritten(spool, header, apply, onLost)
-      : { result: await apply(), isRecorded: true };
-    if (isRecorded) {
-      const written = blank ? spool : undefined;
-      const parts = { target: targetPath(workDir), present, written, endedNs: nowNs() };
-      await writeRestored(restoredPath(workDir), header, parts).catch(onLost);
-    }
+    const result = await apply(record.of(entries), record.onFile);
+    await record.commit();
     return result;
-  } finally {
-    await discard(spool);
+  } catch (error) {
+    record.abandon();
+    throw error;
   }
 }
 
@@ -191,11 +196,15 @@ export async function recordRestored(
  * What is there, every byte of it read, but for a record that vouches. Most of it is what the image wants, whose chunk
  * lists come from the appliance: one SHA-256 then tells, and only what differs is cut and named anew.
  */
-function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterable<RecordLine> {
+function hashPresent(
+  context: RestoreContext,
+  order: RestoreOrder,
+  wasEmpty: boolean,
+): AsyncIterable<RecordLine> {
   const { imager, root, signal, nowNs, vouched, workDir } = context;
   const trusted =
     vouched === undefined
-      ? { trust: 'nothing' as const, previous: targetPath(workDir), vouched: true }
+      ? { trust: 'nothing' as const, ...(wasEmpty ? {} : { previous: targetPath(workDir), vouched: true }) }
       : { trust: 'stat' as const, previous: vouched };
   let doneBytes = 0;
   return scanImage({
@@ -212,16 +221,6 @@ function hashPresent(context: RestoreContext, order: RestoreOrder): AsyncIterabl
       context.onProgress({ doneBytes, text: 'hashing what is there' });
     },
   });
-}
-
-async function fetchTarget(
-  context: RestoreContext,
-  { server, image, dryRun }: RestoreOrder,
-  have: AsyncIterable<RecordLine>,
-  target: string,
-): Promise<void> {
-  const scratch = join(context.workDir, 'pages');
-  await fetchRecord(context, { server, image, have, scratch, record: target, willFetch: !dryRun });
 }
 
 /** The lines of a record, as far as it is there and can be read: with fewer, more pages travel. */
@@ -251,9 +250,13 @@ async function basesOf(target: string, present: string): Promise<Map<Digest, Con
   return bases;
 }
 
-/** Does the record list nothing but the root itself? Then nobody minds what appears before it is whole. */
-async function isEmpty(record: string): Promise<boolean> {
-  for await (const { entry } of readRecord(record)) if (entry.path !== '') return false;
+/** Is there nothing but the root itself? Then nobody minds what appears before it is whole. */
+async function isEmpty(
+  { imager, root, signal }: RestoreContext,
+  { excludes }: RestoreOrder,
+): Promise<boolean> {
+  for await (const { entry } of imager.scan(root, { excludes, signal, onSkip: () => undefined }))
+    if (entry.path !== '') return false;
   return true;
 }
 

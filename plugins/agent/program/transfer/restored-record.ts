@@ -3,105 +3,22 @@
 import { constants, existsSync } from 'node:fs';
 import { copyFile, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type FileStamp, OverdubError } from '@overdub/core/agent';
+import { OverdubError } from '@overdub/core/agent';
 import { syncFile } from '../state-file.ts';
-import { headOfLine } from './held-line.ts';
+import type { OnLost } from './growing-record.ts';
 import { type RecordHeader, type RecordLine, RecordWriter, readTexts, removeRecord } from './record.ts';
 import { RecordCursor } from './record-cursor.ts';
-import { isSettled } from './settled.ts';
 
 export interface RestoredParts {
   /** The record of the image, without stamps. */
   readonly target: string;
-  /** What was there before, where anything was. */
-  readonly present: string | undefined;
-  /** See {@link recordWritten}; undefined where nobody told of what was written. */
-  readonly written: string | undefined;
-  /** When the last file had been written, by the wall clock. */
-  readonly endedNs: bigint;
-}
-
-/** Told of a file that was left, and of its stamp. */
-export type OnFile = (path: string, stamp: FileStamp) => void;
-
-/** Told once, with the reason, that there will be no record: it is a cache, and its writer goes on without it. */
-export type OnLost = (why: unknown) => void;
-
-/**
- * Runs `work` and records at `path` what it tells of the files it leaves, in the image's order. Where that cannot be written nothing
- * of it stays, `work` goes on, and `isRecorded` is false.
- */
-export async function recordWritten<T>(
-  path: string,
-  header: RecordHeader,
-  work: (onFile: OnFile) => Promise<T>,
-  onLost: OnLost,
-): Promise<{ readonly result: T; readonly isRecorded: boolean }> {
-  const writer = await SparableWriter.create(path, header, onLost);
-  try {
-    const result = await work((file, stamp) =>
-      writer.addText(`${headOfLine(file)}"type":"file"},"stamp":${JSON.stringify(stamp)}}`),
-    );
-    return { result, isRecorded: await writer.commit() };
-  } catch (error) {
-    writer.abandon();
-    throw error;
-  }
-}
-
-/** Writes a record as far as that goes. */
-class SparableWriter {
-  #writer: RecordWriter | undefined;
-  readonly #onLost: OnLost;
-
-  private constructor(onLost: OnLost) {
-    this.#onLost = onLost;
-  }
-
-  static async create(path: string, header: RecordHeader, onLost: OnLost): Promise<SparableWriter> {
-    const made = new SparableWriter(onLost);
-    try {
-      made.#writer = await RecordWriter.create(path, header);
-    } catch (error) {
-      onLost(error);
-    }
-    return made;
-  }
-
-  addText(line: string): void {
-    try {
-      this.#writer?.addText(line);
-    } catch (error) {
-      this.#lose(error);
-    }
-  }
-
-  /** Is it there, whole? */
-  async commit(): Promise<boolean> {
-    try {
-      await this.#writer?.commit();
-    } catch (error) {
-      this.#lose(error);
-    }
-    return this.#writer !== undefined;
-  }
-
-  abandon(): void {
-    const writer = this.#writer;
-    this.#writer = undefined;
-    writer?.abandon();
-  }
-
-  #lose(why: unknown): void {
-    this.abandon();
-    this.#onLost(why);
-  }
+  /** What was there before. */
+  readonly present: string;
 }
 
 /**
- * Writes the image's lines to `path`, with the stamps of the files that were written, and of what lay there already. Whoever comes
- * when all is written gives a file another stamp, but within one tick: the times of files written just before `endedNs` are not
- * trusted. Of files that others may have touched since they were written, nothing is to be told in `written`.
+ * Writes the image's lines to `path`, with the stamps of what lay there already. What was written has none: where others are at work as
+ * well, they might change a file in the very tick in which it was written.
  */
 export async function writeRestored(path: string, header: RecordHeader, parts: RestoredParts): Promise<void> {
   const writer = await RecordWriter.create(path, header);
@@ -165,21 +82,12 @@ function believed(path: string, cause: unknown): OverdubError {
   );
 }
 
-function* stampedTexts({ target, present, written, endedNs }: RestoredParts): Generator<string> {
-  const files = written === undefined ? undefined : new StampedFiles(written);
-  const before = present === undefined ? undefined : new RecordCursor(present);
+function* stampedTexts({ target, present }: RestoredParts): Generator<string> {
+  const before = new RecordCursor(present);
   try {
-    for (const lines of readTexts(target)) {
-      for (const text of lines) {
-        const stamp = files?.stampOf(text);
-        if (stamp === undefined) yield (before && lineBefore(before, text)) ?? text;
-        else if (isSettled(stamp, endedNs)) yield `${text.slice(0, -1)},"stamp":${JSON.stringify(stamp)}}`;
-        else yield text;
-      }
-    }
+    for (const lines of readTexts(target)) for (const text of lines) yield lineBefore(before, text) ?? text;
   } finally {
-    files?.close();
-    before?.close();
+    before.close();
   }
 }
 
@@ -202,44 +110,4 @@ function canonical(entry: RecordLine['entry']): string {
             .map(([key, inner]) => [key, sorted(inner)]),
         );
   return JSON.stringify(sorted(entry));
-}
-
-/** Walks what was written alongside the image's lines, all in one order. */
-class StampedFiles {
-  readonly #blocks: Generator<string[]>;
-  #lines: readonly string[] = [];
-  #at = 0;
-  #next: { readonly head: string; readonly stamp: FileStamp } | undefined;
-
-  constructor(written: string) {
-    this.#blocks = readTexts(written);
-    this.#advance();
-  }
-
-  /** Of the file of this line of the image, if it was written. */
-  stampOf(text: string): FileStamp | undefined {
-    const next = this.#next;
-    if (next === undefined || !text.startsWith(next.head)) return undefined;
-    this.#advance();
-    return next.stamp;
-  }
-
-  close(): void {
-    this.#blocks.return(undefined);
-  }
-
-  #advance(): void {
-    while (this.#at === this.#lines.length) {
-      const block = this.#blocks.next();
-      if (block.done === true) {
-        this.#next = undefined;
-        return;
-      }
-      this.#lines = block.value;
-      this.#at = 0;
-    }
-    const line = JSON.parse(this.#lines[this.#at] as string) as RecordLine;
-    this.#at += 1;
-    this.#next = { head: headOfLine(line.entry.path), stamp: line.stamp as FileStamp };
-  }
 }
