@@ -44,18 +44,26 @@ function growing(most: number) {
   return { asked, closed, ask, fetcher: { ask, along } as unknown as Fetcher };
 }
 
-it('asks for the first contents as soon as they are announced, and for the next ones when these are through', async () => {
+it('asks by whole requests when contents are opened, or many are announced, and for the next ones when these are through', async () => {
   const { ask, close, fetcher: one } = fetcher();
   const source = new FetchingSource(one, new Map());
   source.announce([contentOf('first')]);
+  expect(ask).not.toHaveBeenCalled();
+  for await (const _ of source.open(contentOf('first')));
   expect(ask.mock.calls).toEqual([[[{ kind: 'raw', chunks: contentOf('first').chunks }], []]]);
-  source.announce([contentOf('second')]);
+  source.announce(Array.from({ length: 8191 }, (_, nth) => contentOf(String(nth))));
   expect(ask).toHaveBeenCalledTimes(1);
-  for (const text of ['first', 'second']) for await (const _ of source.open(contentOf(text)));
+  for await (const _ of source.open(contentOf('0')));
   expect(ask).toHaveBeenCalledTimes(2);
   expect(close).toHaveBeenCalledTimes(1);
   await source.close();
   expect(close).toHaveBeenCalledTimes(2);
+  const [segments, later] = ask.mock.calls[1] as unknown as [unknown[], unknown[]];
+  expect([segments.length, later.length]).toEqual([4096, 8191 - 4096]);
+  source.announce([contentOf('another')]);
+  expect(ask).toHaveBeenCalledTimes(2);
+  source.announce(Array.from({ length: 8191 }, (_, nth) => contentOf(String(nth))));
+  expect(ask).toHaveBeenCalledTimes(3);
 });
 
 it('goes on asking as contents are announced, and begins anew when one request takes no more', async () => {
@@ -80,14 +88,23 @@ it('goes on asking as contents are announced, and begins anew when one request t
 });
 
 it('asks by whole requests for what no request that goes on takes, and where something lies already', async () => {
+  const opened = (source: FetchingSource, content: ContentRef) =>
+    source
+      .open(content)
+      [Symbol.asyncIterator]()
+      .next()
+      .catch(() => undefined);
   const many = growing(DIGESTS_LIMIT);
   const chunks = Array.from({ length: DIGESTS_LIMIT + 1 }, () => contentOf('x').chunks[0] as ChunkRef);
-  new FetchingSource(many.fetcher, new Map()).announce([
-    { digest: 'f'.repeat(64), bytes: chunks.length, chunks },
-  ]);
+  const large = { digest: 'f'.repeat(64), bytes: chunks.length, chunks };
+  const one = new FetchingSource(many.fetcher, new Map());
+  one.announce([large]);
+  await opened(one, large);
   expect([many.asked.length, many.ask.mock.calls.length]).toEqual([0, 1]);
   const there = growing(DIGESTS_LIMIT);
   const [wanted, present] = [contentOf('wanted'), contentOf('present')];
-  new FetchingSource(there.fetcher, new Map([[wanted.digest, present]])).announce([wanted]);
+  const other = new FetchingSource(there.fetcher, new Map([[wanted.digest, present]]));
+  other.announce([wanted]);
+  await opened(other, wanted);
   expect([there.asked.length, there.ask.mock.calls.length]).toEqual([0, 1]);
 });

@@ -18,6 +18,8 @@ import { Queue } from './queue.ts';
 /** One request asks for about this much, bytes and contents. */
 const BATCH_BYTES = 256 * 1024 * 1024;
 const BATCH_CONTENTS = 4096;
+/** The first whole request goes out when so many are known, or when the first is opened: it tells of later ones. */
+const FIRST_CONTENTS = 2 * BATCH_CONTENTS;
 /** What the next requests will ask for is told so far ahead, chunks. */
 const LATER_CHUNKS = 16_384;
 
@@ -54,7 +56,8 @@ export class FetchingSource implements ContentSource {
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
     // The first ones are on their way while what else there is to do is still found out.
     if (this.#growing !== undefined) this.#askMore(this.#growing);
-    else if (this.#batch.length === 0 && this.#answers === undefined) this.#beginBatch();
+    else if (this.#batch.length === 0 && this.#answers === undefined)
+      this.#beginBatch(this.#queue.length >= FIRST_CONTENTS);
   }
 
   /**
@@ -119,12 +122,13 @@ export class FetchingSource implements ContentSource {
     this.#beginBatch();
   }
 
-  #beginBatch(): void {
+  /** `isDue`: also by a request that is whole. */
+  #beginBatch(isDue = true): void {
     const first = this.#queue.first?.content.chunks.length ?? 0;
     // What lies here already is asked for in parts, and as deltas: by requests that are whole, as a file of more chunks than one takes.
     this.#growing = this.#bases.size === 0 && first <= DIGESTS_LIMIT ? this.#fetcher.along() : undefined;
-    if (this.#growing === undefined) this.#askBatch();
-    else this.#askMore(this.#growing);
+    if (this.#growing !== undefined) this.#askMore(this.#growing);
+    else if (isDue) this.#askBatch();
   }
 
   #askBatch(): void {
