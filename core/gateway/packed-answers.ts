@@ -18,8 +18,6 @@ import type { Wants } from './wants.ts';
 /** Small chunks behind one another are compressed together, up to so many bytes, and so many of them. */
 const JOINED_BYTES = 512 * 1024;
 const JOINED_CHUNKS = 4096;
-/** Read while one is made. */
-const READ_AHEAD = 2;
 /** What is nearly incompressible goes out as it is. */
 const WORTHWHILE = 0.98;
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 };
@@ -34,7 +32,7 @@ export interface PackedAnswersOptions {
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
-  /** Are the next chunks or frames, of 16 MiB each at most, read while one is made? */
+  /** Is the next chunk or frame, of 16 MiB at most, read while one is made? */
   readonly readsAhead: boolean;
   /** Of the line that they go out on. */
   readonly line: LineGauge;
@@ -65,7 +63,7 @@ export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenera
 async function* answersOf(options: PackedAnswersOptions, at: { want: number }) {
   const packed = (group: Group) => begun(options.line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
-  const ways = options.readsAhead ? ahead(waysOf(options, at), READ_AHEAD) : waysOf(options, at);
+  const ways = options.readsAhead ? ahead(waysOf(options, at), 1) : waysOf(options, at);
   for await (const { want, way, reading } of ways) {
     const chunk = await reading;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
