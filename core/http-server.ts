@@ -25,8 +25,11 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
  * before it tries again. The system's own limit (net.core.somaxconn) applies too.
  */
 const BACKLOG = 4096;
-/** A machine that loses its power says nothing: after so long without a word the system asks whether it is there, milliseconds. */
-const KEEP_ALIVE_MS = 60_000;
+/**
+ * A machine that loses its power says nothing: after so long without a word the system asks whether it is there, milliseconds. Seldom, since
+ * a network that is away for the ten seconds in which it asks ends the connection.
+ */
+const KEEP_ALIVE_MS = 600_000;
 
 /** A server without routes; nothing listens yet. Scopes may set an error handler of their own. */
 export function createHttpServer(log: Log): FastifyInstance {

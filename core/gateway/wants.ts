@@ -17,8 +17,11 @@ export function knownWants(digests: readonly Digest[]): Wants {
   return { known: (want) => digests[want], comes: async (want) => want < digests.length };
 }
 
-/** All that was asked for is answered, and nothing more comes: whoever asks has gone, or keeps us for nothing. Milliseconds. */
-const PATIENCE_MS = 600_000;
+/**
+ * All that was asked for is answered, and nothing more comes: whoever asks writes for as long, or keeps us for nothing. One that has gone is
+ * noticed by the system. Milliseconds.
+ */
+const PATIENCE_MS = 6 * 3600 * 1000;
 
 /** Who is told of what comes, in order, before it is known. Rejects where it may not be asked for. */
 export interface WantsListener {
@@ -52,7 +55,7 @@ export class StreamedWants implements Wants {
 
   async comes(want: number): Promise<boolean> {
     const patience = setTimeout(() => {
-      this.#end ??= { failed: badFrame('no more of it came for ten minutes') };
+      this.#end ??= { failed: badFrame('no more of it came for six hours') };
       this.#wake();
     }, PATIENCE_MS).unref();
     while (want >= this.#digests.length && this.#end === undefined) {

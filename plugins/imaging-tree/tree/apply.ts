@@ -66,11 +66,6 @@ class ApplyRun {
   readonly #isProtected: Protected;
   readonly #plan: Parameters<typeof planSteps>[2];
   readonly #finals = new Spool<Entry>();
-  /**
-   * Nothing comes into a directory that was left, but what comes later may be a hard link to something in it: whoever is not root may need
-   * modes that it shall not have.
-   */
-  readonly #finishesAtOnce: boolean;
   readonly #changes: { path: string; action: 'write' | 'remove' | 'metadata' }[] = [];
   #written = 0;
   #removed = 0;
@@ -82,7 +77,6 @@ class ApplyRun {
     this.#contents = contents;
     this.#options = options;
     this.#cursor = new TreeCursor(rootFd);
-    this.#finishesAtOnce = options.blank === true && process.geteuid?.() === 0;
     const excluded = compileExcludes([...DEFAULT_EXCLUDES, ...options.excludes]);
     const outside = compileScope(undefined, options.keep);
     const only = compileScope(options.only);
@@ -181,7 +175,7 @@ class ApplyRun {
     this.#options.signal.throwIfAborted();
     if (step.do === 'finish') {
       if (step.changed) this.#count(step.entry.path, 'metadata');
-      if (this.#finishesAtOnce) this.#finish(step.entry);
+      if (this.#options.blank === true && canStillEnter(step.entry)) this.#finish(step.entry);
       else this.#finals.push(step.entry);
       return;
     }
@@ -337,6 +331,14 @@ class ApplyRun {
   #note(path: string, action: 'write' | 'remove' | 'metadata'): void {
     if (this.#changes.length < MAX_CHANGES) this.#changes.push({ path, action });
   }
+}
+
+/**
+ * Nothing comes into a directory that was left, but what comes later may be a hard link to something in it: of whoever may enter it only by
+ * its present mode, or by a privilege, it is finished at the end.
+ */
+function canStillEnter({ mode, uid }: Entry): boolean {
+  return uid === process.geteuid?.() ? (mode & 0o500) === 0o500 : (mode & 0o055) === 0o055;
 }
 
 function bytesOf(step: Later): number {

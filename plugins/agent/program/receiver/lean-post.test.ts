@@ -243,6 +243,22 @@ describe('a lean POST', () => {
     await expect(body.next()).rejects.toThrow('silent');
   });
 
+  it('may be silent for as long as its body goes on, and not when that has ended', async () => {
+    const url = await saying('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc', 'stays');
+    const more = Promise.withResolvers<void>();
+    const slow = async function* () {
+      yield Buffer.from('first');
+      await more.promise;
+    };
+    const { body } = await post(url, { body: slow(), silenceMs: 200 });
+    expect(Buffer.from((await body.next()).value ?? []).toString()).toBe('abc');
+    const rest = body.next();
+    const sooner = new Promise((done) => setTimeout(done, 600, 'still waited for'));
+    expect(await Promise.race([rest, sooner])).toBe('still waited for');
+    more.resolve();
+    await expect(rest).rejects.toThrow('silent');
+  });
+
   it('ends when its signal says so, before and behind the head', async () => {
     for (const text of ['', 'HTTP/1.1 200 OK\r\n\r\n']) {
       const stop = new AbortController();

@@ -20,7 +20,7 @@ export interface LeanRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** Pieces go out as they come, also while the answer does. */
   readonly body: Uint8Array | AsyncIterable<Uint8Array>;
-  /** No byte for so long, while one is waited for, means that the connection is dead. */
+  /** No byte for so long, while one is waited for and all of the body is out, means that the connection is dead. */
   readonly silenceMs: number;
 }
 
@@ -62,6 +62,8 @@ class Line {
   #came: Uint8Array | undefined;
   #rest: Uint8Array = new Uint8Array();
   #hasEnded = false;
+  #isSending = false;
+  #isWaiting = false;
   #failure: Error | undefined;
   #wake: () => void = () => undefined;
 
@@ -99,6 +101,7 @@ class Line {
 
   /** RFC 9112, 7.1. */
   async #sendAll(body: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#isSending = true;
     try {
       for await (const piece of body) {
         if (this.#socket.destroyed) return;
@@ -113,6 +116,8 @@ class Line {
     } catch (error) {
       this.#socket.destroy(error as Error);
     }
+    this.#isSending = false;
+    this.#watch();
   }
 
   /** What has come; undefined at the end. */
@@ -124,10 +129,12 @@ class Line {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      this.#socket.setTimeout(this.#silenceMs);
+      this.#isWaiting = true;
+      this.#watch();
       this.#socket.resume();
       await woken;
     }
+    this.#isWaiting = false;
     // Whoever works on it takes the time that it takes.
     this.#socket.setTimeout(0);
     const came = this.#came;
@@ -135,6 +142,11 @@ class Line {
     if (came === undefined && this.#failure !== undefined)
       throw new LineBroken(this.#failure.message, { cause: this.#failure });
     return came;
+  }
+
+  /** As long as the body goes on, it may be ourselves who have nothing to ask for. */
+  #watch(): void {
+    if (this.#isWaiting && !this.#isSending) this.#socket.setTimeout(this.#silenceMs);
   }
 
   /** Gives back what was not used of the piece before. */

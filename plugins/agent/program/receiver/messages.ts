@@ -4,6 +4,9 @@ import type { MessagePort } from 'node:worker_threads';
 import type { LeanRequest } from './lean-post.ts';
 import type { OpenedAnswer } from './opened-answers.ts';
 
+/** There will be no more requests. */
+export const STOP = 'stop';
+
 /** A request to send. All else about it goes through its port, which the agent closes. */
 export interface Order {
   /** Without a body: {@link Sending}s bring it. */

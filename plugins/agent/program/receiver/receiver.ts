@@ -1,13 +1,17 @@
 /** A thread that receives answers, decodes and hashes them, while this one writes files. */
 
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { OverdubError } from '@overdub/core/agent';
 import { ConnectionLost } from '../link/connection-lost.ts';
 import type { LeanRequest } from './lean-post.ts';
-import type { Answered, Order, Report, Sending, Taken } from './messages.ts';
+import { type Answered, type Order, type Report, type Sending, STOP, type Taken } from './messages.ts';
 import type { OpenedAnswer } from './opened-answers.ts';
 import type { SentAlong } from './sent-along.ts';
+
+/** Of a thread that ends by itself; one that does not is stopped then, milliseconds. */
+const ENDING_MS = 10_000;
 
 /** What a request came to. */
 export type Outcome =
@@ -77,8 +81,21 @@ export class Receiver {
     }
   }
 
+  /** Requests under way are given up. The thread ends by itself: stopped in the midst of what it does, it can take the program with it. */
   async close(): Promise<void> {
-    await this.#worker.terminate();
+    if (this.#ended !== undefined) return;
+    for (const reports of this.#open) reports.close(ended('it was stopped'));
+    const exited = once(this.#worker, 'exit');
+    this.#worker.ref();
+    this.#worker.postMessage(STOP);
+    const patience = setTimeout(() => void this.#worker.terminate(), ENDING_MS);
+    try {
+      await exited;
+    } catch {
+      // Who asked something of it has heard of its error, and it has ended.
+    } finally {
+      clearTimeout(patience);
+    }
   }
 }
 

@@ -3,7 +3,7 @@
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { readBody, toOverdubError } from '@overdub/core/agent';
 import { type LeanAnswer, LineBroken, leanPost } from './lean-post.ts';
-import type { Order, Report, Sending, Taken } from './messages.ts';
+import { type Order, type Report, type Sending, STOP, type Taken } from './messages.ts';
 import { type OpenedAnswer, openedAnswers } from './opened-answers.ts';
 
 /** Of answers that nobody has taken yet, so many bytes: at least one answer, however long. */
@@ -11,7 +11,11 @@ const AHEAD_BYTES = 48 * 1024 * 1024;
 /** Of a refusal, as much as is looked at. */
 const MAX_REFUSAL_BYTES = 64 * 1024 * 1024;
 
-parentPort?.on('message', (order: Order) => void serve(order));
+parentPort?.on('message', (order: Order | typeof STOP) => {
+  // Without requests under way, nothing keeps the thread then.
+  if (order === STOP) parentPort?.close();
+  else void serve(order);
+});
 
 async function serve({ request, port }: Order): Promise<void> {
   const stop = new AbortController();

@@ -19,7 +19,7 @@ import type { GivenChunks } from './given-chunks.ts';
 
 /**
  * Somebody in between may pass requests on only when they are whole, or keep the end of what came back: when an answer was waited for so
- * long, the request ends, milliseconds. Where that was not why, it costs one request more.
+ * long, the request ends, milliseconds. Where that was not why (a very slow line, an appliance that starts again), whole requests do as well.
  */
 const PATIENCE_MS = 30_000;
 /** What is wanted is asked for when it is so much, or waited for: few at a time, frames would be taken apart for them. */
@@ -102,8 +102,11 @@ export class AskingAlong implements Asking {
     this.#end();
     if (!isWhole) this.#stop.abort(new Error('nobody waits for it'));
     const patience = setTimeout(() => this.#stop.abort(new Error('it does not end')), PATIENCE_MS);
-    await this.answers.close();
-    clearTimeout(patience);
+    try {
+      await this.answers.close();
+    } finally {
+      clearTimeout(patience);
+    }
   }
 
   #end(): void {

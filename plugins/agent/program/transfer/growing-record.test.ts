@@ -127,6 +127,20 @@ describe('a record that grows with a restore', () => {
     expect(lines.at(-1)?.stamp?.inode).toBe('59999');
   });
 
+  it('does not keep a whole image of which no file is told of', async () => {
+    const record = await create();
+    const names = Array.from({ length: 90_000 }, (_, nth) => String(nth).padStart(6, '0'));
+    await passed(record, names.map(directory));
+    expect(statSync(`${path}.part`).size).toBeGreaterThan(10_000);
+    record.onFile('000001', stamp('late'));
+    record.onFile('089999', stamp('last'));
+    nowNs += SECOND_NS;
+    await record.commit();
+    const lines = await collect(readRecord(path));
+    expect(lines.map(({ entry }) => entry.path)).toEqual(names);
+    expect(lines.flatMap((line) => line.stamp?.inode ?? [])).toEqual(['last']);
+  });
+
   it('takes no notice of what is not in the image, or was told before', async () => {
     const record = await create();
     await passed(record, [file('b'), file('d')]);

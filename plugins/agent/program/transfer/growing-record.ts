@@ -17,6 +17,8 @@ const LINES_AT_A_TIME = 512;
 const PATIENCE_NS = 3_000_000_000n;
 /** Nor do more than so many wait: where the clock was set back, nothing settles for as long. */
 const MOST_LINES = 16_384;
+/** Of entries behind which no file was left, far more than are planned ahead: what is told of the first of more comes too late. */
+const MOST_AHEAD = 65_536;
 
 export interface GrowingRecordOptions {
   readonly header: RecordHeader;
@@ -56,6 +58,7 @@ export class GrowingRecord {
   async *of(entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
     for await (const entry of entries) {
       this.#ahead.push(entry);
+      if (this.#ahead.length > MOST_AHEAD) this.#leave({ entry: this.#ahead.shift() as Entry });
       yield entry;
     }
   }

@@ -85,18 +85,25 @@ export class PageStore {
     const file = await open(this.#path, 'r');
     const stop = new AbortController();
     const both = AbortSignal.any([signal, stop.signal]);
-    const frames = appliance.read('manifest', () => requestFrames(head, this.#have()), both);
-    const coming = new ComingPages(frames, dirname(this.#path));
+    let coming: ComingPages | undefined;
+    const ask = () => {
+      const frames = appliance.read('manifest', () => requestFrames(head, this.#have()), both);
+      return new ComingPages(frames, dirname(this.#path));
+    };
     const read = async (digest: Digest): Promise<Uint8Array> => {
       const place = this.#places.get(digest);
-      if (place === undefined) return verified(await coming.next(), digest);
+      if (place === undefined) {
+        // Where all of it is here, nothing is asked for.
+        coming ??= ask();
+        return verified(await coming.next(), digest);
+      }
       return await readPlace(file, place);
     };
     try {
       yield* walkEntries(head.image, read);
     } finally {
       stop.abort(new Error('nobody waits for it'));
-      await coming.close();
+      await coming?.close();
       await file.close();
     }
   }
