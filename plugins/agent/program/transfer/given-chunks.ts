@@ -107,8 +107,8 @@ export class GivenChunks {
     const before = group.raw.length;
     const isWasteful = group.left * 2 < before && this.#raw - this.#held > this.#wasteBytes;
     if (group.chunks.size > 0 && !isWasteful) return false;
-    if (group.chunks.size > 0) layTogether(group);
-    this.#raw -= before - (group.chunks.size > 0 ? group.raw.length : 0);
+    layTogether(group);
+    this.#raw -= before - group.raw.length;
     return true;
   }
 }
