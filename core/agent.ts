@@ -12,6 +12,7 @@ export * from './domain/ahead.ts';
 export * from './domain/blob-name.ts';
 export * from './domain/boot.ts';
 export * from './domain/chunker.ts';
+export * from './domain/condition.ts';
 export * from './domain/content-ref.ts';
 export * from './domain/digest-set.ts';
 export type * from './domain/event.ts';

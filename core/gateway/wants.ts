@@ -1,5 +1,6 @@
 /** What a fetch wants, in order: said at once, or while what was said before is answered. */
 
+import { Condition } from '../domain/condition.ts';
 import { badFrame, FRAME, type Frame } from '../domain/frames.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { DIGESTS_LIMIT } from '../domain/transfer-bodies.ts';
@@ -33,7 +34,7 @@ export interface WantsListener {
 export class StreamedWants implements Wants {
   readonly #digests: Digest[] = [];
   #end: 'all' | { readonly failed: unknown } | undefined;
-  #wake: () => void = () => undefined;
+  readonly #more = new Condition();
 
   /** `frames`: of the request, behind its head. */
   constructor(frames: AsyncIterable<Frame>, listener: WantsListener) {
@@ -46,7 +47,7 @@ export class StreamedWants implements Wants {
           this.#end ??= { failed: error };
         },
       )
-      .finally(() => this.#wake());
+      .finally(() => this.#more.notify());
   }
 
   known(want: number): Digest | undefined {
@@ -56,13 +57,9 @@ export class StreamedWants implements Wants {
   async comes(want: number): Promise<boolean> {
     const patience = setTimeout(() => {
       this.#end ??= { failed: badFrame('no more of it came for six hours') };
-      this.#wake();
+      this.#more.notify();
     }, PATIENCE_MS).unref();
-    while (want >= this.#digests.length && this.#end === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    await this.#more.until(() => want < this.#digests.length || this.#end !== undefined);
     clearTimeout(patience);
     if (want < this.#digests.length) return true;
     if (this.#end !== undefined && this.#end !== 'all') throw this.#end.failed;
@@ -82,7 +79,7 @@ export class StreamedWants implements Wants {
         throw badFrame('it asks for too much at once');
       await wanted(digests);
       for (const digest of digests) this.#digests.push(digest);
-      this.#wake();
+      this.#more.notify();
     }
   }
 }

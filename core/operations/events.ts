@@ -2,6 +2,7 @@
 
 import type { Clock } from '../contracts/clock.ts';
 import type { Log } from '../contracts/log.ts';
+import { Condition } from '../domain/condition.ts';
 import type { Event, EventType } from '../domain/event.ts';
 import { newId } from './ids.ts';
 
@@ -75,14 +76,14 @@ export function createEventBus({ clock, log, notify }: EventBusDeps): EventBus {
 /** Subscribes at once, not at the first `next()`: no event between the call and the loop is lost. */
 function listen(listeners: Set<(event: Event) => void>, signal: AbortSignal): AsyncIterable<Event> {
   const backlog: Event[] = [];
-  let wake = (): void => {};
+  const more = new Condition();
   const listener = (event: Event): void => {
     if (backlog.push(event) > LISTENER_BACKLOG) backlog.shift();
-    wake();
+    more.notify();
   };
   const stop = (): void => {
     listeners.delete(listener);
-    wake();
+    more.notify();
   };
   if (!signal.aborted) listeners.add(listener);
   signal.addEventListener('abort', stop, { once: true });
@@ -91,10 +92,7 @@ function listen(listeners: Set<(event: Event) => void>, signal: AbortSignal): As
       while (!signal.aborted) {
         const next = backlog.shift();
         if (next !== undefined) yield next;
-        else
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        else await more.until(() => backlog.length > 0 || signal.aborted);
       }
     } finally {
       signal.removeEventListener('abort', stop);

@@ -4,6 +4,7 @@
  */
 
 import { connect, type Socket } from 'node:net';
+import { Condition } from '@overdub/core/agent';
 
 /** Held in a processor's cache while it is worked on. */
 const BUFFER_BYTES = 256 * 1024;
@@ -65,7 +66,7 @@ class Line {
   #isSending = false;
   #isWaiting = false;
   #failure: Error | undefined;
-  #wake: () => void = () => undefined;
+  readonly #more = new Condition();
 
   constructor({ url, silenceMs }: LeanRequest, signal: AbortSignal) {
     const { hostname, port } = new URL(url);
@@ -73,7 +74,7 @@ class Line {
     const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
     const callback = (bytes: number): boolean => {
       this.#came = buffer.subarray(0, bytes);
-      this.#wake();
+      this.#more.notify();
       return false;
     };
     const host = hostname.replace(/^\[(.*)\]$/, '$1');
@@ -125,14 +126,11 @@ class Line {
     const rest = this.#rest;
     this.#rest = new Uint8Array();
     if (rest.length > 0) return rest;
-    while (this.#came === undefined && this.#failure === undefined && !this.#hasEnded) {
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    if (this.#came === undefined && !this.#hasEnded) {
       this.#isWaiting = true;
       this.#watch();
       this.#socket.resume();
-      await woken;
+      await this.#more.until(() => this.#came !== undefined || this.#hasEnded);
     }
     this.#isWaiting = false;
     // Whoever works on it takes the time that it takes.
@@ -161,7 +159,7 @@ class Line {
   #end(failure?: Error): void {
     this.#failure ??= failure;
     this.#hasEnded = true;
-    this.#wake();
+    this.#more.notify();
   }
 }
 

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { OverdubError } from '@overdub/core/agent';
+import { Condition, OverdubError } from '@overdub/core/agent';
 import { ConnectionLost } from '../link/connection-lost.ts';
 import type { LeanRequest } from './lean-post.ts';
 import { type Answered, type Order, type Report, type Sending, STOP, type Taken } from './messages.ts';
@@ -137,7 +137,7 @@ class Reports {
   readonly #waiting: Report[] = [];
   readonly #onAbort = () => this.close();
   #closed: Error | undefined;
-  #wake: () => void = () => undefined;
+  readonly #more = new Condition();
 
   constructor(port: MessagePort, url: string, signal: AbortSignal, onClose: () => void) {
     this.#port = port;
@@ -146,18 +146,14 @@ class Reports {
     this.#onClose = onClose;
     port.on('message', (report: Report) => {
       this.#waiting.push(report);
-      this.#wake();
+      this.#more.notify();
     });
     port.once('messageerror', (error) => this.close(ended(error)));
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
   async next(): Promise<Exclude<Report, { is: 'failed' | 'lost' }>> {
-    while (this.#waiting.length === 0 && this.#closed === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    await this.#more.until(() => this.#waiting.length > 0 || this.#closed !== undefined);
     this.#signal.throwIfAborted();
     const report = this.#waiting.shift();
     if (report === undefined) throw this.#closed;
@@ -180,7 +176,7 @@ class Reports {
     this.#signal.removeEventListener('abort', this.#onAbort);
     this.#port.close();
     this.#onClose();
-    this.#wake();
+    this.#more.notify();
   }
 }
 

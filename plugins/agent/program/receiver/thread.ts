@@ -1,7 +1,7 @@
 /** What runs on the receiver's thread: sends a request, receives, decodes and hashes what comes, ahead of who takes it. */
 
 import { type MessagePort, parentPort } from 'node:worker_threads';
-import { readBody, toOverdubError } from '@overdub/core/agent';
+import { Condition, readBody, toOverdubError } from '@overdub/core/agent';
 import { type LeanAnswer, LineBroken, leanPost } from './lean-post.ts';
 import { type Order, type Report, type Sending, STOP, type Taken } from './messages.ts';
 import { type OpenedAnswer, openedAnswers } from './opened-answers.ts';
@@ -95,22 +95,19 @@ async function whole(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 /** A body that comes in pieces. */
 class Sendings {
   readonly #waiting: Sending[] = [];
-  #wake: () => void = () => undefined;
+  readonly #more = new Condition();
 
   add(sending: Sending): void {
     this.#waiting.push(sending);
-    this.#wake();
+    this.#more.notify();
   }
 
   async *pieces(): AsyncGenerator<Uint8Array> {
     for (;;) {
-      const next = this.#waiting.shift();
-      if (next === undefined) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      } else if ('sent' in next) return;
-      else yield next.send;
+      await this.#more.until(() => this.#waiting.length > 0);
+      const next = this.#waiting.shift() as Sending;
+      if ('sent' in next) return;
+      yield next.send;
     }
   }
 }
@@ -119,7 +116,7 @@ class Sendings {
 class Room {
   readonly #bytes: number;
   #taken = 0;
-  #wake: () => void = () => undefined;
+  readonly #freed = new Condition();
 
   constructor(bytes: number) {
     this.#bytes = bytes;
@@ -127,16 +124,12 @@ class Room {
 
   /** Waits until there is room for so many, or nothing lies here. */
   async take(bytes: number): Promise<void> {
-    while (this.#taken > 0 && this.#taken + bytes > this.#bytes) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    await this.#freed.until(() => this.#taken <= 0 || this.#taken + bytes <= this.#bytes);
     this.#taken += bytes;
   }
 
   free(bytes: number): void {
     this.#taken -= bytes;
-    this.#wake();
+    this.#freed.notify();
   }
 }

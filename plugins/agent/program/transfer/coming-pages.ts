@@ -1,6 +1,6 @@
 /** Pages of an image as they come, ahead of who reads them: laid on the disk, so that neither the line waits nor memory fills. */
 
-import { FRAME, type Frame, heardLater, UnnamedFile } from '@overdub/core/agent';
+import { Condition, FRAME, type Frame, heardLater, UnnamedFile } from '@overdub/core/agent';
 import { damagedAnswer } from './answers.ts';
 import { Queue } from './queue.ts';
 
@@ -16,7 +16,7 @@ export class ComingPages {
   readonly #coming: Promise<void>;
   #end: 'all' | { readonly failed: unknown } | undefined;
   #isClosed = false;
-  #wake: () => void = () => undefined;
+  readonly #more = new Condition();
 
   /** `dir`: where they lie meanwhile. */
   constructor(frames: AsyncGenerator<Frame>, dir: string) {
@@ -24,7 +24,7 @@ export class ComingPages {
     this.#file = new UnnamedFile(dir);
     const ended = (end: 'all' | { readonly failed: unknown }) => {
       this.#end = end;
-      this.#wake();
+      this.#more.notify();
     };
     this.#coming = heardLater(this.#take()).then(
       () => ended('all'),
@@ -34,11 +34,7 @@ export class ComingPages {
 
   /** The next one, not compared with anything. Rejects with what the line broke with; REPOSITORY_DAMAGED when there are no more. */
   async next(): Promise<Uint8Array> {
-    while (this.#places.length === 0 && this.#end === undefined) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    await this.#more.until(() => this.#places.length > 0 || this.#end !== undefined);
     const place = this.#places.shift();
     if (place !== undefined) return await this.#file.read(Buffer.allocUnsafe(place.bytes), place.offset);
     if (this.#end !== undefined && this.#end !== 'all') throw this.#end.failed;
@@ -61,7 +57,7 @@ export class ComingPages {
       await this.#file.put(payload, offset);
       this.#places.push({ offset, bytes: payload.length });
       offset += payload.length;
-      this.#wake();
+      this.#more.notify();
     }
   }
 }

@@ -41,9 +41,7 @@ export class FetchingSource implements ContentSource {
   readonly #queue = new Queue<Item>();
   /** Asked for, by the request under way. */
   readonly #batch = new Queue<Item>();
-  #answers: Answers | undefined;
-  /** The same, where more may be asked of it. */
-  #growing: GrowingAnswers | undefined;
+  #answers: Answers | GrowingAnswers | undefined;
 
   /** `bases`: for each content that will be asked for, what lies at its path now. */
   constructor(fetcher: Fetcher, bases: ReadonlyMap<Digest, ContentRef>) {
@@ -55,7 +53,7 @@ export class FetchingSource implements ContentSource {
     for (const content of contents)
       this.#queue.push({ content, segments: align(content, this.#bases.get(content.digest)) });
     // The first ones are on their way while what else there is to do is still found out.
-    if (this.#growing !== undefined) this.#askMore(this.#growing);
+    if (this.#answers !== undefined && 'want' in this.#answers) this.#askMore(this.#answers);
     else if (this.#batch.length === 0 && this.#answers === undefined)
       this.#beginBatch(this.#queue.length >= FIRST_CONTENTS);
   }
@@ -94,7 +92,6 @@ export class FetchingSource implements ContentSource {
 
   async close(): Promise<void> {
     this.#batch.clear();
-    this.#growing = undefined;
     await this.#answers?.close();
     this.#answers = undefined;
   }
@@ -126,8 +123,8 @@ export class FetchingSource implements ContentSource {
   #beginBatch(isDue = true): void {
     const first = this.#queue.first?.content.chunks.length ?? 0;
     // What lies here already is asked for in parts, and as deltas: by requests that are whole, as a file of more chunks than one takes.
-    this.#growing = this.#bases.size === 0 && first <= DIGESTS_LIMIT ? this.#fetcher.along() : undefined;
-    if (this.#growing !== undefined) this.#askMore(this.#growing);
+    const growing = this.#bases.size === 0 && first <= DIGESTS_LIMIT ? this.#fetcher.along() : undefined;
+    if (growing !== undefined) this.#askMore(growing);
     else if (isDue) this.#askBatch();
   }
 

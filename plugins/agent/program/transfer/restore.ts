@@ -19,12 +19,12 @@ import type { Appliance } from '../link/appliance.ts';
 import { Receiver } from '../receiver/receiver.ts';
 import { FetchingSource } from './content-source.ts';
 import { Fetcher } from './fetch.ts';
-import { fetchEntries, fetchRecord } from './fetch-record.ts';
+import { fetchEntries, fetchRecord, type WantedImage } from './fetch-record.ts';
 import { GrowingRecord, type OnFile } from './growing-record.ts';
 import { entriesOf, type RecordLine, readHeader, readRecord, writeRecord } from './record.ts';
 import { RecordCursor } from './record-cursor.ts';
 import { placeRecord, writeRestored } from './restored-record.ts';
-import { scanImage } from './scan.ts';
+import { type ScanRequest, scanImage } from './scan.ts';
 import { recordPath } from './state.ts';
 
 /** Changed files whose present state is remembered as a base; the rest are fetched whole. */
@@ -90,19 +90,15 @@ async function restore(
   const { appliance, imager, root, workDir, signal, onProgress } = context;
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   const present = join(workDir, 'present');
-  const target = targetPath(workDir);
+  const target = join(workDir, 'target');
   const before = { ...appliance.bytes };
   // Of an earlier one that did not come to its end.
   await rm(restoredPath(workDir), { force: true });
+  const wanted = { ...order, scratch: join(workDir, 'pages'), willFetch: !order.dryRun };
   // Where nothing is, nothing has to be compared with the whole image first.
-  const wasEmpty = context.vouched === undefined && (await isEmpty(context, order));
-  const have = context.vouched === undefined ? known(context.record) : readRecord(present);
-  const wanted = { ...order, have, scratch: join(workDir, 'pages'), willFetch: !order.dryRun };
-  if (!wasEmpty && context.vouched === undefined) await fetchRecord(context, { ...wanted, record: target });
-  await writeRecord(present, { server: order.server }, hashPresent(context, order, wasEmpty));
-  if (context.vouched !== undefined) await fetchRecord(context, { ...wanted, record: target });
-  const blank = order.blank === true || wasEmpty;
-  const bases = wasEmpty ? new Map<Digest, ContentRef>() : await basesOf(target, present);
+  const alone = context.vouched === undefined ? await rootAlone(context, order) : undefined;
+  if (alone === undefined) await recordBoth(context, order, wanted, { target, present });
+  const bases = alone === undefined ? await basesOf(target, present) : new Map<Digest, ContentRef>();
   const fetcher = new Fetcher({
     appliance,
     image: order.image,
@@ -113,23 +109,26 @@ async function restore(
   });
   const source = new FetchingSource(fetcher, bases);
   const apply = (entries: AsyncIterable<Entry>, onFile?: OnFile) =>
-    imager.apply(root, entries, entriesOf(readRecord(present)), source, {
+    imager.apply(root, entries, alone ?? entriesOf(readRecord(present)), source, {
       signal,
       onProgress: (doneBytes) => onProgress({ doneBytes, text: 'writing' }),
       ...(onFile === undefined ? {} : { onFile }),
       excludes: order.excludes,
       dryRun: order.dryRun,
-      blank,
+      blank: order.blank === true || alone !== undefined,
       ...(order.keep.length === 0 ? {} : { keep: order.keep }),
       ...(order.only.length === 0 ? {} : { only: order.only }),
     });
   try {
-    const entries = wasEmpty ? fetchEntries(context, wanted) : entriesOf(readRecord(target));
+    const entries =
+      alone === undefined
+        ? entriesOf(readRecord(target))
+        : fetchEntries(context, { ...wanted, have: known(context.record) });
     const isRecorded = isWhole(order);
-    const result = await (isRecorded && wasEmpty
+    const result = await (isRecorded && alone !== undefined
       ? recordedAlong(context, order, entries, apply)
       : apply(entries));
-    if (isRecorded && !wasEmpty) {
+    if (isRecorded && alone === undefined) {
       const header = { server: order.server, manifest: order.image };
       await writeRestored(restoredPath(workDir), header, { target, present }).catch(lost(context));
     }
@@ -193,19 +192,35 @@ export async function recordRestored(
 }
 
 /**
- * What is there, every byte of it read, but for a record that vouches. Most of it is what the image wants, whose chunk
- * lists come from the appliance: one SHA-256 then tells, and only what differs is cut and named anew.
+ * What is wanted and what is there, each as a record. Where none vouches, every byte that is there is read: most of it is what the
+ * image wants, whose chunk lists come from the appliance, so that one SHA-256 tells, and only what differs is cut and named anew.
  */
-function hashPresent(
+async function recordBoth(
   context: RestoreContext,
   order: RestoreOrder,
-  wasEmpty: boolean,
+  wanted: Omit<WantedImage, 'have'>,
+  { target, present }: { readonly target: string; readonly present: string },
+): Promise<void> {
+  const { record, vouched } = context;
+  const want = (have: AsyncIterable<RecordLine>) => fetchRecord(context, { ...wanted, have, record: target });
+  const look = (trusted: Trusted) =>
+    writeRecord(present, { server: order.server }, hashPresent(context, order, trusted));
+  if (vouched === undefined) {
+    await want(known(record));
+    await look({ trust: 'nothing', previous: target, vouched: true });
+  } else {
+    await look({ trust: 'stat', previous: vouched });
+    await want(readRecord(present));
+  }
+}
+
+type Trusted = Pick<ScanRequest, 'trust' | 'previous' | 'vouched'>;
+
+function hashPresent(
+  { imager, root, signal, nowNs, onProgress }: RestoreContext,
+  { excludes }: RestoreOrder,
+  trusted: Trusted,
 ): AsyncIterable<RecordLine> {
-  const { imager, root, signal, nowNs, vouched, workDir } = context;
-  const trusted =
-    vouched === undefined
-      ? { trust: 'nothing' as const, ...(wasEmpty ? {} : { previous: targetPath(workDir), vouched: true }) }
-      : { trust: 'stat' as const, previous: vouched };
   let doneBytes = 0;
   return scanImage({
     imager,
@@ -213,12 +228,12 @@ function hashPresent(
     signal,
     nowNs,
     signatures: undefined,
-    excludes: order.excludes,
+    excludes,
     ...trusted,
     onSkip: () => undefined,
     onFile: (bytes) => {
       doneBytes += bytes;
-      context.onProgress({ doneBytes, text: 'hashing what is there' });
+      onProgress({ doneBytes, text: 'hashing what is there' });
     },
   });
 }
@@ -250,14 +265,21 @@ async function basesOf(target: string, present: string): Promise<Map<Digest, Con
   return bases;
 }
 
-/** Is there nothing but the root itself? Then nobody minds what appears before it is whole. */
-async function isEmpty(
+/** The root itself, where nothing else is: nobody minds then what appears before it is whole. */
+async function rootAlone(
   { imager, root, signal }: RestoreContext,
   { excludes }: RestoreOrder,
-): Promise<boolean> {
-  for await (const { entry } of imager.scan(root, { excludes, signal, onSkip: () => undefined }))
-    if (entry.path !== '') return false;
-  return true;
+): Promise<AsyncIterable<Entry> | undefined> {
+  const found: Entry[] = [];
+  for await (const { entry } of imager.scan(root, { excludes, signal, onSkip: () => undefined })) {
+    if (entry.path !== '') return undefined;
+    found.push(entry);
+  }
+  return each(found);
+}
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
 }
 
 /** Only then does what is there afterwards agree with the image. */
@@ -268,8 +290,4 @@ function isWhole({ dryRun, keep, only }: RestoreOrder): boolean {
 /** What {@link recordRestored} lays down. */
 function restoredPath(workDir: string): string {
   return join(workDir, 'restored');
-}
-
-function targetPath(workDir: string): string {
-  return join(workDir, 'target');
 }
