@@ -12,9 +12,12 @@ export function written(response: ServerResponse, pieces: readonly Uint8Array[])
     const last = pieces.at(-1);
     if (last === undefined || response.destroyed) return resolve();
     response.once('close', done);
+    const { socket } = response;
+    socket?.cork();
     response.cork();
     for (const piece of pieces.slice(0, -1)) response.write(piece);
     response.write(last, done);
     response.uncork();
+    socket?.uncork();
   });
 }

@@ -54,6 +54,8 @@ export interface ApplyOptions {
   readonly dryRun?: boolean;
   /** A filesystem made for this, or an empty directory: nobody reads it before the end, and files need not appear whole. */
   readonly blank?: boolean;
+  /** Whoever asks has some 20 MiB to spare for another thread, where that makes it faster. */
+  readonly mayUseThread?: boolean;
   /**
    * Told of each regular file that was written, in the target's order: its path, and its stamp once it is in place with its
    * metadata. Not of one that is another than the target's by then: somebody else writes to it.

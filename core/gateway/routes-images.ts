@@ -60,8 +60,9 @@ async function* keepAlive(
   frames: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+  const session = rooms.sessions.of(token);
   for await (const frame of frames) {
-    rooms.sessions.seen(rooms.sessions.of(token));
+    rooms.sessions.seen(session);
     yield frame;
   }
 }

@@ -1,44 +1,26 @@
 /** Makes a tree equal to a manifest: deletes first, then writes, directory times last. */
 
-import { closeSync, lstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import {
   type ApplyOptions,
   type ApplyResult,
   type ContentRef,
   type ContentSource,
-  type ContentStream,
   type Entry,
-  type FileStamp,
   OverdubError,
 } from '@overdub/core/agent';
 import { openRoot } from './beneath.ts';
-import { TreeCursor } from './cursor.ts';
 import { compileExcludes, compileScope, DEFAULT_EXCLUDES } from './excludes.ts';
 import { keptBack } from './kept-back.ts';
-import { errorCode, getXattr, listXattrs } from './libc.ts';
-import { setMetadata } from './metadata.ts';
-import { fromRaw, fsPath, splitPath, toRaw } from './names.ts';
-import { openFileBelow } from './open.ts';
+import { TreeMaker, type WriteStep } from './make.ts';
+import { splitPath, toRaw } from './names.ts';
 import { planSteps, type Step } from './plan.ts';
 import { type Protected, removeDirectory, removeFile } from './remove.ts';
 import { Spool } from './spool.ts';
-import {
-  type FileJob,
-  fitsBeside,
-  shortBytes,
-  writeFile,
-  writeLink,
-  writeShortFile,
-  writeSpecial,
-} from './write-file.ts';
 
 const MAX_CHANGES = 1000;
 type Later = Exclude<Step, { do: 'remove' | 'remove-directory' | 'removals-done' | 'ancestor' }>;
-type WriteStep = Extract<Step, { do: 'write' }>;
-/** What lies at a path now. */
-type OpenBase = Required<Parameters<ContentSource['open']>>[1] & {
-  readonly reader: { close(): Promise<void> };
-};
+type MakeStep = Extract<Later, { do: 'write' | 'directory' }>;
 
 /** See {@link Imager.apply}. The default excludes hold besides `options.excludes`. */
 export async function applyTree(
@@ -49,20 +31,22 @@ export async function applyTree(
   options: ApplyOptions,
 ): Promise<ApplyResult> {
   const rootFd = openRoot(root);
-  const run = new ApplyRun(rootFd, contents, options);
   try {
-    return await run.all(target, present);
+    const run = new ApplyRun(rootFd, contents, options);
+    try {
+      return await run.all(target, present);
+    } finally {
+      await run.close();
+    }
   } finally {
-    run.close();
     closeSync(rootFd);
   }
 }
 
 class ApplyRun {
-  readonly #rootFd: number;
   readonly #contents: ContentSource;
   readonly #options: ApplyOptions;
-  readonly #cursor: TreeCursor;
+  readonly #maker: TreeMaker;
   readonly #isProtected: Protected;
   readonly #plan: Parameters<typeof planSteps>[2];
   readonly #finals = new Spool<Entry>();
@@ -73,10 +57,9 @@ class ApplyRun {
   #writtenBytes = 0;
 
   constructor(rootFd: number, contents: ContentSource, options: ApplyOptions) {
-    this.#rootFd = rootFd;
     this.#contents = contents;
     this.#options = options;
-    this.#cursor = new TreeCursor(rootFd);
+    this.#maker = new TreeMaker(rootFd, contents, options, this.#onBytes);
     const excluded = compileExcludes([...DEFAULT_EXCLUDES, ...options.excludes]);
     const outside = compileScope(undefined, options.keep);
     const only = compileScope(options.only);
@@ -86,8 +69,8 @@ class ApplyRun {
       excluded(path, isDirectory) || kept(path) || only(path) === 'outside';
   }
 
-  close(): void {
-    this.#cursor.close();
+  async close(): Promise<void> {
+    await this.#maker.close();
   }
 
   async all(target: AsyncIterable<Entry>, present: AsyncIterable<Entry>): Promise<ApplyResult> {
@@ -98,7 +81,12 @@ class ApplyRun {
         if (done !== undefined) await done;
       }
     }
-    for (const entry of this.#finals.drain()) this.#finish(entry);
+    await this.#maker.settled();
+    for (const entry of this.#finals.drain()) {
+      const done = this.#finish(entry);
+      if (done !== undefined) await done;
+    }
+    await this.#maker.settled();
     return {
       written: this.#written,
       removed: this.#removed,
@@ -132,9 +120,10 @@ class ApplyRun {
     let gone = true;
     if (this.#options.dryRun !== true) {
       const [parent, name] = splitPath(step.path);
-      this.#cursor.forget(step.path);
-      if (step.do === 'remove') removeFile(this.#cursor.path(parent, name));
-      else gone = removeDirectory(this.#cursor.directory(parent), toRaw(name), step.path, this.#isProtected);
+      const { cursor } = this.#maker;
+      cursor.forget(step.path);
+      if (step.do === 'remove') removeFile(cursor.path(parent, name));
+      else gone = removeDirectory(cursor.directory(parent), toRaw(name), step.path, this.#isProtected);
     }
     if (!gone && !step.counted) throw cannotReplace(step.path);
     if (!gone || !step.counted) return;
@@ -144,13 +133,13 @@ class ApplyRun {
 
   /** An existing directory above the chosen paths keeps its times; a missing one is made as the target has it. */
   #ancestor(entry: Entry): Later | undefined {
-    const stat = this.#statOf(entry.path);
+    const stat = this.#maker.stat(entry.path);
     if (stat === undefined) {
       this.#finals.push(entry);
       return { do: 'directory', entry };
     }
     const { xattrs: _, ...rest } = entry;
-    const xattrs = this.#options.dryRun === true ? undefined : this.#xattrsOf(entry.path);
+    const xattrs = this.#options.dryRun === true ? undefined : this.#maker.xattrs(entry.path);
     this.#finals.push({
       ...rest,
       mode: Number(stat.mode) & 0o7777,
@@ -173,154 +162,54 @@ class ApplyRun {
   /** At once, but for contents that have to be waited for: most steps are small, and a tree has many. */
   #perform(step: Later): Promise<void> | undefined {
     this.#options.signal.throwIfAborted();
-    if (step.do === 'finish') {
-      if (step.changed) this.#count(step.entry.path, 'metadata');
-      if (this.#options.blank === true && canStillEnter(step.entry)) this.#finish(step.entry);
-      else this.#finals.push(step.entry);
-      return;
-    }
     const { path } = step.entry;
     const dry = this.#options.dryRun === true;
-    if (step.do === 'link') {
-      if (dry ? step.changed : this.#link(step.entry)) this.#count(path, 'write');
-    } else if (step.do === 'metadata') {
-      if (!dry) setMetadata(this.#cursor.path(...splitPath(path)), step.entry);
-      this.#count(path, 'metadata');
-    } else {
-      const made = dry ? this.#pretend(step) : this.#make(step);
-      if (made !== undefined) return made.then(() => this.#count(path, 'write'));
-      this.#count(path, 'write');
+    switch (step.do) {
+      case 'finish':
+        if (step.changed) this.#count(path, 'metadata');
+        if (this.#options.blank === true && canStillEnter(step.entry)) return this.#finish(step.entry);
+        this.#finals.push(step.entry);
+        return;
+      case 'link':
+        return this.#link(step);
+      case 'metadata':
+        this.#count(path, 'metadata');
+        return dry ? undefined : this.#maker.metadata(step.entry);
+      default:
+        return dry ? this.#pretend(step) : this.#make(step);
     }
   }
 
-  #pretend(step: Extract<Later, { do: 'write' | 'directory' }>): undefined {
-    if (step.do === 'write') this.#writtenBytes += step.entry.content?.bytes ?? 0;
+  #pretend({ entry }: MakeStep): undefined {
+    this.#count(entry.path, 'write');
+    if (entry.type === 'file') this.#writtenBytes += entry.content?.bytes ?? 0;
   }
 
-  #make(step: Extract<Later, { do: 'write' | 'directory' }>): Promise<void> | undefined {
+  #make(step: MakeStep): Promise<void> | undefined {
     const { entry } = step;
-    if (step.do === 'write' && entry.type === 'file') return this.#writeFile(step);
-    if (step.do === 'directory') {
-      this.#cursor.ensureDirectory(entry.path);
-    } else {
-      const [parent, name] = splitPath(entry.path);
-      writeSpecial(this.#cursor.directory(parent), name, entry, this.#options.blank === true);
-    }
+    this.#count(entry.path, 'write');
+    if (step.do === 'write')
+      return entry.type === 'file' ? this.#maker.file(step) : this.#maker.special(entry);
+    this.#maker.cursor.ensureDirectory(entry.path);
   }
 
-  #writeFile(step: WriteStep): Promise<void> | undefined {
-    const content = step.entry.content ?? missingContent(step.entry);
-    const [parent, name] = splitPath(step.entry.path);
-    const fits = fitsBeside(this.#cursor.directory(parent), content.bytes);
-    // Removed first, the old file's room counts; but then it is neither a base nor there after a power cut.
-    if (!fits) removeFile(this.#cursor.path(parent, name));
-    const base = fits && step.base !== undefined ? this.#openBase(step.entry.path, step.base) : undefined;
-    if (base !== undefined) return this.#writeFrom(step, content, base);
-    const job = this.#job(step, content, undefined);
-    const short = shortBytes(job);
-    if (short === undefined) return this.#writeAsItComes(step, job);
-    this.#told(step, writeShortFile(this.#cursor.directory(parent), name, job, short));
+  async #link({ entry, changed }: Extract<Later, { do: 'link' }>): Promise<void> {
+    if (this.#options.dryRun === true ? changed : await this.#maker.link(entry))
+      this.#count(entry.path, 'write');
   }
 
-  async #writeFrom(step: WriteStep, content: ContentRef, base: OpenBase): Promise<void> {
-    try {
-      await this.#writeAsItComes(step, this.#job(step, content, base));
-    } finally {
-      await base.reader.close();
-    }
-  }
-
-  async #writeAsItComes(step: WriteStep, job: FileJob): Promise<void> {
-    const [parent, name] = splitPath(step.entry.path);
-    this.#told(step, await writeFile(this.#cursor.directory(parent), name, job));
-  }
-
-  #job({ entry }: WriteStep, content: ContentRef, base: OpenBase | undefined): FileJob {
-    return {
-      entry: { ...entry, content },
-      bytes: content.bytes === 0 ? NOTHING : this.#contents.open(content, base),
-      onBytes: this.#onBytes,
-      signal: this.#options.signal,
-      plainly: this.#options.blank === true,
-    };
-  }
-
-  #told({ entry }: WriteStep, stamp: FileStamp | undefined): void {
-    if (stamp !== undefined) this.#options.onFile?.(entry.path, stamp);
+  /** Directories are finished once nothing in them changes any more; what is right already is left alone. */
+  #finish(entry: Entry): Promise<void> | undefined {
+    if (this.#options.dryRun === true) return;
+    // Where nothing was before, nothing can be right already.
+    if (this.#options.blank === true) return this.#maker.metadata(entry);
+    this.#maker.correct(entry);
   }
 
   readonly #onBytes = (count: number): void => {
     this.#writtenBytes += count;
     this.#options.onProgress(this.#writtenBytes);
   };
-
-  #openBase(path: string, content: ContentRef): OpenBase | undefined {
-    try {
-      return { content, reader: openFileBelow(this.#rootFd, path) };
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT' || error instanceof OverdubError) return undefined;
-      throw error;
-    }
-  }
-
-  /** Whether the link had to be made. */
-  #link(entry: Entry): boolean {
-    const first = splitPath(entry.target ?? '');
-    const [parent, name] = splitPath(entry.path);
-    const source = this.#statOf(entry.target ?? '');
-    const there = this.#statOf(entry.path);
-    if (source === undefined) throw missingFirst(entry);
-    if (there !== undefined && there.ino === source.ino && there.dev === source.dev) return false;
-    const sources = new TreeCursor(this.#rootFd);
-    try {
-      writeLink(this.#cursor.directory(parent), name, sources.path(...first));
-    } finally {
-      sources.close();
-    }
-    return true;
-  }
-
-  /** Directories are finished once nothing in them changes any more; what is right already is left alone. */
-  #finish(entry: Entry): void {
-    if (this.#options.dryRun === true) return;
-    const at = entry.path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(entry.path));
-    // Where nothing was before, nothing can be right already.
-    if (this.#options.blank === true) {
-      setMetadata(at, entry);
-      return;
-    }
-    const stat = lstatSync(fsPath(at), { bigint: true });
-    const same =
-      (Number(stat.mode) & 0o7777) === entry.mode &&
-      Number(stat.uid) === entry.uid &&
-      Number(stat.gid) === entry.gid &&
-      String(stat.mtimeNs) === entry.mtimeNs;
-    const present = this.#xattrsOf(entry.path) ?? {};
-    const names = Object.keys(present);
-    const sameXattrs =
-      names.length === Object.keys(entry.xattrs ?? {}).length &&
-      names.every((xattr) => present[xattr] === entry.xattrs?.[xattr]);
-    if (!same || !sameXattrs) setMetadata(at, entry);
-  }
-
-  #statOf(path: string) {
-    try {
-      const at = path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(path));
-      return lstatSync(fsPath(at), { bigint: true });
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-  }
-
-  #xattrsOf(path: string): Record<string, string> | undefined {
-    const at = path === '' ? this.#cursor.path('', '.') : this.#cursor.path(...splitPath(path));
-    const values = listXattrs(at).flatMap((raw) => {
-      const value = getXattr(at, raw);
-      return value === undefined ? [] : [[fromRaw(raw), value.toString('base64')] as const];
-    });
-    return values.length === 0 ? undefined : Object.fromEntries(values);
-  }
 
   #count(path: string, action: 'write' | 'metadata'): void {
     if (action === 'write') this.#written += 1;
@@ -347,27 +236,6 @@ function bytesOf(step: Later): number {
 
 function needsBytes(step: WriteStep): boolean {
   return step.entry.content !== undefined && step.entry.content.bytes > 0;
-}
-
-const NOTHING: ContentStream = {
-  atHand: new Uint8Array(),
-  async *[Symbol.asyncIterator]() {},
-};
-
-function missingContent(entry: Entry): never {
-  throw new OverdubError(
-    'IMAGE_INVALID',
-    `The image lists the file ${entry.path} without its content.`,
-    'Run `overdub verify`; the stored manifest is not one that a scan makes.',
-  );
-}
-
-function missingFirst(entry: Entry): OverdubError {
-  return new OverdubError(
-    'CONFLICT',
-    `${entry.path} is a hard link to ${entry.target ?? ''}, which is not there (it may be excluded or kept back).`,
-    `Exclude ${entry.path} too, or include ${entry.target ?? ''}.`,
-  );
 }
 
 function cannotReplace(path: string): OverdubError {

@@ -13,11 +13,13 @@ interface Level {
 /** Gives safe paths below a root. Consecutive calls for neighbours cost nothing. Close after use. */
 export class TreeCursor {
   readonly #rootFd: number;
+  readonly #leave: (fd: number) => void;
   #levels: Level[] = [];
 
-  /** `rootFd` stays the caller's. */
-  constructor(rootFd: number) {
+  /** `rootFd` stays the caller's. `leave` is told of handles that are to be closed. */
+  constructor(rootFd: number, leave: (fd: number) => void = closeSync) {
     this.#rootFd = rootFd;
+    this.#leave = leave;
   }
 
   /** Open handle on a directory; ENOENT when it is missing, ENOTDIR or ELOOP when it is none. Valid until the next call. */
@@ -72,7 +74,7 @@ export class TreeCursor {
   }
 
   #truncate(length: number): void {
-    for (const level of this.#levels.splice(length)) closeSync(level.fd);
+    for (const level of this.#levels.splice(length)) this.#leave(level.fd);
   }
 }
 

@@ -24,7 +24,14 @@ import { join } from 'node:path';
 import { type ContentStream, digestOf } from '@overdub/core/agent';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { setXattr } from './libc.ts';
-import { type FileJob, shortBytes, writeFile, writeShortFile, writeSpecial } from './write-file.ts';
+import {
+  checkedShort,
+  type FileJob,
+  wantedOf,
+  writeFile,
+  writeShortFile,
+  writeSpecial,
+} from './write-file.ts';
 
 const BYTES = Buffer.alloc(100_000, 'short');
 const WHOLE = { digest: digestOf(BYTES), bytes: BYTES.length };
@@ -83,7 +90,7 @@ function jobOf({ bytes = BYTES, plainly = false, signal, xattrs }: Case): FileJo
 async function both(one: Case) {
   const { fd, path } = one.at ?? { fd: dirfd, path: dir };
   const ways = {
-    atHand: async (job: FileJob) => writeShortFile(fd, 'f', job, shortBytes(job) as Uint8Array),
+    atHand: async (job: FileJob) => writeShortFile(fd, 'f', wantedOf(job), checkedShort(job) as Uint8Array),
     asItComes: (job: FileJob) => writeFile(fd, 'f', job),
   };
   const came: { failure: unknown; left: readonly string[] }[] = [];
@@ -181,7 +188,7 @@ describe('owner and mode are those of the entry', () => {
   async function written(owner: typeof asked) {
     const left: object[] = [];
     for (const write of [
-      async (job: FileJob) => writeShortFile(dirfd, 'f', job, BYTES),
+      async (job: FileJob) => writeShortFile(dirfd, 'f', wantedOf(job), BYTES),
       (job: FileJob) => writeFile(dirfd, 'f', job),
     ]) {
       const job = jobOf({ plainly: true });

@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
+import { threadId } from 'node:worker_threads';
 import {
   type ContentRef,
   type ContentStream,
@@ -26,7 +27,7 @@ import {
 } from '@overdub/core/agent';
 import { within } from './beneath.ts';
 import { errorCode, makeNode } from './libc.ts';
-import { setFileOwnerAndMode, setFileRest, setMetadata } from './metadata.ts';
+import { type Metadata, setFileOwnerAndMode, setFileRest, setMetadata } from './metadata.ts';
 import { fsPath, toRaw } from './names.ts';
 import { type FileStat, stampOf, statOpen } from './stat.ts';
 
@@ -41,7 +42,7 @@ const BLOCK = 4096;
 const SHORT_WRITE = 128 * 1024;
 const ZEROS = Buffer.alloc(BLOCK);
 const writeAt = promisify(writeCallback);
-const OURS = `${TEMPORARY_PREFIX}${process.pid}-${Date.now().toString(36)}-`;
+const OURS = `${TEMPORARY_PREFIX}${process.pid}-${threadId}-${Date.now().toString(36)}-`;
 /** Asked for once: each time would cost as much as making the file's name. */
 const OWNER = { uid: process.geteuid?.(), gid: process.getegid?.() };
 let counter = 0;
@@ -73,10 +74,11 @@ export interface FileJob {
  * or another digest where nobody compared it. Resolves to the file's stamp; undefined when somebody else wrote to it meanwhile.
  */
 export async function writeFile(dirfd: number, name: string, job: FileJob): Promise<FileStamp | undefined> {
-  const file = create(dirfd, name, job);
+  const wanted = wantedOf(job);
+  const file = create(dirfd, name, wanted);
   try {
     await writeContent(file.fd, job);
-    return finish(file, job.entry);
+    return finish(file, wanted);
   } catch (error) {
     discard(file.made);
     throw error;
@@ -85,17 +87,25 @@ export async function writeFile(dirfd: number, name: string, job: FileJob): Prom
   }
 }
 
-/** As {@link writeFile}, with its {@link shortBytes}: at once, since to wait for them costs more than to write them. */
+/** A file as it shall be, but for what is in it. */
+export interface WantedFile extends Metadata {
+  readonly bytes: number;
+  /** As of {@link FileJob}. */
+  readonly plainly: boolean;
+}
+
+/** As {@link writeFile}, with {@link checkedShort} bytes: at once, since to wait for them costs more than to write them. */
 export function writeShortFile(
   dirfd: number,
   name: string,
-  job: FileJob,
+  wanted: WantedFile,
   bytes: Uint8Array,
 ): FileStamp | undefined {
-  const file = create(dirfd, name, job);
+  const file = create(dirfd, name, wanted);
   try {
-    writeShort(file.fd, job, bytes);
-    return finish(file, job.entry);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(file.fd, bytes, done, bytes.length - done, done);
+    return finish(file, wanted);
   } catch (error) {
     discard(file.made);
     throw error;
@@ -104,67 +114,75 @@ export function writeShortFile(
   }
 }
 
-/** The bytes of a file that is not worth waking another thread for, where they are at hand. */
-export function shortBytes({ entry, bytes }: FileJob): Uint8Array | undefined {
+/**
+ * The bytes of a file that is written at once, where they are at hand; undefined where they are not, or are many. Throws
+ * REPOSITORY_DAMAGED as {@link writeFile} rejects, and the signal's reason.
+ */
+export function checkedShort({ entry, bytes, onBytes, signal }: FileJob): Uint8Array | undefined {
   const { atHand } = bytes;
-  return atHand !== undefined && atHand.length <= SHORT_WRITE && entry.sparse !== true ? atHand : undefined;
+  if (atHand === undefined || atHand.length > SHORT_WRITE || entry.sparse === true) return undefined;
+  signal.throwIfAborted();
+  assertLength(entry, atHand.length);
+  if (bytes.verified !== true) assertDigest(entry, digestOf(atHand));
+  onBytes(atHand.length);
+  return atHand;
+}
+
+/** Nothing else of it: it may be told to another thread. */
+export function wantedOf({ entry, plainly }: FileJob): WantedFile {
+  const { type, mode, uid, gid, mtimeNs, xattrs, content } = entry;
+  const some = xattrs === undefined ? {} : { xattrs };
+  return { type, mode, uid, gid, mtimeNs, ...some, bytes: content.bytes, plainly };
 }
 
 interface NewFile {
   readonly fd: number;
   /** Where it was made, and where it shall be. */
   readonly made: ReturnType<typeof fsPath>;
-  readonly wanted: ReturnType<typeof fsPath>;
+  readonly named: ReturnType<typeof fsPath>;
   /** Was it made with the owner and the mode that it shall have? */
   readonly isMadeRight: boolean;
 }
 
 /** Of its own name if it may be seen at once and nothing has that name, else of a temporary one. */
-function create(dirfd: number, name: string, { plainly, entry }: FileJob): NewFile {
+function create(dirfd: number, name: string, wanted: WantedFile): NewFile {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-  const wanted = fsPath(within(dirfd, toRaw(name)));
-  const isMadeRight = plainly && entry.mode <= 0o777 && isOurs(entry);
+  const named = fsPath(within(dirfd, toRaw(name)));
+  const { plainly, mode } = wanted;
+  const isMadeRight = plainly && mode <= 0o777 && isOurs(wanted);
   if (plainly) {
     try {
-      const fd = openSync(wanted, flags, isMadeRight ? entry.mode : 0o600);
-      return { fd, made: wanted, wanted, isMadeRight };
+      const fd = openSync(named, flags, isMadeRight ? mode : 0o600);
+      return { fd, made: named, named, isMadeRight };
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
     }
   }
   const made = within(dirfd, temporaryName());
-  return { fd: openSync(made, flags, 0o600), made, wanted, isMadeRight: false };
+  return { fd: openSync(made, flags, 0o600), made, named, isMadeRight: false };
 }
 
 /** Is its owner who makes it? A program that changes its own would find its files made right all the same, by one look more. */
-function isOurs({ uid, gid }: Entry): boolean {
+function isOurs({ uid, gid }: Metadata): boolean {
   return uid === OWNER.uid && gid === OWNER.gid;
 }
 
 /** All is written: its metadata, its name. */
-function finish(file: NewFile, entry: FileJob['entry']): FileStamp | undefined {
-  const { fd, made, wanted, isMadeRight } = file;
-  if (!isMadeRight) setFileOwnerAndMode(fd, entry);
-  setFileRest(fd, entry);
-  if (made !== wanted) renameSync(made, wanted);
+function finish(file: NewFile, wanted: WantedFile): FileStamp | undefined {
+  const { fd, made, named, isMadeRight } = file;
+  if (!isMadeRight) setFileOwnerAndMode(fd, wanted);
+  setFileRest(fd, wanted);
+  if (made !== named) renameSync(made, named);
   const stat = statOpen(fd);
   // The umask may have taken something away, the directory have given its group or its default ACL.
-  if (isMadeRight && !hasOwnerAndMode(stat, entry)) return finish({ ...file, isMadeRight: false }, entry);
+  if (isMadeRight && !hasOwnerAndMode(stat, wanted)) return finish({ ...file, isMadeRight: false }, wanted);
   const isAsWanted =
-    stat.size === entry.content.bytes && stat.mtimeNs === entry.mtimeNs && hasOwnerAndMode(stat, entry);
+    stat.size === wanted.bytes && stat.mtimeNs === wanted.mtimeNs && hasOwnerAndMode(stat, wanted);
   return isAsWanted ? stampOf(stat) : undefined;
 }
 
-function hasOwnerAndMode({ mode, uid, gid }: FileStat, entry: Entry): boolean {
-  return (mode & 0o7777) === entry.mode && uid === entry.uid && gid === entry.gid;
-}
-
-function writeShort(fd: number, { entry, bytes, onBytes, signal }: FileJob, all: Uint8Array): void {
-  signal.throwIfAborted();
-  assertLength(entry, all.length);
-  if (bytes.verified !== true) assertDigest(entry, digestOf(all));
-  for (let done = 0; done < all.length; ) done += writeSync(fd, all, done, all.length - done, done);
-  onBytes(all.length);
+function hasOwnerAndMode({ mode, uid, gid }: FileStat, wanted: Metadata): boolean {
+  return (mode & 0o7777) === wanted.mode && uid === wanted.uid && gid === wanted.gid;
 }
 
 async function writeContent(fd: number, { entry, bytes, onBytes, signal }: FileJob): Promise<void> {
@@ -224,11 +242,14 @@ async function writeSparse(fd: number, bytes: Uint8Array, position: number): Pro
   if (from < bytes.length) await writeAll(fd, bytes.subarray(from), position + from);
 }
 
+/** What is no file, no directory and no hard link. */
+export type SpecialEntry = Metadata & Pick<Entry, 'target' | 'device'>;
+
 /**
  * Makes anything but files, directories and hard links under a temporary name and renames it to `name`; `plainly` under that name at once,
  * where nothing has it yet.
  */
-export function writeSpecial(dirfd: number, name: string, entry: Entry, plainly: boolean): void {
+export function writeSpecial(dirfd: number, name: string, entry: SpecialEntry, plainly: boolean): void {
   const make = (at: string) => {
     if (entry.type === 'symlink') symlinkSync(fsPath(toRaw(entry.target ?? '')), fsPath(at));
     else makeNode(at, nodeMode(entry), entry.device?.major ?? 0, entry.device?.minor ?? 0);
@@ -249,7 +270,7 @@ function isMade(at: string, make: (at: string) => void): boolean {
   }
 }
 
-function nodeMode(entry: Entry): number {
+function nodeMode(entry: Metadata): number {
   const kind = entry.type === 'character' ? 0o020000 : entry.type === 'block' ? 0o060000 : 0o010000;
   return kind | 0o600;
 }

@@ -116,6 +116,7 @@ async function restore(
       excludes: order.excludes,
       dryRun: order.dryRun,
       blank: order.blank === true || alone !== undefined,
+      mayUseThread: !hasManyEntries(order.image),
       ...(order.keep.length === 0 ? {} : { keep: order.keep }),
       ...(order.only.length === 0 ? {} : { only: order.only }),
     });
