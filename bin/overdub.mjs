@@ -29,8 +29,11 @@ fi
 # An appliance runs for months: what is freed goes back to the system instead of staying in glibc's arenas. Chunks, most of which are
 # shorter than 2 MiB, are not mapped anew each time: that was a sixth of a restore's CPU (docs/overlays.md).
 export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX-1}"
-export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_-2097152}"
-export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_-131072}"
+keep=2097152 trim=131072
+# What an agent writes comes in groups of up to 16 MiB, and it ends soon: it keeps their room as well (another twelfth).
+case "${1-} ${2-}" in 'agent restore') keep=33554432 trim=8388608 ;; esac
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_-$keep}"
+export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_-$trim}"
 # Large buffers on large pages, where the system gives them to who asks (madvise): a twelfth of a restore's CPU was page faults.
 export GLIBC_TUNABLES="${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}"
 export OVERDUB_STARTED_BY=$$

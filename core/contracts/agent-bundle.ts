@@ -29,8 +29,9 @@ export interface AgentBundle extends AgentBundleManifest {
   read(digest: Digest): Promise<Uint8Array>;
 }
 
-/** A configured plugin's half that belongs into the bundle: its name and the URL of its module. */
+/** A configured plugin's half that belongs into the bundle: its name, and the URLs of its module and of its threads' programs. */
 export interface AgentHalfSource {
   readonly name: string;
   readonly agent: URL;
+  readonly threads?: Readonly<Record<string, URL>>;
 }

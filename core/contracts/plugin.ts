@@ -15,6 +15,8 @@ export interface PluginDefinition<S extends TSchema> {
   readonly options: S;
   /** Absolute URL of the plugin's agent half (`import.meta.resolve`-able file URL), bundled for machines. */
   readonly agent?: URL;
+  /** Programs that this half starts on threads of its own, by name: in the bundle each is one file, `<plugin>-<name>.mjs`. */
+  readonly agentThreads?: Readonly<Record<string, URL>>;
   /** Taps only: synchronous, no I/O, so that a configuration can be checked without starting. */
   apply(ctx: PluginContext, options: Static<S>): PluginContributions | undefined;
   start?(ctx: PluginContext, options: Static<S>): Promise<void>;

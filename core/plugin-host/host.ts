@@ -1,5 +1,6 @@
 /** Runs plugins: validate → apply → start → stop, in configuration order and back. */
 
+import type { AgentHalfSource } from '../contracts/agent-bundle.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { CommandContribution, PluginContext, RouteContribution } from '../contracts/context.ts';
 import type { PluginStatus } from '../contracts/control.ts';
@@ -42,7 +43,7 @@ export interface PluginHost {
     readonly agentBundle?: NonNullable<PluginContributions['agentBundle']>;
   };
   /** Agent halves of living plugins, in configuration order. */
-  agentHalves(): { readonly name: string; readonly agent: URL }[];
+  agentHalves(): AgentHalfSource[];
 }
 
 type State = PluginStatus['state'] | 'configured' | 'applying';
@@ -85,9 +86,10 @@ export function createHost(options: HostOptions): PluginHost {
     status: () => all().map(statusOf),
     contributions: () => contributionsOf(living()),
     agentHalves: () =>
-      living().flatMap(({ name, plugin: { definition } }) =>
-        definition.agent === undefined ? [] : [{ name, agent: definition.agent }],
-      ),
+      living().flatMap(({ name, plugin: { definition } }) => {
+        const { agent, agentThreads: threads } = definition;
+        return agent === undefined ? [] : [{ name, agent, ...(threads === undefined ? {} : { threads }) }];
+      }),
   };
 }
 

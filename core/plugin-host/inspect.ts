@@ -1,7 +1,7 @@
 /** Looks at a configuration without starting it: for `config check`, `plugin list` and plugins' own commands. */
 
 import { isAbsolute } from 'node:path';
-import type { AgentBundle } from '../contracts/agent-bundle.ts';
+import type { AgentBundle, AgentHalfSource } from '../contracts/agent-bundle.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { ApplianceConfig } from '../contracts/config.ts';
 import type { CommandContribution } from '../contracts/context.ts';
@@ -23,7 +23,7 @@ export interface Inspection {
   readonly commands: readonly (CommandContribution & { readonly plugin: string })[];
   readonly routes: readonly { readonly plugin: string; readonly prefix: string }[];
   /** Agent halves, for commands that bundle them. */
-  readonly agentHalves: readonly { readonly name: string; readonly agent: URL }[];
+  readonly agentHalves: readonly AgentHalfSource[];
   /** The program of these halves as machines fetch it; absent when no plugin makes one. */
   readonly agentBundle?: () => Promise<AgentBundle>;
   /** The codecs that the plugins' taps of `diffing.codec` give, for commands on files. */

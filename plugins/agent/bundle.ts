@@ -21,7 +21,7 @@ const NATIVE_PACKAGE = '@koromix/koffi-linux-x64';
 export function agentBundler(): (halves: readonly AgentHalfSource[]) => Promise<AgentBundle> {
   const built = new Map<string, Promise<AgentBundle>>();
   return (halves) => {
-    const key = JSON.stringify(halves.map((half) => [half.name, half.agent.href]));
+    const key = JSON.stringify(halves);
     const known = built.get(key) ?? buildBundle(halves);
     built.set(key, known);
     known.catch(() => built.delete(key));
@@ -32,10 +32,11 @@ export function agentBundler(): (halves: readonly AgentHalfSource[]) => Promise<
 /** Rejects with PLUGIN_FAILED when a half cannot be bundled, naming what is wrong with it. */
 export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<AgentBundle> {
   const contents = new Map<string, Uint8Array>();
-  const program = await bundleProgram(halves);
-  const thread = await bundleThread();
-  contents.set(ENTRY, program.bytes);
-  contents.set(THREAD, thread.bytes);
+  const inputs = new Set<string>();
+  for (const [path, program] of await programsOf(halves)) {
+    contents.set(path, program.bytes);
+    for (const input of program.inputs) inputs.add(input);
+  }
   const native = await nativeFiles();
   for (const [path, file] of native) contents.set(path, await readFile(file));
   const byDigest = new Map<string, Uint8Array>();
@@ -51,7 +52,7 @@ export async function buildBundle(halves: readonly AgentHalfSource[]): Promise<A
     digest: whole.digest('hex'),
     entry: ENTRY,
     files,
-    inputs: [...new Set([...program.inputs, ...thread.inputs, ...native.values()])],
+    inputs: [...new Set([...inputs, ...native.values()])],
     async read(digest) {
       const bytes = byDigest.get(digest);
       if (bytes !== undefined) return bytes;
@@ -70,6 +71,17 @@ interface BundledProgram {
   readonly inputs: readonly string[];
 }
 
+/** Path in the bundle → program: the agent's, and those of the threads that it and the halves start. */
+async function programsOf(halves: readonly AgentHalfSource[]): Promise<Map<string, BundledProgram>> {
+  const threads = halves.flatMap(({ name, threads: own = {} }) =>
+    Object.entries(own).map(([thread, url]) => [`${name}-${thread}.mjs`, fileURLToPath(url)] as const),
+  );
+  const programs = new Map([[ENTRY, await bundleProgram(halves)]]);
+  for (const [path, file] of [[THREAD, own('program/receiver/thread')] as const, ...threads])
+    programs.set(path, await bundle([`import ${JSON.stringify(file)};`]));
+  return programs;
+}
+
 /** Two ways in: `run` is the agent that the loader starts, `main` the commands on directories (`overdub agent …`). */
 async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<BundledProgram> {
   const lines = halves.map(
@@ -84,10 +96,6 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Bundle
     `export const run = (options) => runAgent(options, halves);`,
     `export const main = () => runAlone(directoryCommands, halves);`,
   ]);
-}
-
-async function bundleThread(): Promise<BundledProgram> {
-  return await bundle([`import ${JSON.stringify(own('program/receiver/thread'))};`]);
 }
 
 /** A source in a checkout, else what was built of it. */

@@ -9,6 +9,7 @@ export default definePlugin({
   apiVersion: '^1.0.0',
   options: Type.Object({}, { additionalProperties: false }),
   agent: new URL('./agent.ts', import.meta.url),
+  agentThreads: { writer: new URL('./tree/writer/thread.ts', import.meta.url) },
   apply(ctx) {
     ctx.hooks.imaging.source.tap(({ path }) => openSource(path, () => ctx.ensureStateDir()));
     return undefined;

@@ -13,6 +13,9 @@ export type Job =
   /** Nothing behind it goes through this handle. */
   | { readonly do: 'close'; readonly fd: number };
 
+/** There will be no more batches. */
+export const STOP = 'stop';
+
 /** Jobs, and one behind another the bytes of their files. */
 export interface Batch {
   readonly jobs: readonly Job[];

@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Condition, type FileStamp, OverdubError } from '@overdub/core/agent';
-import type { Batch, Done, Job } from './jobs.ts';
-import { STOP, WRITER } from './thread.ts';
+import { type Batch, type Done, type Job, STOP } from './jobs.ts';
 
 /** So much work at a time: some milliseconds of it. */
 const BATCH_JOBS = 64;
@@ -43,7 +42,9 @@ export class WriterThread {
   private constructor(onStamp: OnStamp) {
     this.#onStamp = onStamp;
     const { file, execArgv } = threadProgram(import.meta.url);
-    this.#worker = new Worker(file, { name: 'writer', workerData: WRITER, execArgv });
+    // The handles that it closes are opened here.
+    const options = { trackUnmanagedFds: false, ...(execArgv === undefined ? {} : { execArgv }) };
+    this.#worker = new Worker(file, { name: 'writer', ...options });
     this.#worker.on('message', (done: Done) => this.#done(done));
     this.#worker.once('error', (error) => this.#end(error.message));
     this.#worker.once('exit', () => this.#end('it was stopped'));
@@ -121,9 +122,9 @@ export class WriterThread {
   }
 }
 
-/** It lies beside this file as a source or in an installation; in a bundle, one file is both. */
+/** It lies beside this file as a source or in an installation, and beside the agent's one file in a bundle. */
 function threadProgram(here: string): { readonly file: URL; readonly execArgv?: string[] } {
   if (here.endsWith('.ts'))
     return { file: new URL('./thread.ts', here), execArgv: ['--conditions=overdub-source'] };
-  return { file: new URL(here.endsWith('/writer.js') ? './thread.js' : here, here) };
+  return { file: new URL(here.endsWith('/writer.js') ? './thread.js' : './imaging-tree-writer.mjs', here) };
 }
