@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type AgentBundle, type AgentBundleFile, type AgentHalfSource, OverdubError } from '@overdub/core';
+import type { StdinOptions } from 'esbuild';
 
 const ENTRY = 'main.mjs';
 /** Beside it, what the agent starts on a thread of its own (`program/receiver/receiver.ts`). */
@@ -13,6 +14,7 @@ const THREAD = 'receiver.mjs';
 /** What esbuild calls the lines that put the parts together. */
 const STDIN = 'agent-entry.mjs';
 const IS_SOURCE = import.meta.url.endsWith('.ts');
+const DIR = dirname(own('program/main'));
 /** Loads its own native library by name at run time, so it cannot be part of one file. */
 const UNBUNDLED = ['koffi'];
 const NATIVE_PACKAGE = '@koromix/koffi-linux-x64';
@@ -73,12 +75,12 @@ interface BundledProgram {
 
 /** Path in the bundle → program: the agent's, and those of the threads that it and the halves start. */
 async function programsOf(halves: readonly AgentHalfSource[]): Promise<Map<string, BundledProgram>> {
-  const threads = halves.flatMap(({ name, threads: own = {} }) =>
-    Object.entries(own).map(([thread, url]) => [`${name}-${thread}.mjs`, fileURLToPath(url)] as const),
+  const threads = halves.flatMap(({ name, threads: started = {} }) =>
+    Object.entries(started).map(([thread, url]) => [`${name}-${thread}.mjs`, fileURLToPath(url)] as const),
   );
   const programs = new Map([[ENTRY, await bundleProgram(halves)]]);
   for (const [path, file] of [[THREAD, own('program/receiver/thread')] as const, ...threads])
-    programs.set(path, await bundle([`import ${JSON.stringify(file)};`]));
+    programs.set(path, await bundle({ entryPoints: [file] }));
   return programs;
 }
 
@@ -87,7 +89,7 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Bundle
   const lines = halves.map(
     (half, at) => `import half${at} from ${JSON.stringify(fileURLToPath(half.agent))};`,
   );
-  return await bundle([
+  const contents = [
     `import { runAgent } from ${JSON.stringify(own('program/main'))};`,
     `import { directoryCommands } from ${JSON.stringify(own('commands/directory'))};`,
     `import { runAlone } from '@overdub/core/command-line';`,
@@ -95,7 +97,8 @@ async function bundleProgram(halves: readonly AgentHalfSource[]): Promise<Bundle
     `const halves = [${halves.map((_half, at) => `half${at}`).join(', ')}];`,
     `export const run = (options) => runAgent(options, halves);`,
     `export const main = () => runAlone(directoryCommands, halves);`,
-  ]);
+  ].join('\n');
+  return await bundle({ stdin: { contents, resolveDir: DIR, sourcefile: STDIN } });
 }
 
 /** A source in a checkout, else what was built of it. */
@@ -103,13 +106,14 @@ function own(path: string): string {
   return fileURLToPath(new URL(`./${path}.${IS_SOURCE ? 'ts' : 'js'}`, import.meta.url));
 }
 
-/** One file of these lines and all that they import. */
-async function bundle(lines: readonly string[]): Promise<BundledProgram> {
+/** One file of this and all that it imports. */
+async function bundle(
+  from: { readonly stdin: StdinOptions } | { readonly entryPoints: string[] },
+): Promise<BundledProgram> {
   const { build } = await import('esbuild');
-  const resolveDir = dirname(own('program/main'));
   try {
     const result = await build({
-      stdin: { contents: lines.join('\n'), resolveDir, sourcefile: STDIN },
+      ...from,
       bundle: true,
       format: 'esm',
       platform: 'node',
@@ -124,12 +128,12 @@ async function bundle(lines: readonly string[]): Promise<BundledProgram> {
       },
       write: false,
       metafile: true,
-      absWorkingDir: resolveDir,
+      absWorkingDir: DIR,
       logLevel: 'silent',
       legalComments: 'none',
     });
     const { contents } = result.outputFiles[0] as { contents: Uint8Array };
-    const inputs = Object.keys(result.metafile.inputs).map((path) => resolve(resolveDir, path));
+    const inputs = Object.keys(result.metafile.inputs).map((path) => resolve(DIR, path));
     return { bytes: contents, inputs: inputs.filter((path) => basename(path) !== STDIN) };
   } catch (cause) {
     throw new OverdubError(
