@@ -161,6 +161,17 @@ describe('presence', () => {
     expect(world.sessions.present(target)).toBeUndefined();
   });
 
+  it('ends with a refusal, also of who was found before', async () => {
+    const world = new Fixture();
+    const session = await world.session();
+    world.sessions.stillThere(session);
+    world.policy.readmit = async () => {
+      throw new Error('not any more');
+    };
+    await expect(world.sessions.refresh(session)).rejects.toThrow('not any more');
+    expect(() => world.sessions.stillThere(session)).toThrow('This agent session has ended.');
+  });
+
   it('stops being waited for with the signal', async () => {
     const world = new Fixture();
     const waiting = world.sessions.waitFor(target, world.stop.signal);

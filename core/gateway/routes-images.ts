@@ -62,7 +62,7 @@ async function* keepAlive(
   const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
   const session = rooms.sessions.of(token);
   for await (const frame of frames) {
-    rooms.sessions.seen(session);
+    rooms.sessions.stillThere(session);
     yield frame;
   }
 }

@@ -89,6 +89,12 @@ export class Sessions {
     return session;
   }
 
+  /** Notes a sign of life of one that was found before. UNAUTHORIZED when it has ended since. */
+  stillThere(session: Session): void {
+    if (this.#sessions.get(session.hash) !== session) throw unauthorized('This agent session has ended.');
+    this.seen(session);
+  }
+
   /** Notes a sign of life and wakes whoever waits for this agent. */
   seen(session: Session): void {
     session.lastSeenAt = this.#clock.now();

@@ -290,6 +290,14 @@ describe('optional plugins', () => {
     ]);
     expect(host.agentHalves()).toEqual([{ name: 'b', agent: new URL('file:///b.ts') }]);
   });
+
+  test('the programs that its half starts on threads go with that', () => {
+    const agentThreads = { digger: new URL('file:///digger.ts') };
+    const { host } = hostOf(plugin('a', { agent: new URL('file:///a.ts'), agentThreads }));
+    host.apply();
+    const [half] = host.agentHalves();
+    expect(half).toEqual({ name: 'a', agent: new URL('file:///a.ts'), threads: agentThreads });
+  });
 });
 
 describe('apply', () => {

@@ -1,10 +1,11 @@
 /** What the bundle holds besides the program, which `test/interop/agent-program.test.ts` runs. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { buildBundle } from './bundle.ts';
@@ -14,6 +15,36 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'overdub-bundle-'));
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
+
+it('the programs of threads that a half starts are there as one file each, and work by themselves', async () => {
+  const plugins = new URL('../imaging-tree/', import.meta.url);
+  const threads = { writer: new URL('tree/writer/thread.ts', plugins) };
+  const half = { name: 'imaging-tree', agent: new URL('agent.ts', plugins), threads };
+  const bundle = await buildBundle([half]);
+  for (const { path, digest } of bundle.files) {
+    await mkdir(dirname(join(dir, path)), { recursive: true });
+    await writeFile(join(dir, path), await bundle.read(digest));
+  }
+  expect(bundle.inputs).toContain(fileURLToPath(threads.writer));
+  const worker = new Worker(join(dir, 'imaging-tree-writer.mjs'));
+  const handle = await open(dir);
+  try {
+    const done = new Promise((resolve, reject) => void worker.once('message', resolve).once('error', reject));
+    const own = {
+      uid: process.getuid?.() ?? 0,
+      gid: process.getgid?.() ?? 0,
+      mtimeNs: '1700000000000000000',
+    };
+    const file = { type: 'file', mode: 0o600, ...own, bytes: 4, plainly: true };
+    const jobs = [{ do: 'file', dirfd: handle.fd, name: 'made', file }];
+    worker.postMessage({ jobs, bytes: new Uint8Array(Buffer.from('made')) });
+    expect(await done).toMatchObject({ stamps: [{ size: 4, mtimeNs: own.mtimeNs }] });
+    expect(await readFile(join(dir, 'made'), 'utf8')).toBe('made');
+  } finally {
+    await worker.terminate();
+    await handle.close();
+  }
+});
 
 it('the thread that receives contents is there as one file, and works by itself', async () => {
   const bundle = await buildBundle([]);

@@ -1,7 +1,13 @@
 /** Contents to restore from, and trees read and made with them: what cases of imagers are made of. */
 
 import { createHash } from 'node:crypto';
-import type { ApplyOptions, ContentSource, Imager, ScanOptions } from '../../contracts/imager.ts';
+import type {
+  ApplyOptions,
+  ContentSource,
+  ContentStream,
+  Imager,
+  ScanOptions,
+} from '../../contracts/imager.ts';
 import type { ContentRef, Entry } from '../../domain/manifest.ts';
 
 /** Contents by digest, as a repository would hold them. Counts what is asked for. */
@@ -11,6 +17,9 @@ export class ContentShelf implements ContentSource {
   readonly #bytes = new Map<string, Buffer>();
   /** Aborts with this many contents opened. */
   failAt = Number.POSITIVE_INFINITY;
+  /** Contents up to so many bytes are at hand, and gone when the next one is opened. */
+  atHandBytes = -1;
+  #lent = Buffer.alloc(0);
 
   put(bytes: Buffer): ContentRef {
     const digest = createHash('sha256').update(bytes).digest('hex');
@@ -31,11 +40,20 @@ export class ContentShelf implements ContentSource {
     this.announced.push(...contents.map((content) => content.digest));
   }
 
-  async *open(content: ContentRef): AsyncGenerator<Uint8Array> {
+  open(content: ContentRef): ContentStream {
     this.opened.push(content.digest);
+    this.#lent.fill('gone');
     const bytes = this.#bytes.get(content.digest);
     if (bytes === undefined) throw new Error(`no content ${content.digest}`);
-    if (this.opened.length >= this.failAt) {
+    const pieces = this.#pieces(bytes, this.opened.length >= this.failAt);
+    const stream = { [Symbol.asyncIterator]: () => pieces };
+    if (bytes.length > this.atHandBytes || this.opened.length >= this.failAt) return stream;
+    this.#lent = Buffer.from(bytes);
+    return { ...stream, atHand: this.#lent };
+  }
+
+  async *#pieces(bytes: Buffer, isBroken: boolean): AsyncGenerator<Uint8Array> {
+    if (isBroken) {
       yield bytes.subarray(0, bytes.length >> 1);
       throw new Error('the connection broke');
     }

@@ -147,17 +147,26 @@ function restoring(fixture: Fixture): void {
   });
 }
 
+/** Ways in which a tree may be made. */
+const WAYS: readonly Pick<ApplyOptions, 'blank' | 'mayUseThread'>[] = [
+  {},
+  { blank: true },
+  { blank: true, mayUseThread: true },
+];
+
 function telling(fixture: Fixture): void {
-  it.each([true, false])(
-    'tells of each file the stamp that a scan finds, in order; blank: %s',
-    async (blank) => {
+  it.each(WAYS.flatMap((way) => [-1, 50_000].map((atHandBytes) => ({ ...way, atHandBytes }))))(
+    'tells of each file the stamp that a scan finds, in order: %j',
+    async ({ atHandBytes, ...way }) => {
       const { imager, from, to, shelf } = fixture();
+      shelf.atHandBytes = atHandBytes;
+      const blank = way.blank === true;
       await nastyTree(from);
       if (!blank) await nastyTree(to, 'other');
       const entries = await readTree(imager, from, shelf);
       const told = new Map<string, FileStamp>();
       const onFile = (path: string, stamp: FileStamp) => void told.set(path, stamp);
-      await applyTo(imager, to, entries, shelf, { blank, onFile });
+      await applyTo(imager, to, entries, shelf, { ...way, onFile });
       const linked = new Set(entries.flatMap(({ type, target }) => (type === 'hardlink' ? [target] : [])));
       const scan: ScanOptions = { excludes: [], onSkip: () => {}, signal: new AbortController().signal };
       for await (const { entry, stamp } of imager.scan(to, scan)) {
@@ -168,6 +177,7 @@ function telling(fixture: Fixture): void {
       const files = entries.filter(({ path }) => told.has(path)).map(({ path }) => path);
       expect([...told.keys()]).toEqual(files);
       expect(files.length).toBeGreaterThan(3);
+      expect(await readTree(imager, to, shelf)).toEqual(entries);
     },
   );
 
@@ -223,40 +233,41 @@ function narrowing(fixture: Fixture): void {
 }
 
 function faults(fixture: Fixture): void {
-  it.each([
-    [1, false],
-    [2, false],
-    [4, false],
-    [7, false],
-    [9, false],
-    [4, true],
-  ])('interrupted at content %i and run again, it ends the same; blank: %s', async (failAt, blank) => {
-    const { imager, from, to, shelf } = fixture();
-    await nastyTree(from);
-    if (!blank) await nastyTree(to, 'other');
-    const entries = await readTree(imager, from, shelf);
-    shelf.opened.length = 0;
-    shelf.failAt = failAt;
-    await expect(applyTo(imager, to, entries, shelf, { blank })).rejects.toThrow('the connection broke');
-    shelf.failAt = Number.POSITIVE_INFINITY;
-    await applyTo(imager, to, entries, shelf, { blank });
-    expect(await readTree(imager, to, shelf)).toEqual(entries);
-  });
+  it.each([1, 2, 4, 7, 9].flatMap((failAt) => WAYS.map((way) => ({ failAt, ...way }))))(
+    'interrupted and run again, it ends the same: %j',
+    async ({ failAt, ...way }) => {
+      const { imager, from, to, shelf } = fixture();
+      shelf.atHandBytes = 50_000;
+      await nastyTree(from);
+      if (way.blank !== true) await nastyTree(to, 'other');
+      const entries = await readTree(imager, from, shelf);
+      shelf.opened.length = 0;
+      shelf.failAt = failAt;
+      await expect(applyTo(imager, to, entries, shelf, way)).rejects.toThrow('the connection broke');
+      shelf.failAt = Number.POSITIVE_INFINITY;
+      await applyTo(imager, to, entries, shelf, way);
+      expect(await readTree(imager, to, shelf)).toEqual(entries);
+    },
+  );
 
-  it('leaves nothing of a file of a blank root whose content does not match, and replaces what stands there', async () => {
-    const { imager, from, to, shelf } = fixture();
-    writeFileSync(join(from, 'f'), 'right');
-    const entries = await readTree(imager, from, shelf);
-    const right = entries[1]?.content?.digest as string;
-    shelf.corrupt(right, Buffer.from('wrong'));
-    const apply = applyTo(imager, to, entries, shelf, { blank: true });
-    await expect(apply).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
-    expect(existsSync(join(to, 'f'))).toBe(false);
-    writeFileSync(join(to, 'f'), 'in the way');
-    shelf.corrupt(right, Buffer.from('right'));
-    await applyTo(imager, to, entries, shelf, { blank: true });
-    expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
-  });
+  it.each(WAYS)(
+    'leaves nothing of a file whose content does not match, and replaces what stands there: %j',
+    async (way) => {
+      const { imager, from, to, shelf } = fixture();
+      shelf.atHandBytes = 50_000;
+      writeFileSync(join(from, 'f'), 'right');
+      const entries = await readTree(imager, from, shelf);
+      const right = entries[1]?.content?.digest as string;
+      shelf.corrupt(right, Buffer.from('wrong'));
+      const apply = applyTo(imager, to, entries, shelf, way);
+      await expect(apply).rejects.toMatchObject({ code: 'REPOSITORY_DAMAGED' });
+      expect(existsSync(join(to, 'f'))).toBe(false);
+      writeFileSync(join(to, 'f'), 'in the way');
+      shelf.corrupt(right, Buffer.from('right'));
+      await applyTo(imager, to, entries, shelf, way);
+      expect(readFileSync(join(to, 'f'), 'utf8')).toBe('right');
+    },
+  );
 
   it('compares contents with their digests unless whoever gives them has, and their lengths always', async () => {
     const { imager, from, to, shelf } = fixture();

@@ -106,8 +106,12 @@ export class WriterThread {
   #done({ stamps, bytes, failed }: Done): void {
     this.#under -= 1;
     this.#free.push(bytes);
-    for (const stamp of stamps) this.#onStamp(stamp);
-    if (failed !== undefined) this.#failure ??= Object.assign(new Error(failed.message), failed);
+    try {
+      for (const stamp of stamps) this.#onStamp(stamp);
+      if (failed !== undefined) this.#failure ??= Object.assign(new Error(failed.message), failed);
+    } catch (error) {
+      this.#failure ??= error as Error;
+    }
     this.#change.notify();
   }
 
