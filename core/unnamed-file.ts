@@ -12,6 +12,8 @@ const SHORT_READ = 128 * 1024;
 export class UnnamedFile {
   readonly #dir: string;
   #file: Promise<FileHandle> | undefined;
+  /** The same, once it is there and as long as it is open. */
+  #handle: FileHandle | undefined;
   #closed = false;
 
   /** `dir`: where the bytes go; made if need be, for this user alone. */
@@ -30,14 +32,22 @@ export class UnnamedFile {
   /** Fills `into` from `offset` on; fewer bytes at the end of the file. The view that was filled. */
   async read(into: Uint8Array, offset: number): Promise<Uint8Array> {
     const file = await this.#open();
-    if (into.length <= SHORT_READ) return into.subarray(0, readSync(file.fd, into, 0, into.length, offset));
+    const short = this.readNow(into, offset);
+    if (short !== undefined) return into.subarray(0, short);
     const { bytesRead } = await file.read(into, 0, into.length, offset);
     return into.subarray(0, bytesRead);
+  }
+
+  /** As {@link read}, at once: how many bytes; undefined where they are many, or nothing was put yet. */
+  readNow(into: Uint8Array, offset: number): number | undefined {
+    if (this.#handle === undefined || into.length > SHORT_READ) return undefined;
+    return readSync(this.#handle.fd, into, 0, into.length, offset);
   }
 
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
+    this.#handle = undefined;
     this.#closed = true;
     await (await file?.catch(() => undefined))?.close();
   }
@@ -45,7 +55,9 @@ export class UnnamedFile {
   async #open(): Promise<FileHandle> {
     if (this.#closed) throw new Error('the file was closed');
     this.#file ??= openUnnamed(this.#dir);
-    return this.#file;
+    const handle = await this.#file;
+    if (!this.#closed) this.#handle = handle;
+    return handle;
   }
 }
 

@@ -63,7 +63,8 @@ export async function* patchStream(
       for (let done = 0; done < length; ) {
         const room = made.room(length - done);
         if (command.kind === 'literal') room.set(command.bytes.subarray(done, done + room.length));
-        else await readInto(base, command.offset + done, room);
+        else if (base.readNow?.(command.offset + done, room) !== true)
+          await readInto(base, command.offset + done, room);
         done += room.length;
         if (made.full) yield made.take();
       }

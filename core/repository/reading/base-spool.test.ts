@@ -34,7 +34,8 @@ const lend: LendBase = async (digest, use) => {
 };
 
 describe('bases laid out', () => {
-  it('read as one space, whatever is read', async () => {
+  it('read as one space, whatever is read, and at once what is laid out', async () => {
+    let atOnce = 0;
     const read = fc.tuple(
       fc.integer({ min: 0, max: space.length - 1 }),
       fc.integer({ min: 1, max: 150_000 }),
@@ -44,6 +45,11 @@ describe('bases laid out', () => {
         await spool.with(bases, lend, async (reader) => {
           for (const [offset, length] of reads) {
             const there = space.subarray(offset, offset + length);
+            const now = Buffer.alloc(there.length);
+            if (reader.readNow?.(offset, now) === true) {
+              expect(now.equals(there)).toBe(true);
+              atOnce += 1;
+            }
             expect(Buffer.from(await reader.read(offset, length)).equals(there)).toBe(true);
           }
         });
@@ -51,6 +57,19 @@ describe('bases laid out', () => {
       { numRuns: 60 },
     );
     expect(new Set(made).size).toBe(made.length);
+    expect(atOnce).toBeGreaterThan(10);
+  });
+
+  it('are not at hand before they are laid out, nor across their ends or in holes', async () => {
+    const apart = [bases[0], { ...bases[1], at: 150_000 }] as PlacedBase[];
+    await spool.with(apart, lend, async (reader) => {
+      const few = () => Buffer.alloc(10);
+      expect(reader.readNow?.(0, few())).toBe(false);
+      await reader.read(0, 1);
+      expect(reader.readNow?.(0, few())).toBe(true);
+      for (const offset of [99_995, 120_000, 149_995, 150_000, 200_000])
+        expect([offset, reader.readNow?.(offset, few())]).toEqual([offset, false]);
+    });
   });
 
   it('are made where they are read, once', async () => {

@@ -25,7 +25,9 @@ export type LendBase = (digest: Digest, use: (bytes: Uint8Array) => Promise<void
 interface Layer {
   readonly file: UnnamedFile;
   /** Digest → offset in the file, once it is there. */
-  readonly laid: Map<Digest, Promise<number>>;
+  readonly laying: Map<Digest, Promise<number>>;
+  /** The same of what is there. */
+  readonly laid: Map<Digest, number>;
   bytes: number;
   readers: number;
   closing: boolean;
@@ -49,7 +51,7 @@ export class BaseSpool {
     const layer = this.#current();
     layer.readers += 1;
     try {
-      return await use(spaceOf(bases, layer, (base) => this.#lay(layer, base, lend)));
+      return await use(new Space(bases, layer, (base) => this.#lay(layer, base, lend)));
     } finally {
       layer.readers -= 1;
       await closeIfIdle(layer);
@@ -70,6 +72,7 @@ export class BaseSpool {
     void this.close();
     this.#layer = {
       file: new UnnamedFile(this.#dir),
+      laying: new Map(),
       laid: new Map(),
       bytes: 0,
       readers: 0,
@@ -79,42 +82,59 @@ export class BaseSpool {
   }
 
   #lay(layer: Layer, base: PlacedBase, lend: LendBase): Promise<number> {
-    const known = layer.laid.get(base.digest);
+    const known = layer.laying.get(base.digest);
     if (known !== undefined) return known;
     const offset = layer.bytes;
     layer.bytes += base.bytes;
-    const laying = lend(base.digest, (bytes) => write(layer, offset, bytes, base)).then(() => offset);
-    layer.laid.set(base.digest, laying);
-    laying.catch(() => layer.laid.delete(base.digest));
+    const laying = lend(base.digest, (bytes) => write(layer, offset, bytes, base)).then(() => {
+      layer.laid.set(base.digest, offset);
+      return offset;
+    });
+    layer.laying.set(base.digest, laying);
+    laying.catch(() => layer.laying.delete(base.digest));
     return laying;
   }
 }
 
 /** Reads past the end, or from a hole, return fewer bytes: the delta is then refused. */
-function spaceOf(
-  bases: readonly PlacedBase[],
-  layer: Layer,
-  lay: (base: PlacedBase) => Promise<number>,
-): RandomReader {
-  const last = bases.at(-1);
-  return {
-    bytes: last === undefined ? 0 : last.at + last.bytes,
-    async read(offset, length, into) {
-      const parts: Uint8Array[] = [];
-      const end = offset + length;
-      let from = offset;
-      for (let index = indexOf(bases, offset); from < end; index++) {
-        const base = bases[index];
-        if (base === undefined || base.at > from || from >= base.at + base.bytes) break;
-        const wanted = Math.min(end, base.at + base.bytes) - from;
-        const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
-        const start = (await lay(base)) + (from - base.at);
-        parts.push(await layer.file.read(part, start));
-        from += wanted;
-      }
-      return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
-    },
-  };
+class Space implements RandomReader {
+  readonly bytes: number;
+  readonly #bases: readonly PlacedBase[];
+  readonly #layer: Layer;
+  readonly #lay: (base: PlacedBase) => Promise<number>;
+
+  constructor(bases: readonly PlacedBase[], layer: Layer, lay: (base: PlacedBase) => Promise<number>) {
+    const last = bases.at(-1);
+    this.bytes = last === undefined ? 0 : last.at + last.bytes;
+    this.#bases = bases;
+    this.#layer = layer;
+    this.#lay = lay;
+  }
+
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    const end = offset + length;
+    let from = offset;
+    for (let index = indexOf(this.#bases, offset); from < end; index++) {
+      const base = this.#bases[index];
+      if (base === undefined || base.at > from || from >= base.at + base.bytes) break;
+      const wanted = Math.min(end, base.at + base.bytes) - from;
+      const part = into?.subarray(from - offset, from - offset + wanted) ?? Buffer.allocUnsafe(wanted);
+      const start = (await this.#lay(base)) + (from - base.at);
+      parts.push(await this.#layer.file.read(part, start));
+      from += wanted;
+    }
+    return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts);
+  }
+
+  /** Of one base, as nearly all reads are, that is laid out: a delta has one for every few bytes. */
+  readNow(offset: number, into: Uint8Array): boolean {
+    const base = this.#bases[indexOf(this.#bases, offset)];
+    if (base === undefined || base.at > offset || offset + into.length > base.at + base.bytes) return false;
+    const start = this.#layer.laid.get(base.digest);
+    if (start === undefined) return false;
+    return this.#layer.file.readNow(into, start + (offset - base.at)) === into.length;
+  }
 }
 
 /** The last base that begins at or before `offset`. */
