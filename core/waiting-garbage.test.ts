@@ -88,13 +88,13 @@ describe('garbage that waits', () => {
     ).toBe(2);
   });
 
-  it('may be a third of a large heap', () => {
+  it('may be a fifth of a large heap', () => {
     const large = (waiting: number): (readonly [number, number])[] => [
       [600, 50],
       [600 + waiting, 50],
     ];
-    expect(collections(large(199))).toBe(0);
-    expect(collections(large(200))).toBe(1);
+    expect(collections(large(119))).toBe(0);
+    expect(collections(large(120))).toBe(1);
   });
 
   it('is left to V8 without leave', () => {

@@ -4,8 +4,8 @@ import { getHeapStatistics } from 'node:v8';
 import { collectNow } from './domain/release.ts';
 
 const WAITING_BYTES = 12 * 1024 * 1024;
-/** A collection looks at all that lives: of a large heap more may wait, a third of it, so that the work is not all collecting. */
-const WAITING_SHARE = 1 / 3;
+/** A collection looks at all that lives: of a large heap more may wait, a fifth of it, so that the work is not all collecting. */
+const WAITING_SHARE = 1 / 5;
 
 /**
  * For work on very many small things, of which megabytes of garbage remain every second: V8 lets a heap of 32 MiB double before

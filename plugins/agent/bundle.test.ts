@@ -29,7 +29,10 @@ it('the programs of threads that a half starts are there as one file each, and w
   const worker = new Worker(join(dir, 'imaging-tree-writer.mjs'));
   const handle = await open(dir);
   try {
-    const done = new Promise((resolve, reject) => void worker.once('message', resolve).once('error', reject));
+    const answer = () =>
+      new Promise((resolve, reject) => void worker.once('message', resolve).once('error', reject));
+    expect(await answer()).toBe('ready');
+    const done = answer();
     const own = {
       uid: process.getuid?.() ?? 0,
       gid: process.getgid?.() ?? 0,
@@ -44,6 +47,15 @@ it('the programs of threads that a half starts are there as one file each, and w
     await worker.terminate();
     await handle.close();
   }
+});
+
+it('two threads whose programs would have one name are told apart by an error', async () => {
+  const file = new URL('../imaging-tree/agent.ts', import.meta.url);
+  const half = (name: string, thread: string) => ({ name, agent: file, threads: { [thread]: file } });
+  await expect(buildBundle([half('a-b', 'c'), half('a', 'b-c')])).rejects.toMatchObject({
+    code: 'PLUGIN_FAILED',
+    message: expect.stringContaining('a-b-c.mjs'),
+  });
 });
 
 it('the thread that receives contents is there as one file, and works by itself', async () => {

@@ -76,12 +76,25 @@ interface BundledProgram {
 /** Path in the bundle → program: the agent's, and those of the threads that it and the halves start. */
 async function programsOf(halves: readonly AgentHalfSource[]): Promise<Map<string, BundledProgram>> {
   const threads = halves.flatMap(({ name, threads: started = {} }) =>
-    Object.entries(started).map(([thread, url]) => [`${name}-${thread}.mjs`, fileURLToPath(url)] as const),
+    Object.entries(started).map(([thread, url]) => [`${name}-${thread}.mjs`, url] as const),
   );
-  const programs = new Map([[ENTRY, await bundleProgram(halves)]]);
-  for (const [path, file] of [[THREAD, own('program/receiver/thread')] as const, ...threads])
-    programs.set(path, await bundle({ entryPoints: [file] }));
+  const programs = new Map([
+    [ENTRY, await bundleProgram(halves)],
+    [THREAD, await bundle({ entryPoints: [own('program/receiver/thread')] })],
+  ]);
+  for (const [path, url] of threads) {
+    if (programs.has(path)) throw twice(path);
+    programs.set(path, await bundle({ entryPoints: [fileURLToPath(url)] }));
+  }
   return programs;
+}
+
+function twice(path: string): OverdubError {
+  return new OverdubError(
+    'PLUGIN_FAILED',
+    `Two plugins start a thread whose program would be ${path} on machines.`,
+    'Give one of the threads another name in the agentThreads of its plugin.',
+  );
 }
 
 /** Two ways in: `run` is the agent that the loader starts, `main` the commands on directories (`overdub agent …`). */
@@ -139,7 +152,7 @@ async function bundle(
     throw new OverdubError(
       'PLUGIN_FAILED',
       `The agent's program cannot be put together: ${cause instanceof Error ? cause.message : String(cause)}`,
-      'Correct the agent.ts of the plugin that is named.',
+      'Correct the agent.ts of the plugin that is named, or what it names in agentThreads.',
       { cause },
     );
   }

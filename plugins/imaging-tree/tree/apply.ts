@@ -59,7 +59,6 @@ class ApplyRun {
   constructor(rootFd: number, contents: ContentSource, options: ApplyOptions) {
     this.#contents = contents;
     this.#options = options;
-    this.#maker = new TreeMaker(rootFd, contents, options, this.#onBytes);
     const excluded = compileExcludes([...DEFAULT_EXCLUDES, ...options.excludes]);
     const outside = compileScope(undefined, options.keep);
     const only = compileScope(options.only);
@@ -67,6 +66,8 @@ class ApplyRun {
     this.#plan = { excluded, kept, only };
     this.#isProtected = (path, isDirectory) =>
       excluded(path, isDirectory) || kept(path) || only(path) === 'outside';
+    // Last: it is to be closed.
+    this.#maker = new TreeMaker(rootFd, contents, options, this.#onBytes);
   }
 
   async close(): Promise<void> {
@@ -190,7 +191,7 @@ class ApplyRun {
     this.#count(entry.path, 'write');
     if (step.do === 'write')
       return entry.type === 'file' ? this.#maker.file(step) : this.#maker.special(entry);
-    this.#maker.cursor.ensureDirectory(entry.path);
+    return this.#maker.directory(entry);
   }
 
   async #link({ entry, changed }: Extract<Later, { do: 'link' }>): Promise<void> {

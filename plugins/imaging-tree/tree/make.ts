@@ -1,6 +1,6 @@
 /** Makes the entries of a tree one after another, small ones by a thread of its own where that is allowed. */
 
-import { lstatSync } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import {
   type ApplyOptions,
   type ContentRef,
@@ -11,7 +11,7 @@ import {
 } from '@overdub/core/agent';
 import { TreeCursor } from './cursor.ts';
 import { errorCode, getXattr, listXattrs } from './libc.ts';
-import { setMetadata } from './metadata.ts';
+import { type Metadata, setMetadata } from './metadata.ts';
 import { fromRaw, fsPath, splitPath } from './names.ts';
 import { openFileBelow } from './open.ts';
 import type { Step } from './plan.ts';
@@ -38,7 +38,7 @@ type MakerOptions = Pick<ApplyOptions, 'signal' | 'blank' | 'dryRun' | 'onFile' 
 
 /**
  * Where a promise is returned, nothing else is asked for before it resolves. What the thread has still to make is waited for before
- * anything looks at it.
+ * anything looks at it; {@link stat} and {@link xattrs} do not, which are for what was there before.
  */
 export class TreeMaker {
   /** Where it works: neighbours cost nothing. */
@@ -46,6 +46,8 @@ export class TreeMaker {
   readonly #rootFd: number;
   readonly #contents: ContentSource;
   readonly #options: MakerOptions;
+  /** Aborted as well when the thread has failed. */
+  readonly #signal: AbortSignal;
   readonly #onBytes: (count: number) => void;
   readonly #stamps: StampsInOrder;
   readonly #writer: WriterThread | undefined;
@@ -66,6 +68,8 @@ export class TreeMaker {
     const isHelp = options.mayUseThread === true && options.blank === true && options.dryRun !== true;
     const writer = isHelp ? WriterThread.start((stamp) => this.#stamps.came(stamp)) : undefined;
     this.#writer = writer;
+    const { signal } = options;
+    this.#signal = writer === undefined ? signal : AbortSignal.any([signal, writer.failing]);
     this.cursor =
       writer === undefined ? new TreeCursor(rootFd) : new TreeCursor(rootFd, (fd) => writer.close(fd));
   }
@@ -93,6 +97,12 @@ export class TreeMaker {
     return short === undefined ? this.#writeAsItComes(step, job) : this.#writeShort(step, job, short);
   }
 
+  /** With its parents; it is {@link metadata} that finishes it. */
+  directory(entry: Entry): Promise<void> | undefined {
+    this.cursor.ensureDirectory(entry.path);
+    return this.#writer?.room();
+  }
+
   /** What is no file, no directory and no hard link. */
   special(entry: Entry): Promise<void> | undefined {
     const [parent, name] = splitPath(entry.path);
@@ -106,23 +116,24 @@ export class TreeMaker {
     await this.settled();
     const first = splitPath(entry.target ?? '');
     const [parent, name] = splitPath(entry.path);
-    const source = this.stat(entry.target ?? '');
     const there = this.stat(entry.path);
-    if (source === undefined) throw missingFirst(entry);
-    if (there !== undefined && there.ino === source.ino && there.dev === source.dev) return false;
+    // Apart from where it works, which is gone on with.
     const sources = new TreeCursor(this.#rootFd);
     try {
+      const source = statAt(sources, ...first);
+      if (source === undefined) throw missingFirst(entry);
+      if (there !== undefined && there.ino === source.ino && there.dev === source.dev) return false;
       writeLink(this.cursor.directory(parent), name, sources.path(...first));
+      return true;
     } finally {
       sources.close();
     }
-    return true;
   }
 
   /** Of a directory that is left, or of what need not be made. */
   metadata(entry: Entry): Promise<void> | undefined {
     const at = this.#at(entry.path);
-    if (this.#writer !== undefined) return this.#writer.put({ do: 'metadata', at, entry });
+    if (this.#writer !== undefined) return this.#writer.put({ do: 'metadata', at, entry: metadataOf(entry) });
     setMetadata(at, entry);
   }
 
@@ -142,13 +153,8 @@ export class TreeMaker {
     if (!same || !sameXattrs) setMetadata(this.#at(entry.path), entry);
   }
 
-  stat(path: string) {
-    try {
-      return lstatSync(fsPath(this.#at(path)), { bigint: true });
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }
+  stat(path: string): BigIntStats | undefined {
+    return path === '' ? statAt(this.cursor, '', '.') : statAt(this.cursor, ...splitPath(path));
   }
 
   xattrs(path: string): Record<string, string> | undefined {
@@ -194,7 +200,7 @@ export class TreeMaker {
       entry: { ...entry, content },
       bytes: content.bytes === 0 ? NOTHING : this.#contents.open(content, base),
       onBytes: this.#onBytes,
-      signal: this.#options.signal,
+      signal: this.#signal,
       plainly: this.#options.blank === true,
     };
   }
@@ -207,6 +213,20 @@ export class TreeMaker {
       throw error;
     }
   }
+}
+
+function statAt(cursor: TreeCursor, parent: string, name: string): BigIntStats | undefined {
+  try {
+    return lstatSync(fsPath(cursor.path(parent, name)), { bigint: true });
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Nothing else of it is told to another thread. */
+function metadataOf({ type, mode, uid, gid, mtimeNs, xattrs }: Entry): Metadata {
+  return { type, mode, uid, gid, mtimeNs, ...(xattrs === undefined ? {} : { xattrs }) };
 }
 
 const NOTHING: ContentStream = {

@@ -39,7 +39,8 @@ export const TEMPORARY_PREFIX = '.overdub-new-';
 /** A copy beside the old file needs this much more than its own length. */
 const HEADROOM = 16 * 1024 * 1024;
 const BLOCK = 4096;
-const SHORT_WRITE = 128 * 1024;
+/** What is written at once, at most. */
+export const SHORT_WRITE: number = 128 * 1024;
 const ZEROS = Buffer.alloc(BLOCK);
 const writeAt = promisify(writeCallback);
 const OURS = `${TEMPORARY_PREFIX}${process.pid}-${threadId}-${Date.now().toString(36)}-`;

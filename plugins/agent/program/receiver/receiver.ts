@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { Condition, OverdubError } from '@overdub/core/agent';
+import { Condition, OverdubError, threadProgram } from '@overdub/core/agent';
 import { ConnectionLost } from '../link/connection-lost.ts';
 import type { LeanRequest } from './lean-post.ts';
 import { type Answered, type Order, type Report, type Sending, STOP, type Taken } from './messages.ts';
@@ -41,8 +41,8 @@ export class Receiver {
   }
 
   private constructor() {
-    const { file, execArgv } = threadProgram(import.meta.url);
-    this.#worker = new Worker(file, { name: 'receiver', execArgv });
+    const { file, ...options } = threadProgram(import.meta.url, 'receiver', 'receiver.mjs');
+    this.#worker = new Worker(file, { name: 'receiver', ...options });
     this.#worker.once('error', (error) => {
       this.#ended = ended(error);
     });
@@ -187,12 +187,4 @@ function ended(why: unknown): OverdubError {
     'Repeat it; if it happens again, report it with the kernel log of this machine.',
     { cause: why },
   );
-}
-
-/** It lies beside this file as a source or in an installation, and beside the agent's one file in a bundle. */
-function threadProgram(here: string): { readonly file: URL; readonly execArgv?: string[] } {
-  if (here.endsWith('.ts'))
-    return { file: new URL('./thread.ts', here), execArgv: ['--conditions=overdub-source'] };
-  const name = here.endsWith('/receiver.js') ? './thread.js' : './receiver.mjs';
-  return { file: new URL(name, here) };
 }

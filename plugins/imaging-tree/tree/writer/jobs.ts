@@ -13,6 +13,8 @@ export type Job =
   /** Nothing behind it goes through this handle. */
   | { readonly do: 'close'; readonly fd: number };
 
+/** The thread says that it takes batches. */
+export const READY = 'ready';
 /** There will be no more batches. */
 export const STOP = 'stop';
 
@@ -31,12 +33,7 @@ export interface Done {
   readonly failed?: Failure;
 }
 
-export interface Failure {
-  readonly message: string;
-  readonly code?: string;
-  readonly errno?: number;
-  readonly syscall?: string;
-}
+type Failure = Pick<NodeJS.ErrnoException, 'message' | 'code' | 'errno' | 'syscall' | 'path'>;
 
 /** Makes things until something fails. */
 export class Jobs {
@@ -65,7 +62,9 @@ export class Jobs {
   }
 }
 
+/** As an error it would lose its fields on the way. */
 function failureOf(error: unknown): Failure {
-  const { message, code, errno, syscall } = error as Failure;
-  return { message, ...JSON.parse(JSON.stringify({ code, errno, syscall })) };
+  const { message, code, errno, syscall, path } = error as Failure;
+  const fields = Object.entries({ code, errno, syscall, path }).filter(([, value]) => value !== undefined);
+  return { message, ...Object.fromEntries(fields) };
 }

@@ -1,7 +1,7 @@
 /** What runs on the writer's thread. */
 
 import { parentPort } from 'node:worker_threads';
-import { type Batch, Jobs, STOP } from './jobs.ts';
+import { type Batch, Jobs, READY, STOP } from './jobs.ts';
 
 const jobs = new Jobs();
 parentPort?.on('message', (told: Batch | typeof STOP) => {
@@ -9,3 +9,4 @@ parentPort?.on('message', (told: Batch | typeof STOP) => {
   const done = jobs.perform(told);
   parentPort?.postMessage(done, [done.bytes.buffer]);
 });
+parentPort?.postMessage(READY);

@@ -1,5 +1,6 @@
 /** A thread that makes what it is given, in order, and one that cannot. */
 
+import { once } from 'node:events';
 import {
   closeSync,
   fstatSync,
@@ -152,6 +153,39 @@ describe.skipIf(availableParallelism() < 2)('a writer', () => {
     await expect(writer.drained()).rejects.toThrow('nobody wants it');
   });
 
+  it('has what could not be made told to whoever waits for something else', async () => {
+    writer.put(file(dirfd, 'x'.repeat(300), 5), Buffer.from('never'));
+    writer.flush();
+    await once(writer.failing, 'abort');
+    expect(writer.failing.reason).toMatchObject({ code: 'ENAMETOOLONG' });
+  });
+
+  it('takes no more handles than it closes by and by', async () => {
+    for (let at = 0; at < 2000; at++) {
+      writer.close(openSync(dir, 'r'));
+      const room = writer.room();
+      if (room !== undefined) await room;
+      if (at % 100 === 0) expect(readdirSync('/proc/self/fd').length).toBeLessThan(1000);
+    }
+  });
+
+  it('whose program is not there is none: all is made all the same, in order', async () => {
+    await writer.end();
+    const file404 = new URL('not-there.mjs', import.meta.url);
+    writer = new WriterThread((stamp) => void stamps.push(stamp), { file: file404 });
+    writer.put(file(dirfd, 'a', 5), Buffer.from('first'));
+    writer.flush();
+    writer.put(file(dirfd, 'b', 6), Buffer.from('second'));
+    const last = openSync(dir, 'r');
+    writer.close(last);
+    await writer.drained();
+    writer.put(file(dirfd, 'c', 5), Buffer.from('third'));
+    await writer.drained();
+    expect(readdirSync(dir).sort()).toEqual(['a', 'b', 'c']);
+    expect(stamps.map((stamp) => stamp?.size)).toEqual([5, 6, 5]);
+    expect(isOpen(last)).toBe(false);
+  });
+
   it('says that it has ended to who goes on', async () => {
     writer.put(file(dirfd, 'a', 5), Buffer.from('first'));
     await writer.end();
@@ -159,6 +193,9 @@ describe.skipIf(availableParallelism() < 2)('a writer', () => {
     expect(() => writer.put(file(dirfd, 'b', 5), Buffer.from('first'))).toThrow(
       "The agent's thread that writes files has ended: it was stopped",
     );
+    const last = openSync(dir, 'r');
+    writer.close(last);
+    expect(isOpen(last)).toBe(false);
     await writer.end();
   });
 });
