@@ -64,7 +64,20 @@ describe('wants', () => {
     expect(told).toEqual([[digest(1), digest(2)], 0.25, [digest(3)]]);
   });
 
+  it('may say once between two lists how long was waited', async () => {
+    const { frames, come } = line();
+    const wants = new StreamedWants(frames, deaf);
+    const waited = { type: FRAME.waited, payload: Buffer.from('0.25') };
+    come(waited, list(1), waited, list(2), waited, waited);
+    expect(await wants.comes(1)).toBe(true);
+    await expect(wants.comes(2)).rejects.toMatchObject({
+      code: 'INPUT_INVALID',
+      message: expect.stringContaining('twice in a row'),
+    });
+  });
+
   it.each<[string, Frame, string]>([
+    ['that are none', list(), 'a list of no digests'],
     ['of deltas', { type: FRAME.want, payload: new Uint8Array(4) }, 'none of digests'],
     ['for later', { ...list(1), type: FRAME.later }, 'none of digests'],
     ['that are half a digest', { type: FRAME.digests, payload: new Uint8Array(33) }, 'list of digests'],

@@ -67,14 +67,19 @@ export class StreamedWants implements Wants {
   }
 
   async #read(frames: AsyncIterable<Frame>, { wanted, waited }: WantsListener): Promise<void> {
+    let hasWaited = false;
     for await (const frame of frames) {
       if (frame.type === FRAME.waited) {
+        if (hasWaited) throw badFrame('it says twice in a row how long it waited');
+        hasWaited = true;
         waited(waitedOf(frame));
         continue;
       }
+      hasWaited = false;
       if (frame.type !== FRAME.digests)
         throw badFrame(`it goes on with a frame of the type ${frame.type}, which is none of digests`);
       const digests = digestsOf(frame);
+      if (digests.length === 0) throw badFrame('it goes on with a list of no digests');
       if (this.#digests.length + digests.length > DIGESTS_LIMIT)
         throw badFrame('it asks for too much at once');
       await wanted(digests);
