@@ -45,5 +45,5 @@ export * from './domain/stored-body.ts';
 export * from './domain/transfer-bodies.ts';
 export * from './errors.ts';
 export { hasManyEntries, ROOM, withRoom } from './heap-room.ts';
-export { threadProgram } from './thread-program.ts';
+export { type ThreadProgram, threadProgram } from './thread-program.ts';
 export { UnnamedFile } from './unnamed-file.ts';

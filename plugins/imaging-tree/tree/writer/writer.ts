@@ -4,7 +4,13 @@ import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { Condition, type FileStamp, OverdubError, threadProgram } from '@overdub/core/agent';
+import {
+  Condition,
+  type FileStamp,
+  OverdubError,
+  type ThreadProgram,
+  threadProgram,
+} from '@overdub/core/agent';
 import { SHORT_WRITE } from '../write-file.ts';
 import { type Batch, type Done, type Job, Jobs, READY, STOP } from './jobs.ts';
 
@@ -43,7 +49,7 @@ export class WriterThread {
   /** `program`: of the thread; what {@link start} takes is its own. */
   constructor(
     onStamp: OnStamp,
-    program = threadProgram(import.meta.url, 'writer', 'imaging-tree-writer.mjs'),
+    program: ThreadProgram = threadProgram(import.meta.url, 'writer', 'imaging-tree-writer.mjs'),
   ) {
     this.#onStamp = onStamp;
     const { file, ...options } = program;
