@@ -34,6 +34,11 @@ export type WriteStep = Extract<Step, { do: 'write' }>;
 type OpenBase = Required<Parameters<ContentSource['open']>>[1] & {
   readonly reader: { close(): Promise<void> };
 };
+/** A name in an open directory. */
+interface Place {
+  readonly dirfd: number;
+  readonly name: string;
+}
 type MakerOptions = Pick<ApplyOptions, 'signal' | 'blank' | 'dryRun' | 'onFile' | 'mayUseThread'>;
 
 /**
@@ -87,14 +92,15 @@ export class TreeMaker {
   file(step: WriteStep): Promise<void> | undefined {
     const content = step.entry.content ?? missingContent(step.entry);
     const [parent, name] = splitPath(step.entry.path);
-    const fits = fitsBeside(this.cursor.directory(parent), content.bytes);
+    const place = { dirfd: this.cursor.directory(parent), name };
+    const fits = fitsBeside(place.dirfd, content.bytes);
     // Removed first, the old file's room counts; but then it is neither a base nor there after a power cut.
     if (!fits) removeFile(this.cursor.path(parent, name));
     const base = fits && step.base !== undefined ? this.#openBase(step.entry.path, step.base) : undefined;
-    if (base !== undefined) return this.#writeFrom(step, content, base);
+    if (base !== undefined) return this.#writeFrom(place, step, content, base);
     const job = this.#job(step, content, undefined);
     const short = checkedShort(job);
-    return short === undefined ? this.#writeAsItComes(step, job) : this.#writeShort(step, job, short);
+    return short === undefined ? this.#writeAsItComes(place, job) : this.#writeShort(place, job, short);
   }
 
   /** With its parents; it is {@link metadata} that finishes it. */
@@ -120,7 +126,7 @@ export class TreeMaker {
     // Apart from where it works, which is gone on with.
     const sources = new TreeCursor(this.#rootFd);
     try {
-      const source = statAt(sources, ...first);
+      const source = statIn(sources, entry.target ?? '');
       if (source === undefined) throw missingFirst(entry);
       if (there !== undefined && there.ino === source.ino && there.dev === source.dev) return false;
       writeLink(this.cursor.directory(parent), name, sources.path(...first));
@@ -154,7 +160,7 @@ export class TreeMaker {
   }
 
   stat(path: string): BigIntStats | undefined {
-    return path === '' ? statAt(this.cursor, '', '.') : statAt(this.cursor, ...splitPath(path));
+    return statIn(this.cursor, path);
   }
 
   xattrs(path: string): Record<string, string> | undefined {
@@ -167,32 +173,30 @@ export class TreeMaker {
   }
 
   #at(path: string): string {
-    return path === '' ? this.cursor.path('', '.') : this.cursor.path(...splitPath(path));
+    return placeIn(this.cursor, path);
   }
 
-  #writeShort({ entry }: WriteStep, job: FileJob, bytes: Uint8Array): Promise<void> | undefined {
-    const [parent, name] = splitPath(entry.path);
-    const dirfd = this.cursor.directory(parent);
+  #writeShort({ dirfd, name }: Place, job: FileJob, bytes: Uint8Array): Promise<void> | undefined {
+    const { path } = job.entry;
     const file = wantedOf(job);
     if (this.#writer !== undefined) {
-      this.#stamps.later(entry.path);
+      this.#stamps.later(path);
       return this.#writer.put({ do: 'file', dirfd, name, file }, bytes);
     }
-    this.#stamps.now(entry.path, writeShortFile(dirfd, name, file, bytes));
+    this.#stamps.now(path, writeShortFile(dirfd, name, file, bytes));
   }
 
-  async #writeFrom(step: WriteStep, content: ContentRef, base: OpenBase): Promise<void> {
+  async #writeFrom(place: Place, step: WriteStep, content: ContentRef, base: OpenBase): Promise<void> {
     try {
-      await this.#writeAsItComes(step, this.#job(step, content, base));
+      await this.#writeAsItComes(place, this.#job(step, content, base));
     } finally {
       await base.reader.close();
     }
   }
 
-  async #writeAsItComes({ entry }: WriteStep, job: FileJob): Promise<void> {
-    const [parent, name] = splitPath(entry.path);
+  async #writeAsItComes({ dirfd, name }: Place, job: FileJob): Promise<void> {
     this.#writer?.flush();
-    this.#stamps.now(entry.path, await writeFile(this.cursor.directory(parent), name, job));
+    this.#stamps.now(job.entry.path, await writeFile(dirfd, name, job));
   }
 
   #job({ entry }: WriteStep, content: ContentRef, base: OpenBase | undefined): FileJob {
@@ -215,9 +219,14 @@ export class TreeMaker {
   }
 }
 
-function statAt(cursor: TreeCursor, parent: string, name: string): BigIntStats | undefined {
+/** Path (raw) of an entry, the root's own included, as {@link TreeCursor.path} gives it. */
+function placeIn(cursor: TreeCursor, path: string): string {
+  return path === '' ? cursor.path('', '.') : cursor.path(...splitPath(path));
+}
+
+function statIn(cursor: TreeCursor, path: string): BigIntStats | undefined {
   try {
-    return lstatSync(fsPath(cursor.path(parent, name)), { bigint: true });
+    return lstatSync(fsPath(placeIn(cursor, path)), { bigint: true });
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;

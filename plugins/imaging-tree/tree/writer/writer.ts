@@ -38,7 +38,6 @@ export class WriterThread {
   #instead: Jobs | undefined;
   /** Batches that are being made. */
   #under = 0;
-  #failure: Error | undefined;
   #hasEnded = false;
 
   /** Undefined where another thread is no help. */
@@ -67,7 +66,7 @@ export class WriterThread {
     this.#worker.once('exit', () => this.#end('it was stopped'));
   }
 
-  /** Aborted, with the reason, when something could not be made. */
+  /** Aborted, with the first reason, when something could not be made. */
   get failing(): AbortSignal {
     return this.#stop.signal;
   }
@@ -77,7 +76,7 @@ export class WriterThread {
    * rejects, with what one of the jobs before failed with.
    */
   put(job: Job, bytes?: Uint8Array): Promise<void> | undefined {
-    this.#stop.signal.throwIfAborted();
+    this.failing.throwIfAborted();
     if (this.#used + (bytes?.length ?? 0) > BATCH_BYTES) this.flush();
     this.#jobs.push(job);
     if (bytes !== undefined) {
@@ -128,8 +127,8 @@ export class WriterThread {
   }
 
   async #until(isSo: () => boolean): Promise<void> {
-    await this.#change.until(() => this.#failure !== undefined || isSo());
-    this.#stop.signal.throwIfAborted();
+    await this.#change.until(() => this.failing.aborted || isSo());
+    this.failing.throwIfAborted();
   }
 
   #post(batch: Batch): void {
@@ -148,17 +147,12 @@ export class WriterThread {
     this.#under -= 1;
     this.#free.push(bytes);
     try {
-      if (this.#failure === undefined) for (const stamp of stamps) this.#onStamp(stamp);
-      if (failed !== undefined) this.#fail(Object.assign(new Error(failed.message), failed));
+      if (!this.failing.aborted) for (const stamp of stamps) this.#onStamp(stamp);
+      if (failed !== undefined) this.#stop.abort(Object.assign(new Error(failed.message), failed));
     } catch (error) {
-      this.#fail(error as Error);
+      this.#stop.abort(error);
     }
     this.#change.notify();
-  }
-
-  #fail(failure: Error): void {
-    this.#failure ??= failure;
-    this.#stop.abort(this.#failure);
   }
 
   /** One that has not begun is none: then everything is made here, which only takes longer. */
@@ -170,7 +164,7 @@ export class WriterThread {
     if (this.#instead !== undefined || this.#hasEnded) return;
     this.#hasEnded = true;
     for (const job of this.#jobs.splice(0)) if (job.do === 'close') closeSync(job.fd);
-    this.#fail(
+    this.#stop.abort(
       new OverdubError(
         'INTERNAL',
         `The agent's thread that writes files has ended: ${why}`,
