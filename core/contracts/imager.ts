@@ -14,6 +14,24 @@ export interface FileStamp {
   readonly device: string;
 }
 
+/** A file of a tree, open for reading; its length is that of the moment it was opened. Close after use. */
+export interface TreeFile extends RandomReader {
+  /** As it is now. */
+  stamp(): FileStamp | Promise<FileStamp>;
+  close(): void | Promise<void>;
+}
+
+/** Opens one file of a tree after another. Whatever can be had without waiting should be: a tree has many small files. */
+export interface TreeReader {
+  /**
+   * Random access to a file's bytes, never following a symbolic link. Throws or rejects with the system's error (`ENOENT`), or
+   * INPUT_INVALID for what is no regular file.
+   */
+  open(path: string): TreeFile | Promise<TreeFile>;
+  /** What was opened stays open. */
+  close(): void;
+}
+
 /** An entry as scanned: metadata complete, content not read. */
 export interface ScannedEntry {
   readonly entry: Omit<Entry, 'content'>;
@@ -96,11 +114,8 @@ export interface Imager {
   readonly kind: string;
   /** Entries in manifest order. Crosses into every local disk-backed filesystem below the root. */
   scan(root: string, options: ScanOptions): AsyncIterable<ScannedEntry>;
-  /** Random access to a file's bytes, never following a symbolic link. Close after use. */
-  open(
-    root: string,
-    path: string,
-  ): Promise<RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> }>;
+  /** For files below `root`, where it leads to now. INPUT_INVALID when it is no directory. Close after use. */
+  openTree(root: string): TreeReader;
   /**
    * Makes `root` equal to `target`. `present` is what is there now, hashed (manifest order). Deletes before it
    * writes; each file is replaced atomically (but for `blank`); extended attributes last; directory times at the end.

@@ -3,14 +3,14 @@
 import type { Imager } from '@overdub/core/agent';
 import { diskFeature } from './disk/feature.ts';
 import { applyTree } from './tree/apply.ts';
-import { openFile } from './tree/open.ts';
+import { openTree } from './tree/open.ts';
 import { scanTree } from './tree/scan.ts';
 
 /** See {@link Imager}. Holds no state; every call stands alone. */
 export const treeImager: Imager = {
   kind: 'tree',
   scan: (root, options) => scanTree(root, options),
-  open: openFile,
+  openTree,
   apply: applyTree,
   disks: diskFeature,
 };

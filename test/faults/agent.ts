@@ -9,6 +9,7 @@ import { takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
 import rsync from '../../plugins/diff-rsync/agent.ts';
 import zstd from '../../plugins/diff-zstd/agent.ts';
 import { treeImager } from '../../plugins/imaging-tree/imager.ts';
+import { openingBy } from '../interop/opening.ts';
 import { until } from './room.ts';
 
 export { treeImager };
@@ -107,16 +108,11 @@ export function stallingImager(path: string): {
 } {
   const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let opened = 0;
-  const imager: Imager = {
-    ...treeImager,
-    async open(root, name) {
-      // The first time it is read for its digest, the second time to be sent.
-      if (name === path && ++opened === 2) {
-        reached.resolve();
-        await released.promise;
-      }
-      return treeImager.open(root, name);
-    },
-  };
+  const imager = openingBy((name, really) => {
+    // The first time it is read for its digest, the second time to be sent.
+    if (name !== path || ++opened !== 2) return really();
+    reached.resolve();
+    return released.promise.then(really);
+  });
   return { imager, reached: reached.promise, release: released.resolve };
 }

@@ -16,8 +16,8 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Appliance } from '../../plugins/agent/program/link/appliance.ts';
 import { takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
-import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { World } from './agent-world.ts';
+import { openingBy } from './opening.ts';
 
 let world: World;
 beforeEach(async () => {
@@ -131,14 +131,14 @@ describe('new content', () => {
     const { appliance, types } = watched();
     let known: FileStamp | undefined;
     let opened = 0;
-    const open = async (...args: Parameters<typeof treeImager.open>) => {
-      if (args[1] !== 'usr/bin/noise') return await treeImager.open(...args);
+    const imager = openingBy(async (path, really) => {
+      if (path !== 'usr/bin/noise') return await really();
       if (++opened === 2) await writeFile(file, randomBytes(9_000_000));
-      const source = await treeImager.open(...args);
+      const source = await really();
       known ??= await source.stamp();
       return Object.assign(source, { stamp: () => Promise.resolve(known as FileStamp) });
-    };
-    const snapshot = await world.snapshot(root, { appliance, imager: { ...treeImager, open } });
+    });
+    const snapshot = await world.snapshot(root, { appliance, imager });
     // By stamps, then by hashes, then the copy.
     expect(types.slice(0, 3).map((one) => counted(one, FRAME.group) > 0)).toEqual([true, true, true]);
     expect(snapshot.skipped).toEqual([{ path: 'usr/bin/noise', reason: 'changing' }]);

@@ -3,8 +3,8 @@
 import { link, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { World } from './agent-world.ts';
+import { openingBy } from './opening.ts';
 
 let world: World;
 
@@ -23,11 +23,11 @@ describe('hooks', () => {
   /** An imager, and the paths of all it opened. */
   const noting = () => {
     const read: string[] = [];
-    const open = (at: string, path: string) => {
+    const imager = openingBy((path, really) => {
       read.push(path);
-      return treeImager.open(at, path);
-    };
-    return { read, imager: { ...treeImager, open } };
+      return really();
+    });
+    return { read, imager };
   };
 
   it('run around the scan; rescan and put get in', async () => {

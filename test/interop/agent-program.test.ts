@@ -26,7 +26,7 @@ export default {
     ...treeImager,
     kind: 'toy',
     scan: (_root, options) => treeImager.scan(root(), options),
-    open: (_root, path) => treeImager.open(root(), path),
+    openTree: () => treeImager.openTree(root()),
   }],
 };
 `;

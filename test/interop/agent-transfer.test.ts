@@ -19,9 +19,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRecord } from '../../plugins/agent/program/transfer/record.ts';
 import { recordRestored, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
-import { treeImager } from '../../plugins/imaging-tree/imager.ts';
 import { setXattr } from '../../plugins/imaging-tree/tree/libc.ts';
 import { World } from './agent-world.ts';
+import { openingBy } from './opening.ts';
 
 let world: World;
 
@@ -54,13 +54,10 @@ describe('snapshot and restore', () => {
     const root = await world.smallTree();
     await world.snapshot(root);
     const read: string[] = [];
-    const imager = {
-      ...treeImager,
-      open: (...args: Parameters<typeof treeImager.open>) => {
-        read.push(args[1]);
-        return treeImager.open(...args);
-      },
-    };
+    const imager = openingBy((path, really) => {
+      read.push(path);
+      return really();
+    });
     const second = await world.snapshot(root, { imager });
     expect(read).toEqual([]);
     expect(second.stats.filesChanged).toBe(0);
@@ -234,11 +231,10 @@ describe('snapshot and restore', () => {
       await restoreImage(context, order);
       await recordRestored(context, order, stateDir);
       const opened: string[] = [];
-      const open: typeof treeImager.open = (at, path) => {
+      const imager = openingBy((path, really) => {
         opened.push(path);
-        return treeImager.open(at, path);
-      };
-      const imager = { ...treeImager, scan: treeImager.scan.bind(treeImager), open };
+        return really();
+      });
       const second = await world.snapshot(copy, { stateDir, imager });
       expect(second.manifest).toEqual(first.manifest);
       // The first of two links has changed when the second was made.
@@ -295,13 +291,10 @@ describe('snapshot and restore', () => {
     expect(await stamped()).toEqual([false, true]);
     // Read again and found to be the same: the image needs no word, and the next snapshot need not read it.
     const read: string[] = [];
-    const imager = {
-      ...treeImager,
-      open: (...args: Parameters<typeof treeImager.open>) => {
-        read.push(args[1]);
-        return treeImager.open(...args);
-      },
-    };
+    const imager = openingBy((path, really) => {
+      read.push(path);
+      return really();
+    });
     const second = await world.snapshot(root, { imager });
     expect(read).toEqual(['etc/app/40.conf']);
     expect(second.manifest).toEqual(first.manifest);
@@ -323,13 +316,10 @@ describe('a tree that does not hold still', () => {
     const root = await world.smallTree();
     const path = join(root, 'var/lib/db/table');
     let opened = 0;
-    const imager = {
-      ...treeImager,
-      open: async (...args: Parameters<typeof treeImager.open>) => {
-        if (args[1] === 'var/lib/db/table' && ++opened === 2) await overwrite(path, 10, 'later');
-        return treeImager.open(...args);
-      },
-    };
+    const imager = openingBy(async (name, really) => {
+      if (name === 'var/lib/db/table' && ++opened === 2) await overwrite(path, 10, 'later');
+      return really();
+    });
     const snapshot = await world.snapshot(root, { imager });
     expect(snapshot.consistency).toBe('fuzzy');
     expect(snapshot.skipped).toEqual([{ path: 'var/lib/db/table', reason: 'changing' }]);
@@ -341,23 +331,20 @@ describe('a tree that does not hold still', () => {
   it('notices a file that changes while it is read', async () => {
     const root = await world.smallTree();
     const path = join(root, 'var/lib/db/table');
-    const imager = {
-      ...treeImager,
-      open: async (...args: Parameters<typeof treeImager.open>) => {
-        const file = await treeImager.open(...args);
-        if (args[1] !== 'var/lib/db/table') return file;
-        return {
-          ...file,
-          bytes: file.bytes,
-          stamp: file.stamp.bind(file),
-          close: file.close.bind(file),
-          read: async (offset: number, length: number) => {
-            await overwrite(path, 5, randomBytes(4));
-            return file.read(offset, length);
-          },
-        };
-      },
-    };
+    const imager = openingBy(async (name, really) => {
+      const file = await really();
+      if (name !== 'var/lib/db/table') return file;
+      return {
+        ...file,
+        bytes: file.bytes,
+        stamp: file.stamp.bind(file),
+        close: file.close.bind(file),
+        read: async (offset: number, length: number) => {
+          await overwrite(path, 5, randomBytes(4));
+          return file.read(offset, length);
+        },
+      };
+    });
     const snapshot = await world.snapshot(root, { imager });
     expect(snapshot.skipped.some((one) => one.reason === 'changing')).toBe(true);
     const copy = await world.makeRoot('copy');
@@ -367,13 +354,10 @@ describe('a tree that does not hold still', () => {
 
   it('leaves out a file that vanishes, and says so', async () => {
     const root = await world.smallTree();
-    const imager = {
-      ...treeImager,
-      open: async (...args: Parameters<typeof treeImager.open>) => {
-        if (args[1] === 'etc/app/5.conf') await rm(join(root, 'etc/app/5.conf'), { force: true });
-        return treeImager.open(...args);
-      },
-    };
+    const imager = openingBy(async (path, really) => {
+      if (path === 'etc/app/5.conf') await rm(join(root, 'etc/app/5.conf'), { force: true });
+      return really();
+    });
     const snapshot = await world.snapshot(root, { imager });
     expect(snapshot.skipped).toEqual([{ path: 'etc/app/5.conf', reason: 'vanished' }]);
   });

@@ -75,15 +75,20 @@ export async function readTree(
     signal: new AbortController().signal,
     ...options,
   };
-  for await (const { entry } of imager.scan(root, scan)) {
-    if (entry.type !== 'file') {
-      entries.push(entry);
-      continue;
+  const tree = imager.openTree(root);
+  try {
+    for await (const { entry } of imager.scan(root, scan)) {
+      if (entry.type !== 'file') {
+        entries.push(entry);
+        continue;
+      }
+      const file = await tree.open(entry.path);
+      const bytes = Buffer.from(await file.read(0, file.bytes));
+      await file.close();
+      entries.push({ ...entry, content: shelf.put(bytes) });
     }
-    const file = await imager.open(root, entry.path);
-    const bytes = Buffer.from(await file.read(0, file.bytes));
-    await file.close();
-    entries.push({ ...entry, content: shelf.put(bytes) });
+  } finally {
+    tree.close();
   }
   return entries;
 }

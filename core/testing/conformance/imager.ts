@@ -87,13 +87,44 @@ function scanning(fixture: Fixture): void {
     writeFileSync(join(from, 'digits'), '0123456789');
     execFileSync('ln', ['-s', 'digits', join(from, 'link')]);
     execFileSync('ln', ['-s', '/etc', join(from, 'etc')]);
-    const file = await imager.open(from, 'digits');
+    execFileSync('mkfifo', [join(from, 'pipe')]);
+    const tree = imager.openTree(from);
+    const file = await tree.open('digits');
+    const refused: [string, unknown][] = [];
+    for (const path of ['link', 'etc/passwd', 'pipe', 'gone']) {
+      try {
+        await tree.open(path);
+      } catch (error) {
+        refused.push([path, (error as { code?: unknown }).code]);
+      }
+    }
+    tree.close();
+    tree.close();
     expect(Buffer.from(await file.read(7, 100)).toString()).toBe('789');
     expect(await file.read(10, 5)).toHaveLength(0);
     expect((await file.stamp()).size).toBe(10);
     await file.close();
-    await expect(imager.open(from, 'link')).rejects.toThrow();
-    await expect(imager.open(from, 'etc/passwd')).rejects.toThrow();
+    expect(refused.map(([path]) => path)).toEqual(['link', 'etc/passwd', 'pipe', 'gone']);
+    expect(refused.slice(2).map(([, code]) => code)).toEqual(['INPUT_INVALID', 'ENOENT']);
+    expect(() => imager.openTree(join(from, 'gone'))).toThrow(/not there/);
+  });
+
+  it('reads at once what it offers to, and no more than is there', async () => {
+    const { imager, from } = fixture();
+    const path = join(from, 'digits');
+    writeFileSync(path, '0123456789');
+    const tree = imager.openTree(from);
+    const file = await tree.open('digits');
+    const three = Buffer.alloc(3);
+    if (file.readNow?.(4, three) ?? false) expect(three.toString()).toBe('456');
+    writeFileSync(path, '01234');
+    expect(file.readNow?.(4, three) ?? false).toBe(false);
+    expect(file.readNow?.(0, Buffer.alloc(64 << 20)) ?? false).toBe(false);
+    expect(file.bytes).toBe(10);
+    expect((await file.stamp()).size).toBe(5);
+    expect(Buffer.from(await file.read(0, 10)).toString()).toBe('01234');
+    await file.close();
+    tree.close();
   });
 }
 

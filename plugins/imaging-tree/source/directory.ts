@@ -28,7 +28,7 @@ async function* directoryEntries(root: string, signal: AbortSignal): AsyncGenera
 }
 
 async function* fileBytes(root: string, path: string, bytes: number): AsyncGenerator<Uint8Array> {
-  const file = await openFile(root, path);
+  const file = openFile(root, path);
   try {
     for (let at = 0; at < bytes; ) {
       const piece = await file.read(at, Math.min(PIECE, bytes - at));
@@ -37,7 +37,7 @@ async function* fileBytes(root: string, path: string, bytes: number): AsyncGener
       yield piece;
     }
   } finally {
-    await file.close();
+    file.close();
   }
 }
 

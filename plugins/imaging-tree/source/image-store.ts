@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { OverdubError } from '@overdub/core/agent';
 import { errorCode } from '../tree/libc.ts';
-import { openFile } from '../tree/open.ts';
+import { type LocalFile, openFile } from '../tree/open.ts';
 import { type Compression, decompressed, detectCompression } from './decompress.ts';
 import { cleanPath, resolveInside } from './image-paths.ts';
 import { REMEDY } from './tar-format.ts';
@@ -75,7 +75,7 @@ export function directoryStore(root: string): ImageStore {
   return {
     stream: async (name, start = 0, length = Number.POSITIVE_INFINITY) => {
       try {
-        const file = await openFile(root, cleanPath(name));
+        const file = openFile(root, cleanPath(name));
         return Readable.from(pieces(file, start, Math.min(file.bytes, start + length)));
       } catch (error) {
         if (errorCode(error) === 'ENOENT') return undefined;
@@ -86,11 +86,7 @@ export function directoryStore(root: string): ImageStore {
   };
 }
 
-async function* pieces(
-  file: Awaited<ReturnType<typeof openFile>>,
-  start: number,
-  end: number,
-): AsyncGenerator<Uint8Array> {
+async function* pieces(file: LocalFile, start: number, end: number): AsyncGenerator<Uint8Array> {
   try {
     for (let at = start; at < end; ) {
       const piece = await file.read(at, Math.min(PIECE, end - at));
@@ -99,7 +95,7 @@ async function* pieces(
       yield piece;
     }
   } finally {
-    await file.close();
+    file.close();
   }
 }
 

@@ -32,7 +32,7 @@ import { WriterThread } from './writer/writer.ts';
 export type WriteStep = Extract<Step, { do: 'write' }>;
 /** What lies at a path now. */
 type OpenBase = Required<Parameters<ContentSource['open']>>[1] & {
-  readonly reader: { close(): Promise<void> };
+  readonly reader: { close(): void };
 };
 /** A name in an open directory. */
 interface Place {
@@ -190,7 +190,7 @@ export class TreeMaker {
     try {
       await this.#writeAsItComes(place, this.#job(step, content, base));
     } finally {
-      await base.reader.close();
+      base.reader.close();
     }
   }
 

@@ -2,8 +2,7 @@
 
 import { closeSync, constants, fstatSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import type { FileStamp, RandomReader } from '@overdub/core/agent';
-import { OverdubError } from '@overdub/core/agent';
+import { type FileStamp, OverdubError, type TreeFile, type TreeReader } from '@overdub/core/agent';
 import { openBeneath, openRoot } from './beneath.ts';
 import { stampOf, statOpen } from './stat.ts';
 
@@ -11,21 +10,36 @@ const readAt = promisify(readCallback);
 /** So little comes sooner than another thread could be woken for it. */
 const SHORT_READ = 128 * 1024;
 
-/** A file that is open for reading; its length is that of the moment it was opened. */
-export type OpenFile = RandomReader & { stamp(): Promise<FileStamp>; close(): Promise<void> };
+/** Nothing of it waits, but what is read in large pieces. */
+interface LocalTree extends TreeReader {
+  open(path: string): LocalFile;
+}
 
-/** Opens a regular file below `root`, never through a symbolic link. INPUT_INVALID for anything else. */
-export async function openFile(root: string, path: string): Promise<OpenFile> {
+/** See {@link TreeReader}: through one handle of the root. */
+export function openTree(root: string): LocalTree {
   const rootFd = openRoot(root);
+  let isOpen = true;
+  return {
+    open: (path) => openFileBelow(rootFd, path),
+    close() {
+      if (isOpen) closeSync(rootFd);
+      isOpen = false;
+    },
+  };
+}
+
+/** One file alone; see {@link openTree}. */
+export function openFile(root: string, path: string): LocalFile {
+  const tree = openTree(root);
   try {
-    return openFileBelow(rootFd, path);
+    return tree.open(path);
   } finally {
-    closeSync(rootFd);
+    tree.close();
   }
 }
 
 /** As {@link openFile}, below an open directory. */
-export function openFileBelow(rootFd: number, path: string): OpenFile {
+export function openFileBelow(rootFd: number, path: string): LocalFile {
   // Without O_NONBLOCK a FIFO that took the file's place would hold us for ever.
   const fd = openBeneath(rootFd, path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   const stat = fstatSync(fd);
@@ -33,10 +47,11 @@ export function openFileBelow(rootFd: number, path: string): OpenFile {
     closeSync(fd);
     throw new OverdubError('INPUT_INVALID', `${path} is not a regular file.`, 'Name a regular file.');
   }
-  return new FileReader(fd, stat.size);
+  return new LocalFile(fd, stat.size);
 }
 
-class FileReader implements OpenFile {
+/** A {@link TreeFile} by its handle. */
+export class LocalFile implements TreeFile {
   readonly bytes: number;
   readonly #fd: number;
   #open = true;
@@ -58,17 +73,28 @@ class FileReader implements OpenFile {
     return buffer.subarray(0, filled);
   }
 
+  /** See {@link TreeFile}: false for more than a short read, and when the file has become shorter. */
+  readNow(offset: number, into: Uint8Array): boolean {
+    if (into.length > SHORT_READ) return false;
+    for (let filled = 0; filled < into.length; ) {
+      const bytesRead = readSync(this.#fd, into, filled, into.length - filled, offset + filled);
+      if (bytesRead === 0) return false;
+      filled += bytesRead;
+    }
+    return true;
+  }
+
   #readSome(buffer: Uint8Array, at: number, length: number, offset: number): number | Promise<number> {
     if (length <= SHORT_READ) return readSync(this.#fd, buffer, at, length, offset);
     return readAt(this.#fd, buffer, at, length, offset).then(({ bytesRead }) => bytesRead);
   }
 
-  async stamp(): Promise<FileStamp> {
+  stamp(): FileStamp {
     // What an open file's inode says is in memory: a trip to another thread costs ten times as much.
     return stampOf(statOpen(this.#fd));
   }
 
-  async close(): Promise<void> {
+  close(): void {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.#fd);

@@ -5,27 +5,23 @@ import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ContentRef,
-  type FileStamp,
   type Imager,
   OverdubError,
   type RandomReader,
   type SkippedPath,
+  type TreeFile,
+  type TreeReader,
 } from '@overdub/core/agent';
 import { EitherCuts } from './name-content.ts';
 import { readPieces } from './read-file.ts';
 import type { RecordLine } from './record.ts';
 
 /** A copy of ours has no stamp: nobody has looked at it before. */
-export type OpenFile = RandomReader & { stamp?(): Promise<FileStamp>; close(): Promise<void> };
+export type OpenFile = Omit<TreeFile, 'stamp'> & Partial<Pick<TreeFile, 'stamp'>>;
 
-/** Opens where a line's bytes lie: its copy, or its path below the root. */
-export async function openSource(
-  where: { readonly imager: Imager; readonly root: string },
-  line: RecordLine,
-): Promise<OpenFile> {
-  return line.copy === undefined
-    ? await where.imager.open(where.root, line.entry.path)
-    : await openPlain(line.copy);
+/** Opens where a line's bytes lie: its copy, or its path in the tree. */
+export async function openSource(tree: TreeReader, line: RecordLine): Promise<OpenFile> {
+  return line.copy === undefined ? tree.open(line.entry.path) : await openPlain(line.copy);
 }
 
 /** A plain file of ours. */
@@ -91,30 +87,40 @@ export class Copies {
     paths: ReadonlySet<string>,
     { imager, root, signal, onSkip }: CaptureOptions,
   ): AsyncGenerator<RecordLine> {
-    for await (const line of lines) {
-      if (!paths.has(line.entry.path)) {
-        yield line;
-        continue;
+    const tree = imager.openTree(root);
+    try {
+      for await (const line of lines) {
+        if (paths.has(line.entry.path)) yield* this.#captured(tree, line, { signal, onSkip });
+        else yield line;
       }
-      const source = await imager.open(root, line.entry.path).catch(() => undefined);
-      if (source === undefined) {
-        onSkip({ path: line.entry.path, reason: 'vanished' });
-        continue;
-      }
-      try {
-        const { mtimeNs } = await source.stamp();
-        const { before } = line;
-        const { path, content } = await this.take(source, signal, before);
-        onSkip({ path: line.entry.path, reason: 'changing' });
-        yield {
-          entry: { ...line.entry, mtimeNs, content },
-          changed: true,
-          copy: path,
-          ...(before === undefined ? {} : { before }),
-        };
-      } finally {
-        await source.close();
-      }
+    } finally {
+      tree.close();
+    }
+  }
+
+  /** The line by what the file holds now; none when it is gone. */
+  async *#captured(
+    tree: TreeReader,
+    { entry, before }: RecordLine,
+    { signal, onSkip }: Pick<CaptureOptions, 'signal' | 'onSkip'>,
+  ): AsyncGenerator<RecordLine> {
+    const source = await openSource(tree, { entry }).catch(() => undefined);
+    if (source === undefined) {
+      onSkip({ path: entry.path, reason: 'vanished' });
+      return;
+    }
+    try {
+      const mtimeNs = (await source.stamp?.())?.mtimeNs ?? entry.mtimeNs;
+      const { path, content } = await this.take(source, signal, before);
+      onSkip({ path: entry.path, reason: 'changing' });
+      yield {
+        entry: { ...entry, mtimeNs, content },
+        changed: true,
+        copy: path,
+        ...(before === undefined ? {} : { before }),
+      };
+    } finally {
+      await source.close();
     }
   }
 

@@ -1,17 +1,10 @@
 /** Chunks on their way, compressed together: the appliance keeps a group as it comes. */
 
 import { type GroupHead, groupFrames, heardLater } from '@overdub/core/agent';
-import { GroupCompressor, type GroupEffort } from './group-compressor.ts';
+import { GroupCompressor } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
 const WORTHWHILE = 0.98;
-/**
- * What shrinks to less than a tenth repeats itself over long distances, as tables and programs of one package do: the
- * faster level finds that as well, at a quarter of the cost. Each group goes by the one before it (docs/overlays.md). With
- * four times the table that level 4 has, it comes within three hundredths of level 6, for half of its cost.
- */
-const EFFORTS = { usual: { level: 4, hashLog: 20 }, repetitive: { level: 3 } } as const;
-const REPETITIVE = 0.1;
 /** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
 const GROUP_CHUNKS = 8192;
 
@@ -26,14 +19,14 @@ interface Compressed {
  */
 export class Groups {
   readonly #buffers: Buffer[];
-  #compressor: { readonly effort: GroupEffort; readonly made: GroupCompressor } | undefined;
-  #effort: GroupEffort = EFFORTS.usual;
+  readonly #compressor: GroupCompressor;
   #filled = 0;
   #lengths: number[] = [];
   #leaving: Promise<Compressed> | undefined;
 
   constructor(groupBytes: number) {
     this.#buffers = [Buffer.allocUnsafeSlow(groupBytes), Buffer.allocUnsafeSlow(groupBytes)];
+    this.#compressor = new GroupCompressor(groupBytes);
   }
 
   /** May a chunk of this length go into any group? */
@@ -79,25 +72,16 @@ export class Groups {
 
   async close(): Promise<void> {
     await this.#leaving?.catch(() => undefined);
-    this.#compressor?.made.close();
+    this.#compressor.close();
   }
 
   async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
-    const made = await this.#compressorOf(this.#effort).compress(raw);
+    const made = await this.#compressor.compress(raw);
     const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
-    this.#effort = bytes < raw.length * REPETITIVE ? EFFORTS.repetitive : EFFORTS.usual;
     if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
     // Copied: the buffer is filled anew while this may still be on its way.
     const pieces = [Uint8Array.prototype.slice.call(raw)];
     return { head: { chunks, encoding: 'raw', bytes: raw.length }, pieces };
-  }
-
-  /** One at a time: each holds a window and tables of some 25 MiB, and the effort changes seldom. */
-  #compressorOf(effort: GroupEffort): GroupCompressor {
-    if (this.#compressor?.effort === effort) return this.#compressor.made;
-    this.#compressor?.made.close();
-    this.#compressor = { effort, made: new GroupCompressor(effort, this.#buffer.length) };
-    return this.#compressor.made;
   }
 
   get #buffer(): Buffer {

@@ -1,10 +1,19 @@
 /** Reads one file once: whole digest, chunk list and, where it pays, its signature; notices changes on the way. */
 
 import { createHash } from 'node:crypto';
-import type { ContentRef, FileStamp, Imager, RandomReader } from '@overdub/core/agent';
+import {
+  CHUNK_LIMITS,
+  type ContentRef,
+  type Digest,
+  digestOf,
+  type FileStamp,
+  type RandomReader,
+  type TreeFile,
+  type TreeReader,
+} from '@overdub/core/agent';
 import { nameContent } from './name-content.ts';
 import { isSettled } from './settled.ts';
-import type { SignatureStore } from './signatures.ts';
+import { type SignatureStore, worthSigning } from './signatures.ts';
 
 /** One read. */
 const PIECE_BYTES = 512 * 1024;
@@ -21,27 +30,75 @@ export interface ReadContent {
 }
 
 export interface ReadOptions {
-  readonly imager: Imager;
-  readonly root: string;
+  readonly tree: TreeReader;
   readonly signatures: SignatureStore | undefined;
   readonly signal: AbortSignal;
   /** Wall clock of this machine, the one that stamps its files, nanoseconds. */
   readonly nowNs: () => bigint;
 }
 
-/**
- * Rejects like `imager.open` when the file is gone or unreadable. `known` is what it probably holds still: every
- * byte is read and hashed all the same, but it need not be cut again. `before` is what it held, changed or not.
- */
-export async function readContent(
+/** What is read, and what is known of it. */
+export interface ToRead {
+  readonly path: string;
+  /** As it was found before it is opened. */
+  readonly found: FileStamp;
+  /** What it probably holds still: every byte is read and hashed all the same, but it need not be cut again. */
+  readonly known?: ContentRef | undefined;
+  /** What it held, changed or not. */
+  readonly before?: ContentRef | undefined;
+}
+
+/** Throws or rejects like `TreeReader.open` when the file is gone or unreadable. A small one is read at once. */
+export function readContent(options: ReadOptions, what: ToRead): ReadContent | Promise<ReadContent> {
+  const openedNs = options.nowNs();
+  const file = options.tree.open(what.path);
+  if (file instanceof Promise) return file.then((opened) => readPatiently(options, what, openedNs, opened));
+  let read: ReadContent | undefined;
+  try {
+    read = readNow(options, what, openedNs, file);
+  } catch (error) {
+    void Promise.resolve(file.close()).catch(() => undefined);
+    throw error;
+  }
+  if (read === undefined) return readPatiently(options, what, openedNs, file);
+  const closed = file.close();
+  return closed instanceof Promise ? closed.then(() => read) : read;
+}
+
+/** Most files: one chunk, not signed, that held still since it was found. Undefined for any other. */
+function readNow(
+  { signatures }: ReadOptions,
+  { path, found, known }: ToRead,
+  openedNs: bigint,
+  file: TreeFile,
+): ReadContent | undefined {
+  if (file.bytes > room.length || (signatures !== undefined && worthSigning(path, file.bytes)))
+    return undefined;
+  const bytes = room.subarray(0, file.bytes);
+  if (file.readNow?.(0, bytes) !== true) return undefined;
+  const stamp = file.stamp();
+  if (stamp instanceof Promise || !sameStamp(stamp, found) || stamp.size !== bytes.length) return undefined;
+  const digest = digestOf(bytes);
+  const isKnown = known?.digest === digest && known.bytes === bytes.length;
+  const content = isKnown ? known : oneChunk(digest, bytes.length);
+  return { content, stamp, settled: isSettled(stamp, openedNs), changing: false };
+}
+
+/** What is read at once lies here until it has been named. */
+const room = Buffer.allocUnsafeSlow(CHUNK_LIMITS.min);
+
+function oneChunk(digest: Digest, bytes: number): ContentRef {
+  return { digest, bytes, chunks: bytes === 0 ? [] : [{ digest, bytes }] };
+}
+
+/** `file` is the first try's. */
+async function readPatiently(
   options: ReadOptions,
-  path: string,
-  known?: ContentRef,
-  before?: ContentRef,
+  { path, known, before }: ToRead,
+  openedNs: bigint,
+  file: TreeFile,
 ): Promise<ReadContent> {
   for (let attempt = 1; ; attempt++) {
-    const openedNs = options.nowNs();
-    const file = await options.imager.open(options.root, path);
     try {
       const began = await file.stamp();
       const same = known !== undefined && (await holds(options, file, known));
@@ -55,6 +112,8 @@ export async function readContent(
     } finally {
       await file.close();
     }
+    openedNs = options.nowNs();
+    file = await options.tree.open(path);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type ManifestRef,
   OverdubError,
   requestFrames,
+  type TreeReader,
   type UploadHead,
 } from '@overdub/core/agent';
 import type { Appliance } from '../link/appliance.ts';
@@ -162,16 +163,20 @@ export class Sender {
     how: Manner,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
+    const { imager, root } = this.#options;
+    const tree = imager.openTree(root);
     const groups = how.groups ? this.#groups(files, missing, bases) : undefined;
     try {
-      yield* this.#contents(files, missing, bases, groups, how, stale);
+      yield* this.#contents(tree, files, missing, bases, groups, how, stale);
       if (groups !== undefined) yield* groups.end();
     } finally {
+      tree.close();
       await groups?.close();
     }
   }
 
   async *#contents(
+    tree: TreeReader,
     files: readonly ChangedFile[],
     missing: ReadonlySet<Digest>,
     bases: Bases | undefined,
@@ -186,7 +191,7 @@ export class Sender {
       const near = bases?.near.get(file.entry.path);
       let offset = 0;
       let announced = -1;
-      const source = await openSource(this.#options, file).catch(() => undefined);
+      const source = await openSource(tree, file).catch(() => undefined);
       if (source === undefined) {
         stale.add(file.entry.path);
         continue;
