@@ -14,8 +14,8 @@ interface Compressed {
 }
 
 /**
- * Gathers chunks up to a number of bytes. While one group is compressed, on another thread, the next is filled: two
- * buffers serve a whole upload. Close it in the end.
+ * Gathers chunks up to a number of bytes. While one group is compressed, on another thread, the one before is sent and the next is
+ * filled: two buffers serve a whole upload. Close it in the end.
  */
 export class Groups {
   readonly #buffers: Buffer[];
@@ -52,16 +52,17 @@ export class Groups {
     this.#lengths.push(chunk.length);
   }
 
-  /** Gives out the group before, as frames of the wire, and begins to compress what was added since. */
+  /** Begins to compress what was added since, and gives out the group before meanwhile, as frames of the wire. */
   async *next(): AsyncGenerator<Uint8Array> {
-    const before = this.#leaving;
+    const before = await this.#leaving;
     this.#leaving = undefined;
-    if (before !== undefined) yield* sent(await before);
-    if (this.#filled === 0) return;
-    this.#leaving = heardLater(this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths));
-    this.#buffers.reverse();
-    this.#filled = 0;
-    this.#lengths = [];
+    if (this.#filled > 0) {
+      this.#leaving = heardLater(this.#compress(this.#buffer.subarray(0, this.#filled), this.#lengths));
+      this.#buffers.reverse();
+      this.#filled = 0;
+      this.#lengths = [];
+    }
+    if (before !== undefined) yield* groupFrames(before.head, before.pieces);
   }
 
   /** Gives out all there is. */
@@ -87,8 +88,4 @@ export class Groups {
   get #buffer(): Buffer {
     return this.#buffers[0] as Buffer;
   }
-}
-
-function sent({ head, pieces }: Compressed): Generator<Uint8Array> {
-  return groupFrames(head, pieces);
 }
