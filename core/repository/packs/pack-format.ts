@@ -193,7 +193,9 @@ export interface ListedFrame extends FramePlace {
 
 /** Like {@link decodeIndex}, to be kept: the bytes of the index, 41 a chunk, instead of objects of four times as many. */
 export function listIndex(index: Uint8Array, footer: PackFooter): ListedFrame[] {
-  return readFrames(index, footer, ({ chunks, ...place }, again) => ({
+  // A copy: the index may be a view of more.
+  const own = Uint8Array.prototype.slice.call(index);
+  return readFrames(own, footer, ({ chunks, ...place }, again) => ({
     ...place,
     count: chunks.length,
     chunks: again,

@@ -1,7 +1,12 @@
+interface Item<T> {
+  bytes: number;
+  readonly value: Promise<T>;
+}
+
 /** Keeps what was used last, up to a number of bytes. Holds promises, so that two readers share one read. */
 export class ByteCache<T> {
   #capacity: number;
-  readonly #items = new Map<string, { readonly bytes: number; readonly value: Promise<T> }>();
+  readonly #items = new Map<string, Item<T>>();
   readonly #dropped: (value: Promise<T>) => void;
   #bytes = 0;
 
@@ -27,6 +32,15 @@ export class ByteCache<T> {
     return item.value;
   }
 
+  /** What a value weighs, where that is known only once it is made. */
+  weigh(key: string, bytes: number): void {
+    const item = this.#items.get(key);
+    if (item === undefined) return;
+    this.#bytes += bytes - item.bytes;
+    item.bytes = bytes;
+    this.#evict();
+  }
+
   /** Another limit from now on; what is beyond it is let go of. */
   resize(capacity: number): void {
     this.#capacity = capacity;
@@ -45,7 +59,7 @@ export class ByteCache<T> {
     }
   }
 
-  #drop(key: string, item: { readonly bytes: number; readonly value: Promise<T> }): void {
+  #drop(key: string, item: Item<T>): void {
     if (this.#items.get(key) !== item) return;
     this.#items.delete(key);
     this.#bytes -= item.bytes;

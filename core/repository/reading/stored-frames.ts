@@ -6,8 +6,13 @@ import type { ListedFrame, PackedChunk } from '../packs/pack-format.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { ByteCache } from './byte-cache.ts';
 
-/** Packs whose lists are kept: an image is read from the master's, the first overlay's and later ones in turns. */
-const LISTS = 8;
+/**
+ * Lists of packs that are kept, bytes: an image is read from the master's, the first overlay's and later ones in turns. Of packs full of
+ * tiny files three fit, of others hundreds.
+ */
+const LIST_BYTES = 2 * 1024 * 1024;
+/** What one takes, and what each chunk of it does. */
+const LISTED = { pack: 4096, chunk: 41 } as const;
 /** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
 const DECODED_CHUNKS = 32_768;
 
@@ -23,7 +28,7 @@ export class StoredFrames {
   readonly #store: PortableStore;
   readonly #index: ChunkIndex;
   readonly #open: OpenFrame;
-  readonly #lists = new ByteCache<ReadonlyMap<number, ListedFrame>>(LISTS);
+  readonly #lists = new ByteCache<ReadonlyMap<number, ListedFrame>>(LIST_BYTES);
   readonly #decoded = new ByteCache<readonly FrameItem[]>(DECODED_CHUNKS);
 
   constructor(store: PortableStore, index: ChunkIndex, open: OpenFrame) {
@@ -79,10 +84,12 @@ export class StoredFrames {
   /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
   async #listOf(pack: string): Promise<ReadonlyMap<number, ListedFrame> | undefined> {
     try {
-      return await this.#lists.get(pack, 1, async () => {
+      return await this.#lists.get(pack, LISTED.pack, async () => {
         const stat = await this.#store.stat(pack);
         if (stat === undefined) throw new Error('it is gone');
         const frames = await readPackList(this.#store, pack, stat.bytes);
+        const chunks = frames.reduce((sum, { count }) => sum + count, 0);
+        this.#lists.weigh(pack, LISTED.pack + LISTED.chunk * chunks);
         return new Map(frames.map((frame) => [frame.offset, frame]));
       });
     } catch {
