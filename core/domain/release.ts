@@ -16,6 +16,14 @@ export function release({ buffer }: Uint8Array): void {
 }
 
 /**
+ * The bytes by themselves, to be kept for long: a view of a buffer more than twice as long is copied, since it would
+ * keep all of that alive, whatever it weighs in a cache. A chunk is a view of its frame, which may be 16 MiB.
+ */
+export function alone(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
+}
+
+/**
  * Has the collector come by now, where the process was given leave (`--expose-gc`, as `overdub` starts it): many megabytes
  * of buffers have just become garbage that V8 would let lie until as many more are made. Some 50 ms for a heap of 30 MiB, on
  * all its threads: once for a piece of work, not once for each of its parts.

@@ -3,10 +3,10 @@ import {
   decodeFooter,
   decodeIndex,
   FOOTER_BYTES,
-  type ListedFrame,
   listIndex,
   type PackedFrame,
   type PackFooter,
+  type PackList,
 } from '../packs/pack-format.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 
@@ -19,7 +19,7 @@ export function readPackIndex(store: PortableStore, name: string, bytes: number)
 }
 
 /** Like {@link readPackIndex}, to be kept. */
-export function readPackList(store: PortableStore, name: string, bytes: number): Promise<ListedFrame[]> {
+export function readPackList(store: PortableStore, name: string, bytes: number): Promise<PackList> {
   return decoded(store, name, bytes, listIndex);
 }
 

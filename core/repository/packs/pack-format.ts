@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { CHUNK_LIMITS } from '../../domain/chunker.ts';
 import type { Digest } from '../../domain/manifest.ts';
+import { alone } from '../../domain/release.ts';
 import { ByteList, Cursor } from './bytes.ts';
 
 /**
@@ -181,7 +182,7 @@ export function decodeFooter(footer: Uint8Array, packBytes: number): PackFooter 
 
 /** The frames of a pack, checked against the footer. Throws on anything malformed. */
 export function decodeIndex(index: Uint8Array, footer: PackFooter): PackedFrame[] {
-  return readFrames(index, footer, (frame) => frame);
+  return readFrames(openIndex(index, footer), footer, (frame) => frame);
 }
 
 /** A frame whose chunks are decoded when they are asked for. */
@@ -191,15 +192,30 @@ export interface ListedFrame extends FramePlace {
   readonly chunks: () => readonly PackedChunk[];
 }
 
-/** Like {@link decodeIndex}, to be kept: the bytes of the index, 41 a chunk, instead of objects of four times as many. */
-export function listIndex(index: Uint8Array, footer: PackFooter): ListedFrame[] {
-  // A copy: the index may be a view of more.
-  const own = Uint8Array.prototype.slice.call(index);
-  return readFrames(own, footer, ({ chunks, ...place }, again) => ({
+/** What is in a pack, and how many bytes are kept for it. */
+export interface PackList {
+  readonly bytes: number;
+  readonly frames: readonly ListedFrame[];
+}
+
+/** Like {@link decodeIndex}, to be kept: the bytes of the index, some 41 a chunk, instead of objects of four times as many. */
+export function listIndex(index: Uint8Array, footer: PackFooter): PackList {
+  const listed = alone(openIndex(index, footer));
+  const frames = readFrames(listed, footer, ({ chunks, ...place }, again) => ({
     ...place,
     count: chunks.length,
     chunks: again,
   }));
+  return { bytes: listed.length, frames };
+}
+
+/** The bytes of an index, checked and decompressed. */
+function openIndex(index: Uint8Array, { indexDigest, version }: PackFooter): Buffer {
+  const bytes = asBuffer(index);
+  if (createHash('sha256').update(bytes).digest('hex') !== indexDigest) {
+    throw new Error('its index does not match its digest');
+  }
+  return version === 1 ? bytes : zstdDecompressSync(bytes, { maxOutputLength: MAX_INDEX_BYTES });
 }
 
 function readFrames<T>(
@@ -207,11 +223,7 @@ function readFrames<T>(
   footer: PackFooter,
   take: (frame: PackedFrame, again: () => readonly PackedChunk[]) => T,
 ): T[] {
-  const bytes = asBuffer(index);
-  if (createHash('sha256').update(bytes).digest('hex') !== footer.indexDigest) {
-    throw new Error('its index does not match its digest');
-  }
-  const cursor = new Cursor(footer.version === 1 ? bytes : inflate(bytes));
+  const cursor = new Cursor(asBuffer(index));
   const codecs = cursor.repeat(cursor.u32(), () => {
     const name = cursor.text(cursor.u8());
     return { name, version: cursor.u32() };
@@ -225,10 +237,6 @@ function readFrames<T>(
   });
   if (next !== footer.indexOffset || !cursor.atEnd) throw new Error('its index does not fit its frames');
   return frames;
-}
-
-function inflate(index: Buffer): Buffer {
-  return zstdDecompressSync(index, { maxOutputLength: MAX_INDEX_BYTES });
 }
 
 interface CodecName {

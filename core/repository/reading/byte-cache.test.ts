@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { alone, ByteCache } from './byte-cache.ts';
+import { ByteCache } from './byte-cache.ts';
 
 describe('what is kept', () => {
   it('is what was used last, by what it weighs once that is known', async () => {
@@ -23,19 +23,5 @@ describe('what is kept', () => {
     expect(await Promise.all(dropped)).toEqual(['b', 'a']);
     await get('c');
     expect(made).toHaveLength(4);
-  });
-});
-
-describe('bytes that are kept', () => {
-  it('hold no larger buffer alive', () => {
-    const frame = new Uint8Array(1 << 20).fill(7);
-    const kept = alone(frame.subarray(1000, 5000));
-    expect(kept.buffer.byteLength).toBe(4000);
-    expect(kept).toEqual(frame.subarray(1000, 5000));
-  });
-
-  it('are not copied where they are most of their buffer', () => {
-    const bytes = new Uint8Array(1 << 20).subarray(0, 600_000);
-    expect(alone(bytes)).toBe(bytes);
   });
 });

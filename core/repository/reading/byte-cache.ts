@@ -66,11 +66,3 @@ export class ByteCache<T> {
     this.#dropped(item.value);
   }
 }
-
-/**
- * The bytes by themselves, to be kept for long: a view of a buffer more than twice as long is copied, since it would
- * keep all of that alive, whatever it weighs in a cache. A chunk is a view of its frame, which may be 16 MiB.
- */
-export function alone(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes;
-}

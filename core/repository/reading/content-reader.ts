@@ -3,8 +3,9 @@ import { endsOf, firstEndBehind } from '../../domain/chunk-ends.ts';
 import { CHUNK_LIMITS } from '../../domain/chunker.ts';
 import { heardLater } from '../../domain/heard-later.ts';
 import type { ChunkRef, ContentRef, Digest } from '../../domain/manifest.ts';
+import { alone } from '../../domain/release.ts';
 import { OverdubError } from '../../errors.ts';
-import { alone, ByteCache } from './byte-cache.ts';
+import { ByteCache } from './byte-cache.ts';
 
 /** Reads one verified chunk. */
 export type ReadChunk = (digest: Digest) => Promise<Uint8Array>;

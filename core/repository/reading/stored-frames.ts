@@ -11,8 +11,8 @@ import { ByteCache } from './byte-cache.ts';
  * tiny files three fit, of others hundreds.
  */
 const LIST_BYTES = 2 * 1024 * 1024;
-/** What one takes, and what each chunk of it does. */
-const LISTED = { pack: 4096, chunk: 41 } as const;
+/** What one takes beside the bytes of its list. */
+const LIST_ITSELF = 4096;
 /** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
 const DECODED_CHUNKS = 32_768;
 
@@ -84,12 +84,11 @@ export class StoredFrames {
   /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
   async #listOf(pack: string): Promise<ReadonlyMap<number, ListedFrame> | undefined> {
     try {
-      return await this.#lists.get(pack, LISTED.pack, async () => {
+      return await this.#lists.get(pack, LIST_ITSELF, async () => {
         const stat = await this.#store.stat(pack);
         if (stat === undefined) throw new Error('it is gone');
-        const frames = await readPackList(this.#store, pack, stat.bytes);
-        const chunks = frames.reduce((sum, { count }) => sum + count, 0);
-        this.#lists.weigh(pack, LISTED.pack + LISTED.chunk * chunks);
+        const { bytes, frames } = await readPackList(this.#store, pack, stat.bytes);
+        this.#lists.weigh(pack, LIST_ITSELF + bytes);
         return new Map(frames.map((frame) => [frame.offset, frame]));
       });
     } catch {

@@ -20,8 +20,13 @@ import type { RecordLine } from './record.ts';
 export type OpenFile = Omit<TreeFile, 'stamp'> & Partial<Pick<TreeFile, 'stamp'>>;
 
 /** Opens where a line's bytes lie: its copy, or its path in the tree. */
-export async function openSource(tree: TreeReader, line: RecordLine): Promise<OpenFile> {
-  return line.copy === undefined ? tree.open(line.entry.path) : await openPlain(line.copy);
+export function openSource(tree: TreeReader, line: RecordLine): Promise<OpenFile> {
+  return line.copy === undefined ? openIn(tree, line.entry.path) : openPlain(line.copy);
+}
+
+/** Whatever fails rejects. */
+async function openIn(tree: TreeReader, path: string): Promise<TreeFile> {
+  return tree.open(path);
 }
 
 /** A plain file of ours. */
@@ -104,13 +109,13 @@ export class Copies {
     { entry, before }: RecordLine,
     { signal, onSkip }: Pick<CaptureOptions, 'signal' | 'onSkip'>,
   ): AsyncGenerator<RecordLine> {
-    const source = await openSource(tree, { entry }).catch(() => undefined);
+    const source = await openIn(tree, entry.path).catch(() => undefined);
     if (source === undefined) {
       onSkip({ path: entry.path, reason: 'vanished' });
       return;
     }
     try {
-      const mtimeNs = (await source.stamp?.())?.mtimeNs ?? entry.mtimeNs;
+      const { mtimeNs } = await source.stamp();
       const { path, content } = await this.take(source, signal, before);
       onSkip({ path: entry.path, reason: 'changing' });
       yield {

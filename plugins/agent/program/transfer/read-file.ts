@@ -3,9 +3,8 @@
 import { createHash } from 'node:crypto';
 import {
   CHUNK_LIMITS,
+  ContentHasher,
   type ContentRef,
-  type Digest,
-  digestOf,
   type FileStamp,
   type RandomReader,
   type TreeFile,
@@ -78,18 +77,15 @@ function readNow(
   if (file.readNow?.(0, bytes) !== true) return undefined;
   const stamp = file.stamp();
   if (stamp instanceof Promise || !sameStamp(stamp, found) || stamp.size !== bytes.length) return undefined;
-  const digest = digestOf(bytes);
-  const isKnown = known?.digest === digest && known.bytes === bytes.length;
-  const content = isKnown ? known : oneChunk(digest, bytes.length);
-  return { content, stamp, settled: isSettled(stamp, openedNs), changing: false };
+  const hasher = new ContentHasher();
+  hasher.update(bytes);
+  const read = hasher.finish();
+  const isKnown = known?.digest === read.digest && known.bytes === read.bytes;
+  return { content: isKnown ? known : read, stamp, settled: isSettled(stamp, openedNs), changing: false };
 }
 
 /** What is read at once lies here until it has been named. */
 const room = Buffer.allocUnsafeSlow(CHUNK_LIMITS.min);
-
-function oneChunk(digest: Digest, bytes: number): ContentRef {
-  return { digest, bytes, chunks: bytes === 0 ? [] : [{ digest, bytes }] };
-}
 
 /** `file` is the first try's. */
 async function readPatiently(

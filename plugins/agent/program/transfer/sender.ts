@@ -164,8 +164,8 @@ export class Sender {
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
     const { imager, root } = this.#options;
-    const tree = imager.openTree(root);
     const groups = how.groups ? this.#groups(files, missing, bases) : undefined;
+    const tree = imager.openTree(root);
     try {
       yield* this.#contents(tree, files, missing, bases, groups, how, stale);
       if (groups !== undefined) yield* groups.end();
