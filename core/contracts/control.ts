@@ -6,7 +6,7 @@ import type { Entry, ManifestRef } from '../domain/manifest.ts';
 import type { Master } from '../domain/master.ts';
 import type { Operation, OperationState } from '../domain/operation.ts';
 import type { RetentionPolicy } from '../domain/retention.ts';
-import type { Server, SnapshotSchedule } from '../domain/server.ts';
+import type { Compression, Server, SnapshotSchedule } from '../domain/server.ts';
 import type { Snapshot } from '../domain/snapshot.ts';
 import type { PowerAction, PowerReport } from './power.ts';
 import type { RepositoryStats, RepositoryUsage } from './repository.ts';
@@ -39,6 +39,8 @@ export interface CreateServer {
   readonly excludes?: readonly string[];
   /** Bytes a second that snapshots may send. */
   readonly bandwidth?: number;
+  /** Of what snapshots send; absent: `small`. */
+  readonly compression?: Compression;
   readonly address?: string;
 }
 

@@ -125,6 +125,7 @@ describe('servers', () => {
     [{ name: 'a', excludes: ['../etc'] }, 'INPUT_INVALID'],
     [{ name: 'a', bandwidth: 10 }, 'INPUT_INVALID'],
     [{ name: 'a', bandwidth: 1e6 + 0.5 }, 'INPUT_INVALID'],
+    [{ name: 'a', compression: 'best' }, 'INPUT_INVALID'],
     [{ name: 'taken' }, 'CONFLICT'],
   ])('are refused as %j', async (request, code) => {
     await world.control.createServer({ name: 'taken', address: '10.0.0.1' }, 'ann');
@@ -150,9 +151,13 @@ describe('servers', () => {
     });
     expect(world.agents.recalled).toEqual([{ server: 'a', where: 'server' }]);
     await world.control.setServer('a', { clearSchedule: true, bandwidth: 5_000_000 }, 'ann');
+    await world.control.setServer('a', { compression: 'fast' }, 'ann');
     expect((await world.control.getServer('a')).schedule).toBeUndefined();
     await world.control.setServer('a', { excludes: [] }, 'ann');
-    expect(await world.control.getServer('a')).toMatchObject({ bandwidth: 5_000_000 });
+    expect(await world.control.getServer('a')).toMatchObject({
+      bandwidth: 5_000_000,
+      compression: 'fast',
+    });
     await world.control.setServer('a', { clearBandwidth: true }, 'ann');
     expect((await world.control.getServer('a')).bandwidth).toBeUndefined();
   });

@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net';
 import type { ApplianceControl, CreateServer } from '../contracts/control.ts';
 import { assertEntryPath } from '../domain/path.ts';
 import { DEFAULT_RETENTION, type RetentionPolicy } from '../domain/retention.ts';
-import { isServerName, type SnapshotSchedule } from '../domain/server.ts';
+import { COMPRESSIONS, isServerName, type SnapshotSchedule } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { releaseMachine } from '../operations/assignment.ts';
 import { findMaster } from '../operations/images.ts';
@@ -40,7 +40,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
       await assertSettings(deps, request.name, request);
       const master =
         request.master === undefined ? undefined : await findMaster(repository, parseMaster(request.master));
-      const { name, schedule, address, bandwidth } = request;
+      const { name, schedule, address, bandwidth, compression } = request;
       return servers.create({
         name,
         ...(master === undefined ? {} : { master: { name: master.name, version: master.version } }),
@@ -51,6 +51,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
         retention: { ...DEFAULT_RETENTION, ...request.retention },
         excludes: request.excludes ?? [],
         ...(bandwidth === undefined ? {} : { bandwidth }),
+        ...(compression === undefined ? {} : { compression }),
         ...(address === undefined ? {} : { address }),
         drivers: { imager: IMAGER },
         createdAt: new Date(clock.now()).toISOString(),
@@ -60,7 +61,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
     getServer: (name) => servers.get(name),
     async setServer(name, change) {
       await assertSettings(deps, name, change);
-      const { retention, excludes, address } = change;
+      const { retention, excludes, address, compression } = change;
       const changed = await servers.update(name, ({ schedule: before, bandwidth: limit, ...server }) => {
         const schedule = change.schedule ?? (change.clearSchedule === true ? undefined : before);
         const bandwidth = change.bandwidth ?? (change.clearBandwidth === true ? undefined : limit);
@@ -70,6 +71,7 @@ export function serverControl(deps: ControlDeps): ServerControl {
           ...(bandwidth === undefined ? {} : { bandwidth }),
           retention: { ...server.retention, ...retention },
           ...(excludes === undefined ? {} : { excludes }),
+          ...(compression === undefined ? {} : { compression }),
           ...(address === undefined ? {} : { address }),
         };
       });
@@ -163,13 +165,19 @@ type Settings = Omit<CreateServer, 'name' | 'master'>;
 async function assertSettings(
   { catalogue }: ControlDeps,
   name: string,
-  { schedule, retention, excludes, bandwidth, address }: Partial<Settings>,
+  { schedule, retention, excludes, bandwidth, compression, address }: Partial<Settings>,
 ): Promise<void> {
   if (schedule !== undefined) assertSchedule(schedule);
   if (retention !== undefined) assertRetention(retention);
   for (const exclude of excludes ?? []) assertExclude(exclude);
   if (bandwidth !== undefined && !(Number.isInteger(bandwidth) && bandwidth >= MIN_BANDWIDTH)) {
     throw invalid(`A bandwidth of ${bandwidth} bytes a second is too little.`, 'Write it as 500kB or 5MB.');
+  }
+  if (compression !== undefined && !COMPRESSIONS.includes(compression)) {
+    throw invalid(
+      `There is no compression ${JSON.stringify(compression)}.`,
+      `Use ${COMPRESSIONS.join(' or ')}.`,
+    );
   }
   if (address === undefined) return;
   if (!isIPv4(address))

@@ -5,7 +5,7 @@ import type { MachineFacts, Whereabouts } from './machine.ts';
 import type { ManifestRef, SkippedPath } from './manifest.ts';
 import type { MasterRef } from './master.ts';
 import type { Progress } from './operation.ts';
-import type { ServerIdentity, SnapshotSchedule } from './server.ts';
+import type { Compression, ServerIdentity, SnapshotSchedule } from './server.ts';
 import type { Consistency, Snapshot, SnapshotReason } from './snapshot.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -71,6 +71,8 @@ export interface TaskServer {
   readonly excludes: readonly string[];
   /** Snapshots send at most so many bytes a second. */
   readonly bandwidth?: number;
+  /** Absent: `small`. */
+  readonly compression?: Compression;
   readonly master?: MasterRef;
 }
 

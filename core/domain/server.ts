@@ -27,6 +27,13 @@ export type ServerState =
   | 'moving'
   | 'failed';
 
+/**
+ * What a server's machine does to what its snapshots send: as small as pays there, or with as little of its processor as sending
+ * takes at all.
+ */
+export const COMPRESSIONS = ['small', 'fast'] as const;
+export type Compression = (typeof COMPRESSIONS)[number];
+
 /** A role with an identity. Runs on at most one machine at a time. */
 export interface Server {
   readonly name: string;
@@ -43,6 +50,8 @@ export interface Server {
   readonly excludes: readonly string[];
   /** Snapshots send at most so many bytes a second; absent: as the line goes. Restores are never slowed. */
   readonly bandwidth?: number;
+  /** Absent: `small`. */
+  readonly compression?: Compression;
   /** Reservation that follows the server (full DHCP mode). */
   readonly address?: string;
   /** Chosen drivers, kept on the record. */

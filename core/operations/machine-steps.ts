@@ -32,6 +32,7 @@ export function taskServer(server: Server, generation: number = server.generatio
     imager: server.drivers.imager,
     excludes: server.excludes,
     ...(server.bandwidth === undefined ? {} : { bandwidth: server.bandwidth }),
+    ...(server.compression === undefined ? {} : { compression: server.compression }),
     ...(server.master === undefined ? {} : { master: server.master }),
   };
 }

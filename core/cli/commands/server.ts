@@ -22,6 +22,11 @@ const SETTINGS: Readonly<Record<string, Flag>> = {
   'keep-within': { type: 'string', value: 'TIME', summary: 'Keep everything younger than this' },
   exclude: { type: 'string', value: 'GLOB', multiple: true, summary: 'Leave these paths out of snapshots' },
   bandwidth: { type: 'string', value: 'SIZE', summary: 'Send at most this much a second: 500kB, 5MB' },
+  compression: {
+    type: 'string',
+    value: 'HOW',
+    summary: 'Of what snapshots send: small (default), or fast for a weak processor',
+  },
   address: { type: 'string', value: 'IP', summary: 'Address that follows the server (full DHCP mode)' },
 };
 
@@ -112,7 +117,7 @@ export const serverCommands: readonly Command[] = [
   }),
   defineCommand({
     path: ['server', 'set'],
-    summary: 'Change schedule, retention, excludes, bandwidth or address',
+    summary: 'Change schedule, retention, excludes, bandwidth, compression or address',
     positionals: ['SERVER'],
     flags: {
       ...SETTINGS,
@@ -123,6 +128,7 @@ export const serverCommands: readonly Command[] = [
       'overdub server set web-1 --every 1h --keep-daily 30',
       'overdub server set web-1 --no-schedule',
       'overdub server set web-1 --bandwidth 5MB',
+      'overdub server set web-1 --compression fast',
     ],
     async run(call) {
       const change = {
@@ -153,12 +159,17 @@ export const serverCommands: readonly Command[] = [
 function settingsOf(call: Call): object {
   const schedule = scheduleOf(call);
   const retention = retentionOf(call);
-  const [address, bandwidth] = [call.text('address'), call.text('bandwidth')];
+  const [address, bandwidth, compression] = [
+    call.text('address'),
+    call.text('bandwidth'),
+    call.text('compression'),
+  ];
   return {
     ...(schedule === undefined ? {} : { schedule }),
     ...(Object.keys(retention).length === 0 ? {} : { retention }),
     ...(call.list('exclude').length === 0 ? {} : { excludes: call.list('exclude') }),
     ...(bandwidth === undefined ? {} : { bandwidth: parseSize(bandwidth) }),
+    ...(compression === undefined ? {} : { compression }),
     ...(address === undefined ? {} : { address }),
   };
 }
@@ -206,6 +217,7 @@ function details(server: Server): string {
     ['retention', `last ${last}, hourly ${hourly}, daily ${daily}, everything within ${withinSeconds} s`],
     ['excludes', server.excludes.join(' ')],
     ['bandwidth', server.bandwidth && `${size(server.bandwidth)}/s`],
+    ['compression', server.compression],
     ['address', server.address],
     ['machine-id', server.identity.machineId],
     ['root uuid', server.identity.rootUuid],

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { type Api, route } from '../route.ts';
-import { Retention, Schedule } from '../schemas.ts';
+import { HowToCompress, Retention, Schedule } from '../schemas.ts';
 
 const tag = 'servers';
 const params = Type.Object({ server: Type.String() });
@@ -10,6 +10,7 @@ const settings = {
   retention: Type.Optional(Type.Partial(Retention)),
   excludes: Type.Optional(Type.Array(Type.String())),
   bandwidth: Type.Optional(Type.Integer({ description: 'Bytes a second that snapshots may send' })),
+  compression: Type.Optional(HowToCompress),
   address: Type.Optional(Type.String()),
 };
 
@@ -58,7 +59,7 @@ function recordRoutes(api: Api): void {
     url: '/servers/:server',
     role: 'operator',
     tag,
-    summary: 'Changes schedule, retention, excludes, bandwidth, address',
+    summary: 'Changes schedule, retention, excludes, bandwidth, compression, address',
     params,
     body: Type.Object({
       ...settings,

@@ -97,6 +97,7 @@ export const server: Server = {
   retention: { last: 10, hourly: 24, daily: 14, withinSeconds: 3600 },
   excludes: ['var/cache/**'],
   bandwidth: 5_000_000,
+  compression: 'fast',
   address: '10.77.0.50',
   drivers: { imager: 'tree' },
   createdAt: AT,

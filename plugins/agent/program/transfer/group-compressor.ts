@@ -2,20 +2,26 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { constants, createZstdCompress } from 'node:zlib';
+import type { Compression } from '@overdub/core/agent';
 
 /** Output of one step: each is a trip to another thread, and an allocation. */
 const PIECE_BYTES = 1024 * 1024;
 const SMALLEST_WINDOW_LOG = 17;
 const HEADER_BYTES = 6;
 /**
- * Tables that stay in a core's own cache, two and four times as large as level 3 has them: level 4 with 2^20 places makes a hundredth
- * less of it, for one and a half times the CPU where the machine is alone, and twice where others use its cache (docs/overlays.md).
+ * Of `fast` the tables stay in a core's own cache, two and four times as large as level 3 has them: level 4 with 2^20 places makes a
+ * hundredth less of it, for one and a half times the CPU where the machine is alone, and twice where others use its cache. With less
+ * effort than that, what more there is to send costs what is saved. `small` makes a twelfth less, for two to three times the CPU
+ * (docs/overlays.md).
  */
-const EFFORT = {
-  [constants.ZSTD_c_compressionLevel]: 3,
-  [constants.ZSTD_c_hashLog]: 18,
-  [constants.ZSTD_c_chainLog]: 17,
-} as const;
+const EFFORTS: Readonly<Record<Compression, Readonly<Record<number, number>>>> = {
+  fast: {
+    [constants.ZSTD_c_compressionLevel]: 3,
+    [constants.ZSTD_c_hashLog]: 18,
+    [constants.ZSTD_c_chainLog]: 17,
+  },
+  small: { [constants.ZSTD_c_compressionLevel]: 9 },
+};
 /** Header flags (RFC 8878 §3.1.1.1.1): a window descriptor and nothing else; with four bytes of length. */
 const FLAGS = { plain: 0x00, withLength: 0x80 } as const;
 
@@ -24,9 +30,9 @@ export class GroupCompressor {
   #pieces: Buffer[] = [];
 
   /** `groupBytes`: the most that is compressed at a time; the window goes over all of it. */
-  constructor(groupBytes: number) {
+  constructor(compression: Compression, groupBytes: number) {
     const params = {
-      ...EFFORT,
+      ...EFFORTS[compression],
       [constants.ZSTD_c_windowLog]: Math.max(SMALLEST_WINDOW_LOG, Math.ceil(Math.log2(groupBytes))),
     };
     this.#stream = createZstdCompress({ params, chunkSize: PIECE_BYTES });

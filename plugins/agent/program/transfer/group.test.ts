@@ -1,4 +1,5 @@
 import {
+  type Compression,
   FRAME,
   frameJson,
   type GroupHead,
@@ -10,20 +11,29 @@ import {
 import { expect, it } from 'vitest';
 import { Groups } from './group.ts';
 
-/** What the frames hold, each group with how it came. */
-async function opened(frames: AsyncGenerator<Uint8Array>): Promise<(readonly [string, Buffer])[]> {
-  const groups: (readonly [string, Buffer])[] = [];
+interface Opened {
+  readonly encoding: string;
+  /** As it came. */
+  readonly bytes: number;
+  readonly raw: Buffer;
+}
+
+/** What the frames hold, group by group. */
+async function opened(frames: AsyncGenerator<Uint8Array>): Promise<Opened[]> {
+  const groups: Opened[] = [];
   const parsed = parseFrames(frames);
   for (let { value } = await parsed.next(); value !== undefined; { value } = await parsed.next()) {
     expect(value.type).toBe(FRAME.group);
-    const group = await readGroup(frameJson<GroupHead>(value), new Pieces(parsed));
-    groups.push([group.encoding, Buffer.from(await openGroup(group))]);
+    const head = frameJson<GroupHead>(value);
+    const group = await readGroup(head, new Pieces(parsed));
+    const raw = Buffer.from(await openGroup(group));
+    groups.push({ encoding: group.encoding, bytes: head.bytes, raw });
   }
   return groups;
 }
 
 it('gives out each group once, in order, while the next is compressed and the one after it filled', async () => {
-  const groups = new Groups(60_000);
+  const groups = new Groups(60_000, 'small');
   const chunks = ['a', 'b', 'c', 'd'].map((letter) => Buffer.alloc(40_000, letter));
   async function* all(): AsyncGenerator<Uint8Array> {
     for (const chunk of chunks) {
@@ -36,7 +46,7 @@ it('gives out each group once, in order, while the next is compressed and the on
     yield* groups.end();
   }
   try {
-    expect(await opened(all())).toEqual(chunks.map((chunk) => ['zstd', chunk]));
+    expect(await opened(all())).toMatchObject(chunks.map((raw) => ({ encoding: 'zstd', raw })));
   } finally {
     await groups.close();
   }
@@ -44,20 +54,49 @@ it('gives out each group once, in order, while the next is compressed and the on
 
 it('leaves as it is what hardly shrinks', async () => {
   const raw = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)));
-  const groups = new Groups(raw.length);
+  const groups = new Groups(raw.length, 'small');
   try {
     expect(groups.takes(raw.length + 1)).toBe(false);
     groups.add(raw);
     expect(groups.isFullFor(1)).toBe(true);
-    expect(await opened(groups.end())).toEqual([['raw', raw]]);
+    expect(await opened(groups.end())).toEqual([{ encoding: 'raw', bytes: raw.length, raw }]);
   } finally {
     await groups.close();
   }
 });
 
 it('can be closed while a group is compressed', async () => {
-  const groups = new Groups(8 << 20);
+  const groups = new Groups(8 << 20, 'small');
   groups.add(Buffer.alloc(8 << 20, 'x'));
   expect((await groups.next().next()).done).toBe(true);
   await groups.close();
+});
+
+it('makes less of them by trying harder, but not where all is alike', async () => {
+  const words = Array.from({ length: 4000 }, () => Math.random().toString(36).slice(2, 8));
+  const some = () => words[Math.floor(Math.random() ** 2 * words.length)];
+  const text = Buffer.from(Array.from({ length: 150_000 }, some).join(' '));
+  const alike = Buffer.alloc(1 << 20, 'much the same ');
+  const sizes = async (compression: Compression, ...chunks: Buffer[]) => {
+    const groups = new Groups(1 << 20, compression);
+    async function* all() {
+      for (const chunk of chunks) {
+        if (groups.isFullFor(chunk.length)) yield* groups.next();
+        groups.add(chunk);
+      }
+      yield* groups.end();
+    }
+    try {
+      return (await opened(all())).map(({ bytes }) => bytes);
+    } finally {
+      await groups.close();
+    }
+  };
+  const raw = text.subarray(0, 1 << 20);
+  const [fast, small] = [await sizes('fast', raw, raw), await sizes('small', raw, raw, alike, raw, raw)];
+  expect(small[0]).toBeLessThan(0.985 * (fast[0] as number));
+  expect(small[1]).toBe(small[0]);
+  // As behind what is alike, once.
+  expect(small[3]).toBe(fast[0]);
+  expect(small[4]).toBe(small[0]);
 });

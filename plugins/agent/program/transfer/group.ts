@@ -1,10 +1,12 @@
 /** Chunks on their way, compressed together: the appliance keeps a group as it comes. */
 
-import { type GroupHead, groupFrames, heardLater } from '@overdub/core/agent';
+import { type Compression, type GroupHead, groupFrames, heardLater } from '@overdub/core/agent';
 import { GroupCompressor } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
 const WORTHWHILE = 0.98;
+/** With so little left of a group, those that follow it are much like it, and no effort makes less of them. */
+const REPETITIVE = 1 / 20;
 /** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
 const GROUP_CHUNKS = 8192;
 
@@ -19,14 +21,17 @@ interface Compressed {
  */
 export class Groups {
   readonly #buffers: Buffer[];
-  readonly #compressor: GroupCompressor;
+  readonly #wanted: Compression;
+  #compressor: { readonly how: Compression; readonly made: GroupCompressor } | undefined;
+  #how: Compression;
   #filled = 0;
   #lengths: number[] = [];
   #leaving: Promise<Compressed> | undefined;
 
-  constructor(groupBytes: number) {
+  constructor(groupBytes: number, compression: Compression) {
     this.#buffers = [Buffer.allocUnsafeSlow(groupBytes), Buffer.allocUnsafeSlow(groupBytes)];
-    this.#compressor = new GroupCompressor(groupBytes);
+    this.#wanted = compression;
+    this.#how = compression;
   }
 
   /** May a chunk of this length go into any group? */
@@ -73,16 +78,25 @@ export class Groups {
 
   async close(): Promise<void> {
     await this.#leaving?.catch(() => undefined);
-    this.#compressor.close();
+    this.#compressor?.made.close();
   }
 
   async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
-    const made = await this.#compressor.compress(raw);
+    const made = await this.#compressorFor(this.#how).compress(raw);
     const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
+    this.#how = bytes < raw.length * REPETITIVE ? 'fast' : this.#wanted;
     if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
     // Copied: the buffer is filled anew while this may still be on its way.
     const pieces = [Uint8Array.prototype.slice.call(raw)];
     return { head: { chunks, encoding: 'raw', bytes: raw.length }, pieces };
+  }
+
+  /** One at a time, since each holds a window and tables of some 25 MiB. */
+  #compressorFor(how: Compression): GroupCompressor {
+    if (this.#compressor?.how === how) return this.#compressor.made;
+    this.#compressor?.made.close();
+    this.#compressor = { how, made: new GroupCompressor(how, this.#buffer.length) };
+    return this.#compressor.made;
   }
 
   get #buffer(): Buffer {

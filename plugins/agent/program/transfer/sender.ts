@@ -2,6 +2,7 @@
 
 import {
   CHUNK_LIMITS,
+  type Compression,
   type Digest,
   digestOf,
   encodeFrame,
@@ -43,6 +44,7 @@ export interface SenderOptions {
   readonly groupBytes: number | undefined;
   /** Bytes a second at most; undefined: as the line goes. */
   readonly bandwidth: number | undefined;
+  readonly compression: Compression;
   readonly signal: AbortSignal;
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   readonly onBytes: (bytes: number) => void;
@@ -234,7 +236,7 @@ export class Sender {
     missing: ReadonlySet<Digest>,
     bases: Bases | undefined,
   ): Groups | undefined {
-    const { groupBytes } = this.#options;
+    const { groupBytes, compression } = this.#options;
     if (groupBytes === undefined) return undefined;
     let bytes = 0;
     for (const { entry } of files) {
@@ -243,7 +245,7 @@ export class Sender {
       if (bases?.near.has(path) || (bases?.index !== undefined && content.bytes >= DELTA_MIN_BYTES)) continue;
       for (const chunk of content.chunks) if (missing.has(chunk.digest)) bytes += chunk.bytes;
     }
-    return new Groups(Math.min(bytes, groupBytes, GROUP_BYTES));
+    return new Groups(Math.min(bytes, groupBytes, GROUP_BYTES), compression);
   }
 
   async *#chunk(

@@ -234,6 +234,7 @@ class SnapshotWork {
       signatures: this.#signatures,
       groupBytes: offer.groupBytes,
       bandwidth: this.#task.server.bandwidth,
+      compression: this.#task.server.compression ?? 'small',
       signal,
       sleep,
       onBytes: (bytes) => this.#progress(bytes, 'sending'),
