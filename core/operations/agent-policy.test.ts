@@ -136,8 +136,13 @@ describe('an installed agent', () => {
 
   it('opens its own snapshots, one at a time, and ends them', async () => {
     const { identity } = await world.policy.admit(installed(await credentialOf()), IP);
+    await world.control.setServer('web-1', { compression: 'fast' }, 'ann');
     const task = await world.policy.beginSnapshot(identity, { server: 'web-1', reason: 'schedule' });
-    expect(task).toMatchObject({ trust: 'stat', suspect: false, server: { name: 'web-1', generation: 1 } });
+    expect(task).toMatchObject({
+      trust: 'stat',
+      suspect: false,
+      server: { name: 'web-1', generation: 1, compression: 'fast' },
+    });
     const again = world.policy.beginSnapshot(identity, { server: 'web-1', reason: 'schedule' });
     await expect(again).rejects.toMatchObject({ code: 'CONFLICT' });
     const snapshot = snapshotOf('web-1', world.clock.now(), bootableImage(world.repository, 'now'));

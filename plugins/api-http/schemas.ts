@@ -1,5 +1,6 @@
 /** Records as they travel: TypeBox schemas of the domain's types, named in the OpenAPI document. */
 
+import { COMPRESSIONS } from '@overdub/core';
 import { Type } from 'typebox';
 import { CONTROLLER_FACTS, DHCP_FACTS, FACTS } from './schemas-machine.ts';
 
@@ -29,9 +30,12 @@ export const Retention = Type.Object({
   withinSeconds: Type.Integer({ minimum: 0 }),
 });
 export const RoleName = Type.Union([Type.Literal('viewer'), Type.Literal('operator'), Type.Literal('admin')]);
-export const HowToCompress = Type.Union([Type.Literal('small'), Type.Literal('fast')], {
-  description: 'What snapshots send; absent: small',
-});
+export const HowToCompress = Type.Union(
+  COMPRESSIONS.map((how) => Type.Literal(how)),
+  {
+    description: 'What snapshots send; absent: small',
+  },
+);
 export const StateOfOperation = Type.Union(
   (['queued', 'running', 'waiting', 'done', 'failed', 'cancelled'] as const).map((state) =>
     Type.Literal(state),

@@ -1,5 +1,6 @@
 /**
- * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise]`: overlays beside the
+ * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise]
+ * [--compression small|fast]`: overlays beside the
  * field's own tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
  * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us. Takes 10 GB
  * of room a round below TMPDIR, all of it given back in the end.
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
       'without-peers': { type: 'boolean', default: false },
       // It takes most of a round, and what it gives is the same in each.
       'without-optimise': { type: 'boolean', default: false },
+      compression: { type: 'string', default: 'small' },
       case: { type: 'string' },
       size: { type: 'string' },
     },
@@ -56,7 +58,10 @@ async function main(): Promise<void> {
         const peers = values['without-peers'] ? [] : await peerRound(data, await freshDirectory(work));
         // A run takes long: what was measured is not lost when it is cut off.
         if (peers.length > 0) print(peers);
-        const ours = await ourRound(data, await freshDirectory(work), !values['without-optimise']);
+        const ours = await ourRound(data, await freshDirectory(work), {
+          optimises: !values['without-optimise'],
+          compression: values.compression,
+        });
         rounds.push([...ours, ...peers]);
       }
     }
@@ -73,7 +78,11 @@ async function main(): Promise<void> {
  * Master, a, optimise, b, optimise, b again, restore, rollback. CPU is the agent's and the appliance's together. `own` is scratch
  * space of the caller, empty, and is left full.
  */
-async function ourRound(data: string, own: string, optimises: boolean): Promise<Figure[]> {
+async function ourRound(
+  data: string,
+  own: string,
+  { optimises, compression }: { readonly optimises: boolean; readonly compression: string },
+): Promise<Figure[]> {
   const live = await freshDirectory(own);
   const appliance = await startAppliance(own);
   const overdub = commandFor(appliance, own);
@@ -83,7 +92,7 @@ async function ourRound(data: string, own: string, optimises: boolean): Promise<
   try {
     await overdub('master', 'import', SERVER, join(data, 'master'));
     if (optimises) await overdub('optimise');
-    await overdub('server', 'create', SERVER, '--master', SERVER);
+    await overdub('server', 'create', SERVER, '--master', SERVER, '--compression', compression);
     for (const [name, tree] of [
       [STEPS.first, 'a'],
       [STEPS.next, 'b'],
