@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   type Compression,
   FRAME,
@@ -8,7 +9,7 @@ import {
   parseFrames,
   readGroup,
 } from '@overdub/core/agent';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Groups } from './group.ts';
 
 interface Opened {
@@ -53,7 +54,7 @@ it('gives out each group once, in order, while the next is compressed and the on
 });
 
 it('leaves as it is what hardly shrinks', async () => {
-  const raw = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)));
+  const raw = randomBytes(60_000);
   const groups = new Groups(raw.length, 'small');
   try {
     expect(groups.takes(raw.length + 1)).toBe(false);
@@ -72,13 +73,14 @@ it('can be closed while a group is compressed', async () => {
   await groups.close();
 });
 
-it('makes less of them by trying harder, but not where all is alike', async () => {
+describe('effort', () => {
   const word = (at: number) => (Math.imul(at * at + 7 * at, 2654435761) >>> 12).toString(36);
   const words = Array.from({ length: 200_000 }, (_, at) => `${word((at * at) % 4001)} ${word(at % 977)}`);
-  const raw = Buffer.from(words.join(' ')).subarray(0, 1 << 20);
-  const alike = Buffer.alloc(1 << 20, 'much the same ');
-  const sizes = async (compression: Compression, ...chunks: Buffer[]) => {
-    const groups = new Groups(1 << 20, compression);
+  const text = Buffer.from(words.join(' ')).subarray(0, 1 << 20);
+
+  /** Of each chunk, a group by itself. */
+  async function sizes(compression: Compression, ...chunks: readonly Buffer[]): Promise<number[]> {
+    const groups = new Groups(text.length, compression);
     async function* all() {
       for (const chunk of chunks) {
         if (groups.isFullFor(chunk.length)) yield* groups.next();
@@ -91,11 +93,22 @@ it('makes less of them by trying harder, but not where all is alike', async () =
     } finally {
       await groups.close();
     }
-  };
-  const [fast, small] = [await sizes('fast', raw, raw), await sizes('small', raw, raw, alike, raw, raw)];
-  expect(small[0]).toBeLessThan(0.95 * (fast[0] as number));
-  expect(small[1]).toBe(small[0]);
-  // As behind what is alike, once.
-  expect(small[3]).toBe(fast[0]);
-  expect(small[4]).toBe(small[0]);
+  }
+
+  it('makes less of a group', async () => {
+    const [fast] = (await sizes('fast', text)) as [number];
+    const [first, second] = (await sizes('small', text, text)) as [number, number];
+    expect(first).toBeLessThan(0.95 * fast);
+    expect(second).toBe(first);
+  });
+
+  it.each([
+    ['much is alike', Buffer.alloc(text.length, 'much the same ')],
+    ['nothing is', randomBytes(text.length)],
+  ])('is spared where %s, until that has passed', async (_, chunk) => {
+    const [fast] = (await sizes('fast', text)) as [number];
+    const [, , behind, later] = await sizes('small', text, chunk, text, text);
+    expect(behind).toBe(fast);
+    expect(later).toBeLessThan(0.95 * fast);
+  });
 });

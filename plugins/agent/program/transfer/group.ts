@@ -5,8 +5,8 @@ import { GroupCompressor } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
 const WORTHWHILE = 0.98;
-/** With so little left of a group, those that follow it are much like it, and no effort makes less of them. */
-const REPETITIVE = 1 / 20;
+/** Where less or more than these shares is left of a group, effort saves nothing; those that follow it are much like it. */
+const WORTH_EFFORT = { least: 1 / 20, most: 9 / 10 } as const;
 /** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
 const GROUP_CHUNKS = 8192;
 
@@ -84,7 +84,8 @@ export class Groups {
   async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
     const made = await this.#compressorFor(this.#how).compress(raw);
     const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
-    this.#how = bytes < raw.length * REPETITIVE ? 'fast' : this.#wanted;
+    const left = bytes / raw.length;
+    this.#how = left < WORTH_EFFORT.least || left > WORTH_EFFORT.most ? 'fast' : this.#wanted;
     if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
     // Copied: the buffer is filled anew while this may still be on its way.
     const pieces = [Uint8Array.prototype.slice.call(raw)];
