@@ -39,7 +39,7 @@ export interface CreateServer {
   readonly excludes?: readonly string[];
   /** Bytes a second that snapshots may send. */
   readonly bandwidth?: number;
-  /** Of what snapshots send; absent: `small`. */
+  /** Of what snapshots send; absent: `DEFAULT_COMPRESSION`. */
   readonly compression?: Compression;
   readonly address?: string;
 }

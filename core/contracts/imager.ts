@@ -28,7 +28,7 @@ export interface TreeReader {
    * INPUT_INVALID for what is no regular file.
    */
   open(path: string): TreeFile | Promise<TreeFile>;
-  /** What was opened stays open. May be called again. */
+  /** What was opened stays open, but nothing can be opened any more. May be called again. */
   close(): void;
 }
 

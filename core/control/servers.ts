@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net';
 import type { ApplianceControl, CreateServer } from '../contracts/control.ts';
 import { assertEntryPath } from '../domain/path.ts';
 import { DEFAULT_RETENTION, type RetentionPolicy } from '../domain/retention.ts';
-import { COMPRESSIONS, isServerName, type SnapshotSchedule } from '../domain/server.ts';
+import { COMPRESSIONS, isCompression, isServerName, type SnapshotSchedule } from '../domain/server.ts';
 import { OverdubError } from '../errors.ts';
 import { releaseMachine } from '../operations/assignment.ts';
 import { findMaster } from '../operations/images.ts';
@@ -173,7 +173,7 @@ async function assertSettings(
   if (bandwidth !== undefined && !(Number.isInteger(bandwidth) && bandwidth >= MIN_BANDWIDTH)) {
     throw invalid(`A bandwidth of ${bandwidth} bytes a second is too little.`, 'Write it as 500kB or 5MB.');
   }
-  if (compression !== undefined && !COMPRESSIONS.includes(compression)) {
+  if (compression !== undefined && !isCompression(compression)) {
     throw invalid(
       `There is no compression ${JSON.stringify(compression)}.`,
       `Use ${COMPRESSIONS.join(' or ')}.`,

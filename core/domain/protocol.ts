@@ -71,7 +71,7 @@ export interface TaskServer {
   readonly excludes: readonly string[];
   /** Snapshots send at most so many bytes a second. */
   readonly bandwidth?: number;
-  /** Absent: `small`. */
+  /** Absent: `DEFAULT_COMPRESSION`. */
   readonly compression?: Compression;
   readonly master?: MasterRef;
 }

@@ -27,12 +27,14 @@ export type ServerState =
   | 'moving'
   | 'failed';
 
-/**
- * What a server's machine does to what its snapshots send: as small as pays there, or with as little of its processor as sending
- * takes at all.
- */
+/** How a server's machine compresses new contents that its snapshots send: to fewer bytes, or in less time of its processor. */
 export const COMPRESSIONS = ['small', 'fast'] as const;
 export type Compression = (typeof COMPRESSIONS)[number];
+export const DEFAULT_COMPRESSION: Compression = 'small';
+
+export function isCompression(text: string): text is Compression {
+  return COMPRESSIONS.some((each) => each === text);
+}
 
 /** A role with an identity. Runs on at most one machine at a time. */
 export interface Server {
@@ -50,7 +52,7 @@ export interface Server {
   readonly excludes: readonly string[];
   /** Snapshots send at most so many bytes a second; absent: as the line goes. Restores are never slowed. */
   readonly bandwidth?: number;
-  /** Absent: `small`. */
+  /** Absent: {@link DEFAULT_COMPRESSION}. */
   readonly compression?: Compression;
   /** Reservation that follows the server (full DHCP mode). */
   readonly address?: string;

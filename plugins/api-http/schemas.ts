@@ -30,12 +30,9 @@ export const Retention = Type.Object({
   withinSeconds: Type.Integer({ minimum: 0 }),
 });
 export const RoleName = Type.Union([Type.Literal('viewer'), Type.Literal('operator'), Type.Literal('admin')]);
-export const HowToCompress = Type.Union(
-  COMPRESSIONS.map((how) => Type.Literal(how)),
-  {
-    description: 'What snapshots send; absent: small',
-  },
-);
+export const CompressionName = Type.Enum([...COMPRESSIONS], {
+  description: 'How what snapshots send is compressed; absent: small',
+});
 export const StateOfOperation = Type.Union(
   (['queued', 'running', 'waiting', 'done', 'failed', 'cancelled'] as const).map((state) =>
     Type.Literal(state),
@@ -94,7 +91,7 @@ const Server = Type.Object({
   retention: Retention,
   excludes: Strings,
   bandwidth: optional(Type.Integer({ description: 'Bytes a second that snapshots may send' })),
-  compression: optional(HowToCompress),
+  compression: optional(CompressionName),
   address: optional(Type.String()),
   drivers: Type.Object({ imager: Type.String() }),
   createdAt: Time,

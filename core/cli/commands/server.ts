@@ -1,7 +1,13 @@
 import { formatMaster } from '../../domain/master.ts';
 import type { Operation } from '../../domain/operation.ts';
 import type { RetentionPolicy } from '../../domain/retention.ts';
-import type { Server, SnapshotSchedule } from '../../domain/server.ts';
+import {
+  COMPRESSIONS,
+  DEFAULT_COMPRESSION,
+  isCompression,
+  type Server,
+  type SnapshotSchedule,
+} from '../../domain/server.ts';
 import { segment } from '../client.ts';
 import { type Call, type Command, defineCommand, type Flag, UsageError } from '../command.ts';
 import { facts, size, table, time } from '../format.ts';
@@ -25,7 +31,7 @@ const SETTINGS: Readonly<Record<string, Flag>> = {
   compression: {
     type: 'string',
     value: 'HOW',
-    summary: 'Of what snapshots send: small (default), or fast for a weak processor',
+    summary: 'How snapshots are compressed: small (default), or fast for a weak processor',
   },
   address: { type: 'string', value: 'IP', summary: 'Address that follows the server (full DHCP mode)' },
 };
@@ -164,6 +170,8 @@ function settingsOf(call: Call): object {
     call.text('bandwidth'),
     call.text('compression'),
   ];
+  if (compression !== undefined && !isCompression(compression))
+    throw new UsageError(`\`${compression}\` is no compression: ${COMPRESSIONS.join(', ')}.`);
   return {
     ...(schedule === undefined ? {} : { schedule }),
     ...(Object.keys(retention).length === 0 ? {} : { retention }),
@@ -217,7 +225,7 @@ function details(server: Server): string {
     ['retention', `last ${last}, hourly ${hourly}, daily ${daily}, everything within ${withinSeconds} s`],
     ['excludes', server.excludes.join(' ')],
     ['bandwidth', server.bandwidth && `${size(server.bandwidth)}/s`],
-    ['compression', server.compression],
+    ['compression', server.compression ?? DEFAULT_COMPRESSION],
     ['address', server.address],
     ['machine-id', server.identity.machineId],
     ['root uuid', server.identity.rootUuid],

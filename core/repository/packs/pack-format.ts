@@ -192,8 +192,9 @@ export interface ListedFrame extends FramePlace {
   readonly chunks: () => readonly PackedChunk[];
 }
 
-/** What is in a pack, and how many bytes are kept for it. */
+/** What is in a pack. */
 export interface PackList {
+  /** Length of the index, which the frames keep. */
   readonly bytes: number;
   readonly frames: readonly ListedFrame[];
 }

@@ -11,8 +11,8 @@ import { ByteCache } from './byte-cache.ts';
  * tiny files three fit, of others hundreds.
  */
 const LIST_BYTES = 2 * 1024 * 1024;
-/** What one takes beside the bytes of its list. */
-const LIST_ITSELF = 4096;
+/** What one takes beside the bytes of its list, and for each of its frames. */
+const LIST_ITSELF = { pack: 4096, frame: 300 } as const;
 /** Chunks of decoded frames that are kept: an image's come by turns from two or three, of some thousands where files are tiny. */
 const DECODED_CHUNKS = 32_768;
 
@@ -84,11 +84,13 @@ export class StoredFrames {
   /** By the pack's own index, which lists all that is in a frame; undefined when it cannot be read. */
   async #listOf(pack: string): Promise<ReadonlyMap<number, ListedFrame> | undefined> {
     try {
-      return await this.#lists.get(pack, LIST_ITSELF, async () => {
+      return await this.#lists.get(pack, LIST_ITSELF.pack, async () => {
         const stat = await this.#store.stat(pack);
         if (stat === undefined) throw new Error('it is gone');
         const { bytes, frames } = await readPackList(this.#store, pack, stat.bytes);
-        this.#lists.weigh(pack, LIST_ITSELF + bytes);
+        // One that weighs more than all may, alone.
+        const weight = LIST_ITSELF.pack + LIST_ITSELF.frame * frames.length + bytes;
+        this.#lists.weigh(pack, Math.min(weight, LIST_BYTES));
         return new Map(frames.map((frame) => [frame.offset, frame]));
       });
     } catch {

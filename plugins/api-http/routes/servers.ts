@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { type Api, route } from '../route.ts';
-import { HowToCompress, Retention, Schedule } from '../schemas.ts';
+import { CompressionName, Retention, Schedule } from '../schemas.ts';
 
 const tag = 'servers';
 const params = Type.Object({ server: Type.String() });
@@ -10,7 +10,7 @@ const settings = {
   retention: Type.Optional(Type.Partial(Retention)),
   excludes: Type.Optional(Type.Array(Type.String())),
   bandwidth: Type.Optional(Type.Integer({ description: 'Bytes a second that snapshots may send' })),
-  compression: Type.Optional(HowToCompress),
+  compression: Type.Optional(CompressionName),
   address: Type.Optional(Type.String()),
 };
 

@@ -20,7 +20,11 @@ export function openTree(root: string): LocalTree {
   const rootFd = openRoot(root);
   let isOpen = true;
   return {
-    open: (path) => openFileBelow(rootFd, path),
+    open(path) {
+      // Its number may be another directory's by now.
+      if (!isOpen) throw new TypeError('the tree has been closed');
+      return openFileBelow(rootFd, path);
+    },
     close() {
       if (isOpen) closeSync(rootFd);
       isOpen = false;
@@ -73,7 +77,7 @@ export class LocalFile implements TreeFile {
     return buffer.subarray(0, filled);
   }
 
-  /** See {@link TreeFile}: false for more than a short read, and when the file has become shorter. */
+  /** See `RandomReader`: false for more than a short read. */
   readNow(offset: number, into: Uint8Array): boolean {
     if (into.length > SHORT_READ) return false;
     for (let filled = 0; filled < into.length; ) {

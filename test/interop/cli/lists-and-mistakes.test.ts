@@ -120,6 +120,7 @@ describe('mistakes', () => {
     [['server', 'create', 'a', '--every', 'soon'], 2, 'no duration'],
     [['server', 'create', 'a', '--jitter', '5s'], 2, '--jitter needs --every'],
     [['server', 'create', 'a', '--keep-last', '-1'], 2, ''],
+    [['server', 'create', 'a', '--compression', 'best'], 2, '`best` is no compression: small, fast.'],
     [['server', 'set', 'a'], 2, 'nothing to change'],
     [['snapshot', 'show', 'web-1'], 2, 'SERVER@SNAPSHOT'],
     [['snapshot', 'show', 'web-1@2026-02-30'], 2, 'no time of the calendar'],

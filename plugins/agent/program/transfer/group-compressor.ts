@@ -9,10 +9,9 @@ const PIECE_BYTES = 1024 * 1024;
 const SMALLEST_WINDOW_LOG = 17;
 const HEADER_BYTES = 6;
 /**
- * Of `fast` the tables stay in a core's own cache, two and four times as large as level 3 has them: level 4 with 2^20 places makes a
- * hundredth less of it, for one and a half times the CPU where the machine is alone, and twice where others use its cache. With less
- * effort than that, what more there is to send costs what is saved. `small` makes a twelfth less, for two to three times the CPU
- * (docs/overlays.md).
+ * Of `fast` the tables stay in a core's own cache, larger than level 3 has them: level 4 with 2^20 places makes a
+ * hundredth less of it, for one and a half times the CPU where the machine is alone, and twice where others use its cache. `small` makes a
+ * twelfth less, and a whole first overlay takes half more CPU (docs/overlays.md).
  */
 const EFFORTS: Readonly<Record<Compression, Readonly<Record<number, number>>>> = {
   fast: {

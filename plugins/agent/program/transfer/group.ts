@@ -5,8 +5,11 @@ import { GroupCompressor } from './group-compressor.ts';
 
 /** What is nearly incompressible travels and is stored as it is. */
 const WORTHWHILE = 0.98;
-/** Where less or more than these shares is left of a group, effort saves nothing; those that follow it are much like it. */
-const WORTH_EFFORT = { least: 1 / 20, most: 9 / 10 } as const;
+/**
+ * Where less or more than these shares is left of a group, effort saves next to nothing, and those that follow it are much like it.
+ * `leastAgain` is of what was made without effort, which leaves more.
+ */
+const WORTH_EFFORT = { least: 1 / 20, leastAgain: 1 / 16, most: 9 / 10 } as const;
 /** A group leaves with so many chunks, however small: the appliance keeps it whole, and knows all of them at once. */
 const GROUP_CHUNKS = 8192;
 
@@ -84,12 +87,16 @@ export class Groups {
   async #compress(raw: Buffer, chunks: readonly number[]): Promise<Compressed> {
     const made = await this.#compressorFor(this.#how).compress(raw);
     const bytes = made.reduce((sum, piece) => sum + piece.length, 0);
-    const left = bytes / raw.length;
-    this.#how = left < WORTH_EFFORT.least || left > WORTH_EFFORT.most ? 'fast' : this.#wanted;
+    this.#how = this.#isWorthEffort(bytes / raw.length) ? this.#wanted : 'fast';
     if (bytes < raw.length * WORTHWHILE) return { head: { chunks, encoding: 'zstd', bytes }, pieces: made };
     // Copied: the buffer is filled anew while this may still be on its way.
     const pieces = [Uint8Array.prototype.slice.call(raw)];
     return { head: { chunks, encoding: 'raw', bytes: raw.length }, pieces };
+  }
+
+  #isWorthEffort(left: number): boolean {
+    const least = this.#how === 'fast' ? WORTH_EFFORT.leastAgain : WORTH_EFFORT.least;
+    return left >= least && left <= WORTH_EFFORT.most;
   }
 
   /** One at a time, since each holds a window and tables of some 25 MiB. */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import {
   type Consistency,
   comparePaths,
+  DEFAULT_COMPRESSION,
   type DeltaCodec,
   type Digest,
   type Imager,
@@ -234,7 +235,7 @@ class SnapshotWork {
       signatures: this.#signatures,
       groupBytes: offer.groupBytes,
       bandwidth: this.#task.server.bandwidth,
-      compression: this.#task.server.compression ?? 'small',
+      compression: this.#task.server.compression ?? DEFAULT_COMPRESSION,
       signal,
       sleep,
       onBytes: (bytes) => this.#progress(bytes, 'sending'),
