@@ -42,7 +42,10 @@ export interface RandomReader {
   readonly bytes: number;
   /** `into`, of at least `length` bytes, is where the answer may lie: one buffer serves many reads. */
   read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
-  /** Optional: fills `into` from `offset` on, where nothing has to be waited for; false, with `into` as it may be, where it has, or there is less. */
+  /**
+   * Optional: fills `into` from `offset` on, where nothing has to be waited for; false, with `into` as it may be, where it has, or
+   * there is less.
+   */
   readNow?(offset: number, into: Uint8Array): boolean;
 }
 

@@ -1,6 +1,6 @@
 /** Records as they travel: TypeBox schemas of the domain's types, named in the OpenAPI document. */
 
-import { COMPRESSIONS } from '@overdub/core';
+import { COMPRESSIONS, DEFAULT_COMPRESSION } from '@overdub/core';
 import { Type } from 'typebox';
 import { CONTROLLER_FACTS, DHCP_FACTS, FACTS } from './schemas-machine.ts';
 
@@ -31,7 +31,7 @@ export const Retention = Type.Object({
 });
 export const RoleName = Type.Union([Type.Literal('viewer'), Type.Literal('operator'), Type.Literal('admin')]);
 export const CompressionName = Type.Enum([...COMPRESSIONS], {
-  description: 'How what snapshots send is compressed; absent: small',
+  description: `How what snapshots send is compressed; absent: ${DEFAULT_COMPRESSION}`,
 });
 export const StateOfOperation = Type.Union(
   (['queued', 'running', 'waiting', 'done', 'failed', 'cancelled'] as const).map((state) =>

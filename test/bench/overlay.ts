@@ -1,9 +1,8 @@
 /**
- * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise]
- * [--compression small|fast]`: overlays beside the
- * field's own tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each tool gets one live
- * directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios to us. Takes 10 GB
- * of room a round below TMPDIR, all of it given back in the end.
+ * `npm run bench -- overlay --data DIR [--rounds N] [--report FILE] [--without-peers] [--without-optimise] [--compression HOW]`:
+ * overlays beside the field's own tools, in one run. DIR holds `master`, `a` and `b`, three trees of one server at three times. Each
+ * tool gets one live directory that becomes them in place. Prints medians over the rounds (three, unless told otherwise) and ratios
+ * to us. Takes 10 GB of room a round below TMPDIR, all of it given back in the end.
  *
  * `--case sparse|dense|files|snapshots [--size N]` runs one of the large cases alone; see `cases.ts`.
  */
@@ -12,7 +11,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Operation, Snapshot } from '@overdub/core';
+import { DEFAULT_COMPRESSION, type Operation, type Snapshot } from '@overdub/core';
 import {
   become,
   commandFor,
@@ -40,7 +39,7 @@ async function main(): Promise<void> {
       'without-peers': { type: 'boolean', default: false },
       // It takes most of a round, and what it gives is the same in each.
       'without-optimise': { type: 'boolean', default: false },
-      compression: { type: 'string', default: 'small' },
+      compression: { type: 'string', default: DEFAULT_COMPRESSION },
       case: { type: 'string' },
       size: { type: 'string' },
     },

@@ -3,6 +3,7 @@ import type { Operation } from '../../domain/operation.ts';
 import type { RetentionPolicy } from '../../domain/retention.ts';
 import {
   COMPRESSIONS,
+  type Compression,
   DEFAULT_COMPRESSION,
   isCompression,
   type Server,
@@ -165,13 +166,8 @@ export const serverCommands: readonly Command[] = [
 function settingsOf(call: Call): object {
   const schedule = scheduleOf(call);
   const retention = retentionOf(call);
-  const [address, bandwidth, compression] = [
-    call.text('address'),
-    call.text('bandwidth'),
-    call.text('compression'),
-  ];
-  if (compression !== undefined && !isCompression(compression))
-    throw new UsageError(`\`${compression}\` is no compression: ${COMPRESSIONS.join(', ')}.`);
+  const compression = compressionOf(call);
+  const [address, bandwidth] = [call.text('address'), call.text('bandwidth')];
   return {
     ...(schedule === undefined ? {} : { schedule }),
     ...(Object.keys(retention).length === 0 ? {} : { retention }),
@@ -208,6 +204,12 @@ function retentionOf(call: Call): Partial<RetentionPolicy> {
     ...Object.fromEntries(counts),
     ...(within === undefined ? {} : { withinSeconds: parseDuration(within) }),
   };
+}
+
+function compressionOf(call: Call): Compression | undefined {
+  const text = call.text('compression');
+  if (text === undefined || isCompression(text)) return text;
+  throw new UsageError(`\`${text}\` is no compression: ${COMPRESSIONS.join(', ')}.`);
 }
 
 function details(server: Server): string {
