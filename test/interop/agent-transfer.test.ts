@@ -16,7 +16,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readRecord } from '../../plugins/agent/program/transfer/record.ts';
 import { recordRestored, restoreImage } from '../../plugins/agent/program/transfer/restore.ts';
 import { setXattr } from '../../plugins/imaging-tree/tree/libc.ts';
@@ -360,6 +360,20 @@ describe('a tree that does not hold still', () => {
     });
     const snapshot = await world.snapshot(root, { imager });
     expect(snapshot.skipped).toEqual([{ path: 'etc/app/5.conf', reason: 'vanished' }]);
+  });
+
+  it('says at once that the root is gone, and takes it for nothing that was refused', async () => {
+    const root = await world.smallTree();
+    const appliance = world.connect();
+    const offer = vi.spyOn(appliance, 'offer').mockImplementationOnce(async (_transfer, _kind, digests) => {
+      await rm(root, { recursive: true });
+      return (at) => at < digests.length;
+    });
+    const upload = vi.spyOn(appliance, 'upload');
+    const gone = expect.objectContaining({ code: 'INPUT_INVALID', message: expect.stringContaining(root) });
+    await expect(world.snapshot(root, { appliance })).rejects.toEqual(gone);
+    expect(offer).toHaveBeenCalledTimes(1);
+    expect(upload).not.toHaveBeenCalled();
   });
 });
 

@@ -95,13 +95,15 @@ export class Sender {
 
   /** Offers and uploads until everything has arrived; with less art once some of it was refused. */
   async #batch(files: readonly ChangedFile[], stale: Set<string>): Promise<void> {
-    const { signal, sleep } = this.#options;
+    const { imager, root, signal, sleep } = this.#options;
     const how: Manner = { deltas: true, stamps: true, groups: true, trusted: false };
     for (let attempt = 1; ; attempt++) {
       const missing = await this.#missing(files);
       if (missing.size === 0) return;
+      // A root that is gone is nothing that the appliance refused: it says so at once.
+      const tree = imager.openTree(root);
       try {
-        await this.#upload(files, missing, how, stale);
+        await this.#upload(tree, files, missing, how, stale);
         return;
       } catch (error) {
         signal.throwIfAborted();
@@ -112,6 +114,8 @@ export class Sender {
         else if (how.groups && isRefusedGroup(error)) how.groups = false;
         else if (!(error instanceof ConnectionLost) || attempt >= TRIES) throw error;
         else await sleep(attempt * 1000, signal);
+      } finally {
+        tree.close();
       }
     }
   }
@@ -131,6 +135,7 @@ export class Sender {
   }
 
   async #upload(
+    tree: TreeReader,
     files: readonly ChangedFile[],
     missing: Set<Digest>,
     how: Manner,
@@ -152,27 +157,25 @@ export class Sender {
       virtual: bases?.virtual ?? 0,
       ...(open.some(isLargeLog) ? { logs: true } : {}),
     };
-    const body = requestFrames(head, this.#frames(open, missing, bases, how, stale));
+    const body = requestFrames(head, this.#frames(tree, open, missing, bases, how, stale));
     // Without bases nothing goes alone, unless it fits into no group.
     const compressed = groups && bases === undefined && (groupBytes ?? 0) >= CHUNK_LIMITS.max;
     await appliance.upload(transfer, body, signal, { bandwidth, compressed });
   }
 
   async *#frames(
+    tree: TreeReader,
     files: readonly ChangedFile[],
     missing: Set<Digest>,
     bases: Bases | undefined,
     how: Manner,
     stale: Set<string>,
   ): AsyncGenerator<Uint8Array> {
-    const { imager, root } = this.#options;
     const groups = how.groups ? this.#groups(files, missing, bases) : undefined;
-    const tree = imager.openTree(root);
     try {
       yield* this.#contents(tree, files, missing, bases, groups, how, stale);
       if (groups !== undefined) yield* groups.end();
     } finally {
-      tree.close();
       await groups?.close();
     }
   }
