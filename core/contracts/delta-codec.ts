@@ -71,6 +71,11 @@ export interface SignatureFeature {
    */
   parts?(delta: Uint8Array, options: PartsOptions): readonly DeltaPart[];
   /**
+   * Optional, beside `parts`: the delta that is made of these, in the codec's present version, which keeps no view of their bytes. What
+   * was several parts may be one there.
+   */
+  compose?(parts: readonly DeltaPart[]): Uint8Array;
+  /**
    * Applies a delta to the virtual base; rejects past `targetBytes`, on bad commands, on truncation. A piece is the
    * caller's from then on: nothing else reads or writes it.
    */

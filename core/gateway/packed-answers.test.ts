@@ -112,8 +112,8 @@ describe('packed answers', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(6000 * KiB);
   });
 
-  it('begin to read one chunk while the one before is being made, and no more; when nobody wants them, the last is waited for', async () => {
-    const chunks = Array.from({ length: 4 }, (_, at) => Buffer.alloc(900 * KiB, at));
+  it('begin to read three chunks while the one before is being made, and no more; when nobody wants them, all are waited for', async () => {
+    const chunks = Array.from({ length: 6 }, (_, at) => Buffer.alloc(900 * KiB, at));
     const wanted = chunks.map(digestOf);
     const begun: string[] = [];
     const ready = chunks.map(() => Promise.withResolvers<Uint8Array>());
@@ -125,18 +125,18 @@ describe('packed answers', () => {
     const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
     const answers = packedAnswers({ ...of(wanted, readChunk, new LineGauge()), plan, ahead: 1 });
     const first = answers.next();
-    await vi.waitFor(() => expect(begun).toHaveLength(2));
+    await vi.waitFor(() => expect(begun).toHaveLength(4));
     await settled();
-    expect(begun).toEqual(wanted.slice(0, 2));
+    expect(begun).toEqual(wanted.slice(0, 4));
     ready[0]?.resolve(new Uint8Array(chunks[0] as Buffer));
     await first;
-    await vi.waitFor(() => expect(begun).toEqual(wanted.slice(0, 3)));
+    await vi.waitFor(() => expect(begun).toEqual(wanted.slice(0, 5)));
     const ended = answers.return(undefined);
-    ready[1]?.resolve(new Uint8Array(chunks[1] as Buffer));
+    for (const at of [1, 2, 4]) ready[at]?.resolve(new Uint8Array(chunks[at] as Buffer));
     expect(await Promise.race([ended, settled()])).toBe('still under way');
-    ready[2]?.reject(new Error('nobody hears of it'));
+    ready[3]?.reject(new Error('nobody hears of it'));
     await ended;
-    expect(begun).toEqual(wanted.slice(0, 3));
+    expect(begun).toEqual(wanted.slice(0, 5));
   });
 
   it.each([

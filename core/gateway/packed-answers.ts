@@ -11,6 +11,7 @@ import { heardLater } from '../domain/heard-later.ts';
 import type { Digest } from '../domain/manifest.ts';
 import { release } from '../domain/release.ts';
 import type { GivenGroup } from '../domain/transfer-bodies.ts';
+import { chunksAhead, waysOf } from './answer-ways.ts';
 import type { Group, GroupPlan } from './given-groups.ts';
 import type { LineGauge } from './line-gauge.ts';
 import type { Wants } from './wants.ts';
@@ -32,7 +33,7 @@ export interface PackedAnswersOptions {
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
-  /** Is the next chunk or frame, of 16 MiB at most, read while one is made? */
+  /** Are the next chunks, or the next frame, of 16 MiB at most, read while one is made? */
   readonly readsAhead: boolean;
   /** Of the line that they go out on. */
   readonly line: LineGauge;
@@ -63,7 +64,7 @@ export async function* packedAnswers(options: PackedAnswersOptions): AsyncGenera
 async function* answersOf(options: PackedAnswersOptions, at: { want: number }) {
   const packed = (group: Group) => begun(options.line.isSlow ? pack(group) : Promise.resolve(group));
   let joined = new JoinedChunks();
-  const ways = options.readsAhead ? ahead(waysOf(options, at), 1) : waysOf(options, at);
+  const ways = options.readsAhead ? chunksAhead(waysOf(options, at)) : waysOf(options, at);
   for await (const { want, way, reading } of ways) {
     const chunk = await reading;
     if (joined.bytes > 0 && !(chunk !== undefined && joined.fits(chunk))) {
@@ -78,25 +79,6 @@ async function* answersOf(options: PackedAnswersOptions, at: { want: number }) {
     }
   }
   if (joined.bytes > 0) yield packed(joined.group());
-}
-
-/**
- * How each want is answered that is known and not answered yet. A chunk that goes out by itself is being read then: its reader waits for
- * the disk by turns.
- */
-async function* waysOf({ plan, wants, readChunk }: PackedAnswersOptions, at: { want: number }) {
-  let reading: Promise<Uint8Array> | undefined;
-  try {
-    for (let digest = wants.known(at.want); digest !== undefined; digest = wants.known(at.want)) {
-      const want = at.want++;
-      const way = await plan.next();
-      if (way === 'given') continue;
-      reading = way === 'chunk' ? heardLater(readChunk(digest)) : undefined;
-      yield { want, way, reading };
-    }
-  } finally {
-    await reading?.catch(() => undefined);
-  }
 }
 
 function begun(packed: Promise<Group>): { readonly packed: Promise<Group> } {

@@ -15,6 +15,7 @@ import type { Snapshot } from '../domain/snapshot.ts';
 import { collect, collectBytes } from '../testing/collect.ts';
 import { MemoryBlobStore, type MemoryBlobs } from '../testing/fakes/memory-blob-store.ts';
 import { type OpenRepositoryOptions, openRepository } from './open.ts';
+import { decodeFooter, decodeIndex, FOOTER_BYTES, type PackedChunk } from './packs/pack-format.ts';
 
 /** Retries at once, and never runs into a time limit. */
 export const eagerClock: Clock = {
@@ -203,3 +204,13 @@ export function snapshotOf(id: string, manifest: ManifestRef, over: Partial<Snap
 }
 
 export const refOf = (bytes: Uint8Array) => contentRefOf([bytes]);
+
+/** Every chunk in every pack, as the packs themselves say. */
+export function packedChunks({ blobs }: MemoryBlobs): PackedChunk[] {
+  const packs = [...blobs].filter(([name]) => name.startsWith('packs/'));
+  return packs.flatMap(([, bytes]) => {
+    const footer = decodeFooter(bytes.subarray(bytes.length - FOOTER_BYTES), bytes.length);
+    const index = bytes.subarray(footer.indexOffset, footer.indexOffset + footer.indexBytes);
+    return decodeIndex(index, footer).flatMap((frame) => frame.chunks);
+  });
+}

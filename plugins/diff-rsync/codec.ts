@@ -8,6 +8,7 @@ import {
 } from '@overdub/core/agent';
 import { BlockIndex } from './block-index.ts';
 import { commandsOf } from './delta-reader.ts';
+import { deltaOf } from './delta-writer.ts';
 import { rdiffFiles, signatureBlockBytes } from './files.ts';
 import { MIN_STRONG_BYTES } from './format.ts';
 import { decodeInMemory, encodeInMemory, memoryBlockBytes } from './memory.ts';
@@ -32,6 +33,7 @@ const signatures: SignatureFeature = {
     assertVersion(options.formatVersion);
     return commandsOf(delta, options);
   },
+  compose: deltaOf,
   patch: (base, delta, options) => {
     assertVersion(options.formatVersion);
     return patchStream(base, delta, options);

@@ -1,5 +1,6 @@
 /** Turns copies and literals into an rdiff delta: merges neighbouring copies, cuts literals at 64 KiB. */
 
+import type { DeltaPart } from '@overdub/core/agent';
 import { DELTA_MAGIC, OP_COPY_N1_N1, OP_END, OP_LITERAL_MAX_IMMEDIATE, OP_LITERAL_N1 } from './format.ts';
 
 /** Receives a target in order, as pieces. Literal bytes are only lent: copy what must outlive the call. */
@@ -110,6 +111,17 @@ export class DeltaWriter implements DeltaSink {
     }
     this.#length += width;
   }
+}
+
+/** A whole delta of these parts. */
+export function deltaOf(parts: readonly DeltaPart[]): Uint8Array {
+  const writer = new DeltaWriter();
+  for (const part of parts) {
+    if (part.kind === 'literal') writer.literal(part.bytes);
+    else writer.copy(part.offset, part.length);
+  }
+  writer.end();
+  return writer.take() as Uint8Array;
 }
 
 /** log2 of the width in bytes (1, 2, 4, 8) that holds `value`. */

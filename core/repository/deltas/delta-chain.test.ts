@@ -1,10 +1,7 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Repository } from '../../contracts/repository.ts';
-import { digestOf } from '../../domain/content-ref.ts';
-import type { ManifestRef } from '../../domain/manifest.ts';
-import { type Command, copies, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
-import { fileEntry, makeWorld, noise, readTree, snapshotOf, type World } from '../fixture.ts';
+import { describe, expect, it } from 'vitest';
+import { type Command, encoded, partsOf } from '../../testing/fakes/copies-codec.ts';
+import { noise } from '../fixture.ts';
 import { type ChainLink, type ChainPart, flatten, MAX_PARTS } from './delta-chain.ts';
 
 function link(
@@ -145,76 +142,5 @@ describe('deltas of deltas', () => {
         },
       ),
     );
-  });
-});
-
-const BYTES = 300_000;
-const PAGE = 4000;
-
-describe('a chunk that changes in every snapshot', () => {
-  let world: World;
-  let repository: Repository;
-  beforeEach(async () => {
-    world = await makeWorld();
-    repository = await world.open({ codecs: [copies] });
-  });
-  afterEach(async () => {
-    await world.cleanUp();
-  });
-
-  /** One page in 75 is another. */
-  async function next(before: Buffer, nth: number): Promise<{ bytes: Buffer; manifest: ManifestRef }> {
-    const at = (nth * PAGE) % BYTES;
-    const page = noise(PAGE, nth);
-    const bytes = Buffer.concat([before.subarray(0, at), page, before.subarray(at + PAGE)]);
-    const session = await repository.ingest({ label: `${nth}` });
-    const digest = digestOf(bytes);
-    const chunk = { digest, bytes: BYTES };
-    if (nth === 0) await session.addChunk(digest, bytes);
-    else {
-      const commands: Command[] = [page.toString('base64')];
-      if (at > 0) commands.unshift([0, at]);
-      if (at + PAGE < BYTES) commands.push([at + PAGE, BYTES - at - PAGE]);
-      const bases = [{ digest: digestOf(before), at: 0, bytes: BYTES }];
-      const payload = encoded(commands);
-      const made = {
-        codec: 'copies',
-        formatVersion: 1,
-        payload,
-        shared: false,
-        bases,
-      };
-      await session.addBytes(bytes, () => true, { made });
-    }
-    const manifest = await session.writeManifest([fileEntry('table', { ...chunk, chunks: [chunk] })]);
-    await session.flush();
-    await repository.commitSnapshot(snapshotOf(`s${nth}`, manifest));
-    await session.close();
-    return { bytes, manifest };
-  }
-
-  it('costs what changed each time, is read back whichever it is, and begins anew before deltas get too many', async () => {
-    let bytes = noise(BYTES, 'table');
-    const images: { manifest: ManifestRef; digest: string }[] = [];
-    for (let nth = 0; nth < 110; nth++) {
-      const made = await next(bytes, nth);
-      bytes = made.bytes;
-      images.push({ manifest: made.manifest, digest: digestOf(bytes) });
-    }
-    for (const at of [0, 1, 2, 3, 49, 50, 51, 102, 109]) {
-      const image = images[at] as (typeof images)[number];
-      expect(await readTree(repository, image.manifest)).toEqual({ table: image.digest });
-    }
-    const { byForm } = await repository.stats();
-    expect(byForm.copies?.chunks).toBe(107);
-    expect(await repository.verify({ readData: true })).toMatchObject({ sound: true });
-    for (let nth = 0; nth < 109; nth++) await repository.removeSnapshot('web-1', `s${nth}`);
-    await repository.collect();
-    const last = images[109] as (typeof images)[number];
-    expect(await readTree(repository, last.manifest)).toEqual({ table: last.digest });
-    await repository.close();
-    world.crash();
-    repository = await world.open({ codecs: [copies], stateDir: `${world.stateDir}/anew` });
-    expect(await readTree(repository, last.manifest)).toEqual({ table: last.digest });
   });
 });

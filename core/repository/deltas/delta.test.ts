@@ -9,23 +9,13 @@ import {
   digestsOf,
   eachWorld,
   noise,
+  packedChunks,
   prose,
   readTree,
   streamed,
 } from '../fixture.ts';
-import { decodeFooter, decodeIndex, FOOTER_BYTES, type PackedChunk } from '../packs/pack-format.ts';
 
 const world = eachWorld();
-
-/** Every chunk in every pack, as the packs themselves say. */
-function packedChunks(): PackedChunk[] {
-  const packs = [...world.blobs.blobs].filter(([name]) => name.startsWith('packs/'));
-  return packs.flatMap(([, bytes]) => {
-    const footer = decodeFooter(bytes.subarray(bytes.length - FOOTER_BYTES), bytes.length);
-    const index = bytes.subarray(footer.indexOffset, footer.indexOffset + footer.indexBytes);
-    return decodeIndex(index, footer).flatMap((frame) => frame.chunks);
-  });
-}
 
 /** A database file of 4 KiB pages: generation n has a few pages changed since n − 1. */
 function generation(n: number): Buffer {
@@ -60,7 +50,7 @@ describe('deltas', () => {
     const { byForm } = await repository.stats();
     expect(byForm.dictionary?.chunks).toBeGreaterThanOrEqual(6);
     expect(byForm.dictionary?.storedBytes).toBeLessThan((byForm.whole?.storedBytes ?? 0) / 2);
-    const depths = packedChunks().map((chunk) => chunk.delta?.depth ?? 0);
+    const depths = packedChunks(world.blobs).map((chunk) => chunk.delta?.depth ?? 0);
     expect(Math.max(...depths)).toBe(2);
     for (let n = 6; n >= 0; n--) {
       const snapshot = await repository.getSnapshot('web-1', `s${n}`);
@@ -73,7 +63,7 @@ describe('deltas', () => {
   it('and their bases are given out in buffers that the caller may free', async () => {
     const repository = await world.open({ codecs: [dictionaryCodec()] });
     await commitGenerations(repository, 5);
-    const digests = packedChunks().map(({ digest }) => digest);
+    const digests = packedChunks(world.blobs).map(({ digest }) => digest);
     const isFreed: boolean[] = [];
     for (const digest of [...digests, ...digests.toReversed()]) {
       const bytes = await repository.readChunk(digest);

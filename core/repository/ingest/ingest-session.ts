@@ -17,7 +17,7 @@ import type { ChunkReader } from '../reading/chunk-reader.ts';
 import { openContent } from '../reading/content-reader.ts';
 import type { PortableStore } from '../store/portable-store.ts';
 import { sortEntries } from './entry-sorter.ts';
-import { MadeDeltas } from './made-delta.ts';
+import { MadeForms } from './made-forms.ts';
 import { type FramedChunk, openFrame } from './made-frame.ts';
 import { PackQueue } from './pack-queue.ts';
 import { Recipe, sliceStream } from './recipe.ts';
@@ -50,7 +50,7 @@ export class Session implements IngestSession {
   readonly #parts: SessionParts;
   readonly #signal: AbortSignal | undefined;
   readonly #packs: PackQueue;
-  readonly #made = new MadeDeltas();
+  readonly #made: MadeForms;
   readonly #running = new Map<Digest, Promise<void>>();
   /** Chunks whose form it has learned: something that it stores may lie on them. */
   readonly #asked = new DigestSet();
@@ -62,6 +62,7 @@ export class Session implements IngestSession {
     this.#parts = parts;
     this.#signal = signal;
     this.#packs = new PackQueue(parts.store, parts.index, () => this.#relied || parts.isUpkept());
+    this.#made = new MadeForms({ reader: parts.reader, source: this.#bases(), pending: this.#packs });
   }
 
   /** Resolves when the session is closed: from then on nothing it referred to counts for it. */
@@ -285,7 +286,8 @@ export class Session implements IngestSession {
     // What replaces a damaged or condemned chunk must not hang on others, which may hang on that one.
     const healing = this.#parts.index.standing(digest) !== 'missing';
     if (healing) this.rely();
-    const ready = made === undefined || healing ? undefined : await this.#accepted(bytes.length, made);
+    const ready =
+      made === undefined || healing ? undefined : await this.#made.accept(digest, bytes.length, made);
     const delta =
       ready ?? (healing ? undefined : await this.#found(digest, bytes, near, made?.shared === true));
     const stored = delta === 'whole' ? undefined : delta;
@@ -296,17 +298,6 @@ export class Session implements IngestSession {
       ...(stored === undefined ? {} : { delta: stored.form }),
     });
     await this.#relieve();
-  }
-
-  /** The delta that came, when it is kept as it is; `whole` when nothing else is to be looked for either. */
-  async #accepted(bytes: number, made: MadeDelta): Promise<FoundForm['delta'] | 'whole'> {
-    const form = this.#made.accept(bytes, made, this.#bases());
-    if (form === undefined || form === 'whole') return form;
-    const { payload } = made;
-    if (form.depth <= MADE_DEPTH) return { payload, form };
-    const link = { bytes, delta: form, payload: () => Promise.resolve(payload) };
-    const isReadable = await this.#parts.reader.composes(link, this.#packs);
-    return isReadable ? { payload, form } : undefined;
   }
 
   /** The best delta against what is near, or what resembles it. */

@@ -113,6 +113,13 @@ describe('a table of several chunks after many snapshots', () => {
     expect(store.bytesRead - before).toBeLessThan(BYTES + deltas);
   });
 
+  it('is read right by many at a time, whatever of it is kept and let go meanwhile', async () => {
+    const asked = Array.from({ length: 12 }, (_, nth) => nth % CHUNKS);
+    const read = asked.map(async (nth) => repository.readUncompared(digestOf(chunks[nth] as Buffer)));
+    for (const [at, bytes] of (await Promise.all(read)).entries())
+      expect(Buffer.from(bytes).equals(chunks[asked[at] as number] as Buffer)).toBe(true);
+  });
+
   /** Another byte where these are stored, `at` of them. */
   async function damage(stored: Buffer, at: number): Promise<void> {
     for (const [name, blob] of world.blobs.blobs) {
@@ -149,7 +156,7 @@ describe('a table of several chunks after many snapshots', () => {
   });
 
   it('says that a delta below is damaged', async () => {
-    await damage(noise(PAGE, `${TURNS / 2} 1`), 10);
+    await damage(noise(PAGE, `${TURNS - 1} 1`), 10);
     await expect(code(read(1))).resolves.toBe('REPOSITORY_DAMAGED');
     expect(await read(0)).toHaveLength(BYTES);
   });
@@ -207,7 +214,10 @@ describe('a delta of deltas that the open session holds', () => {
     };
     const delta = form(3, upper, lower);
     const link = { bytes: 20, delta, payload: async () => encoded([[0, 20]]) };
-    expect(await reader.composes(link, { find })).toBe(true);
+    const wanted = await reader.chains.wanted(link, { find });
+    expect(
+      [...wanted].map(([base, parts]) => [base, parts.reduce((sum, { length }) => sum + length, 0)]),
+    ).toEqual([[bottom, 20]]);
     await reader.close();
   });
 });

@@ -1,21 +1,18 @@
 import type { DeltaCodec } from '../../contracts/delta-codec.ts';
+import type { MadeDelta } from '../../contracts/repository.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import type { Marks } from '../chunk-index/suspects.ts';
 import { type ChainLink, type ChainPart, type ChainSource, flatten } from '../deltas/delta-chain.ts';
+import { mergedParts } from '../deltas/merged-delta.ts';
 import type { DeltaForm } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
 import { isDamage } from '../store/damage.ts';
 import { isInParts, type PayloadReader } from './payload-reader.ts';
 import type { Chain, ReadCache } from './read-cache.ts';
-
-/** Between two parts of a base: what is read along rather than jumped over. */
-const GAP_BYTES = 128 * 1024;
-
-/** A part of the chunk that comes from a base. */
-type BasePart = Extract<ChainPart, { readonly base: Digest }>;
+import { type BasePart, partsByBase, stretchesOf } from './stretches.ts';
 
 /** The bytes of a base, or undefined where there is none. What is made from them may be all that is compared. */
 type ReadBase = (base: Digest) => Promise<Uint8Array | undefined>;
@@ -44,21 +41,58 @@ export class ChainReader {
     this.#cache = cache;
   }
 
-  /** The parts that make the chunk, in order and without gaps. Throws when it is damaged or in too many pieces. */
-  async parts(link: ChainLink, pending?: PendingChunks): Promise<readonly ChainPart[]> {
+  /** What the chunk needs of each base, of which none is such a delta. Throws when it is damaged or in too many pieces. */
+  async wanted(link: ChainLink, pending: PendingChunks): Promise<Map<Digest, BasePart[]>> {
+    return await this.#flattened(link, pending, 0, partsByBase);
+  }
+
+  /**
+   * `use` is given the parts that make the chunk, in order and without gaps, and may look at their bytes until it returns; deltas no
+   * deeper than `floor` count as chunks of their own.
+   */
+  async #flattened<T>(
+    link: ChainLink,
+    pending: PendingChunks | undefined,
+    floor: number,
+    use: (parts: readonly ChainPart[]) => T,
+  ): Promise<T> {
     for (;;) {
+      const chain = this.#cache.beginChain();
       try {
-        return await flatten(link, this.#source(pending));
+        return use(await flatten(link, this.#source(chain, pending, floor)));
       } catch (error) {
         if (!(error instanceof Moved)) throw error;
+      } finally {
+        this.#cache.endChain(chain);
       }
     }
   }
 
-  #source(pending: PendingChunks | undefined): ChainSource {
-    const chain = this.#cache.beginChain();
+  /**
+   * The chunk as one delta of what lies no deeper than `floor`; undefined where its codec puts none together. Throws as
+   * {@link wanted} does.
+   */
+  async merged(
+    link: ChainLink,
+    floor: number,
+    pending: PendingChunks,
+  ): Promise<Omit<MadeDelta, 'shared'> | undefined> {
+    const codec = this.#codecs.get(link.delta.codec);
+    const compose = codec?.signatures?.compose;
+    if (codec === undefined || compose === undefined) return undefined;
+    const bytesOf = (base: Digest) => (pending.find(base) ?? this.#index.find(base))?.bytes;
+    return await this.#flattened(link, pending, floor, (found) => {
+      const { bases, parts } = mergedParts(found, bytesOf);
+      return { codec: codec.name, formatVersion: codec.formatVersion, payload: compose(parts), bases };
+    });
+  }
+
+  #source(chain: Chain, pending: PendingChunks | undefined, floor: number): ChainSource {
     return {
-      link: (digest) => this.#link(digest, chain, pending),
+      link: (digest) => {
+        const link = this.#link(digest, chain, pending);
+        return link === undefined || link.delta.depth <= floor ? undefined : link;
+      },
       parts: ({ bytes, delta }, payload) => {
         const last = delta.places?.at(-1);
         const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
@@ -81,7 +115,10 @@ export class ChainReader {
     { pending, compared }: { readonly pending: PendingChunks | undefined; readonly compared: boolean },
   ): Promise<Uint8Array | undefined> {
     const made = Buffer.allocUnsafeSlow(link.bytes);
-    const bases = layLiterals(await this.parts(link, pending), made);
+    const bases = await this.#flattened(link, pending, 0, (parts) => {
+      layLiterals(parts, made);
+      return partsByBase(parts);
+    });
     try {
       for (const [base, wanted] of bases) {
         const stored = pending?.find(base) === undefined ? this.#index.find(base) : undefined;
@@ -141,14 +178,9 @@ async function heldPayload(digest: Digest, delta: DeltaForm, pending: PendingChu
   return await held.payload();
 }
 
-/** Puts the bytes of deltas into their places. Returns what bases are needed for. */
-function layLiterals(parts: readonly ChainPart[], made: Uint8Array): Map<Digest, BasePart[]> {
-  const bases = new Map<Digest, BasePart[]>();
-  for (const part of parts) {
-    if ('bytes' in part) made.set(part.bytes, part.at);
-    else if (!bases.get(part.base)?.push(part)) bases.set(part.base, [part]);
-  }
-  return bases;
+/** Puts the bytes of deltas into their places. */
+function layLiterals(parts: readonly ChainPart[], made: Uint8Array): void {
+  for (const part of parts) if ('bytes' in part) made.set(part.bytes, part.at);
 }
 
 async function layBase(base: Digest, wanted: readonly BasePart[], whole: ReadBase, made: Uint8Array) {
@@ -163,26 +195,4 @@ function layParts(bytes: Uint8Array, from: number, parts: readonly BasePart[], m
     if (offset - from + length > bytes.length) throw new Error('it copies from behind the end of its base');
     made.set(bytes.subarray(offset - from, offset - from + length), at);
   }
-}
-
-interface Stretch {
-  readonly from: number;
-  readonly to: number;
-  readonly parts: readonly BasePart[];
-}
-
-/** Reads of a base, in its order: what is wanted, and short gaps between. */
-function stretchesOf(wanted: readonly BasePart[]): Stretch[] {
-  const stretches: { from: number; to: number; parts: BasePart[] }[] = [];
-  for (const part of wanted.toSorted((a, b) => a.offset - b.offset)) {
-    const last = stretches.at(-1);
-    const end = part.offset + part.length;
-    if (last === undefined || part.offset > last.to + GAP_BYTES)
-      stretches.push({ from: part.offset, to: end, parts: [part] });
-    else {
-      last.to = Math.max(last.to, end);
-      last.parts.push(part);
-    }
-  }
-  return stretches;
 }

@@ -6,7 +6,6 @@ import { OverdubError } from '../../errors.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import { MAX_CHAIN } from '../chunk-index/live-set.ts';
 import { HeldMarks, type Marks, NO_MARKS } from '../chunk-index/suspects.ts';
-import type { ChainLink } from '../deltas/delta-chain.ts';
 import { type DeltaForm, MADE_DEPTH } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
 import { damaged, damagedChunk, isDamage } from '../store/damage.ts';
@@ -66,7 +65,8 @@ export class ChunkReader {
   readonly #spool: BaseSpool;
   readonly #cache: ReadCache;
   readonly #payloads: PayloadReader;
-  readonly #chains: ChainReader;
+  /** Deltas of deltas, put together. */
+  readonly chains: ChainReader;
   readonly #parts: ChunkReaderParts;
   readonly #care: Care;
 
@@ -81,7 +81,7 @@ export class ChunkReader {
     this.#spool = new BaseSpool(stateDir);
     this.#index = index;
     this.#codecs = new Map(codecs.map((codec) => [codec.name, codec]));
-    this.#chains = new ChainReader({ ...kept, codecs: this.#codecs, payloads: this.#payloads });
+    this.chains = new ChainReader({ ...kept, codecs: this.#codecs, payloads: this.#payloads });
   }
 
   /**
@@ -157,19 +157,23 @@ export class ChunkReader {
     await this.#spool.close();
   }
 
-  /** Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. Bases that are read wrong once are read anew. */
+  /**
+   * Throws REPOSITORY_DAMAGED unless this payload, found in `pack`, makes the chunk. Bases that are read wrong once are read anew;
+   * those of an open session are `pending`.
+   */
   async verify(
     digest: Digest,
     pack: string,
     chunk: { readonly bytes: number; readonly delta?: DeltaForm },
     payload: Uint8Array,
+    pending?: PendingChunks,
   ): Promise<void> {
     try {
-      await this.#restore(digest, pack, chunk, payload, { pending: undefined, makes: [], compared: true });
+      await this.#restore(digest, pack, chunk, payload, { pending, makes: [], compared: true });
     } catch (error) {
       // Without bases there is nothing but the payload, which is the caller's.
       if (chunk.delta === undefined || !this.#isWorthAnother(error)) throw error;
-      await this.#anew((reader) => reader.verify(digest, pack, chunk, payload));
+      await this.#anew((reader) => reader.verify(digest, pack, chunk, payload, pending));
     }
   }
 
@@ -261,7 +265,7 @@ export class ChunkReader {
     if (delta.depth > MADE_DEPTH) {
       const link = { bytes: targetBytes, delta, payload: () => Promise.resolve(payload) };
       const whole = (base: Digest) => this.#base(base, below);
-      const made = await this.#chains.make(digest, link, whole, reading).catch(undecodable);
+      const made = await this.chains.make(digest, link, whole, reading).catch(undecodable);
       if (made === undefined) throw unlike(digest, pack);
       return made;
     }
@@ -286,17 +290,6 @@ export class ChunkReader {
     const made = await codec.decode(base, payload, options).catch(undecodable);
     // A codec may give out what it was given, which is kept here.
     return made.buffer === base.buffer || made.buffer === payload.buffer ? new Uint8Array(made) : made;
-  }
-
-  /** Can this deep delta be read, as far as its parts tell? */
-  async composes(link: ChainLink, pending: PendingChunks): Promise<boolean> {
-    try {
-      const parts = await this.#chains.parts(link, pending);
-      return parts.reduce((sum, { length }) => sum + length, 0) === link.bytes;
-    } catch {
-      // Whatever it is: the chunk is stored in another form instead.
-      return false;
-    }
   }
 
   /** A base as it lies in a frame that is kept; false where it lies in none, or is not to be had like that. */

@@ -1,26 +1,74 @@
-/** Read at a time of a group of which one part was needed after another. */
-const AHEAD_BYTES = 256 * 1024;
-/** Between two parts of a group: what is read along rather than jumped over. */
+import { release } from '../../domain/release.ts';
+
+/** Read at a time of a group of which one part was needed after another: mostly all of it, half a megabyte and its last part. */
+const AHEAD_BYTES = 768 * 1024;
+/** Between two parts of a group that are needed one after another. */
 const GAP_BYTES = 16 * 1024;
 
 /** A group that is not compressed, so that parts of it can be read by themselves. */
 export interface PlainGroup {
   readonly name: string;
   readonly bytes: number;
+  /** In a buffer that is nobody else's. */
   read(from: number, length: number): Promise<Uint8Array>;
 }
 
-/** A stretch of a group. */
-interface Window {
+/** A part of a group, lent until it is given back: its bytes may be freed then. */
+export interface LentPart {
+  readonly bytes: Uint8Array;
+  giveBack(): void;
+}
+
+/** A stretch of a group, from `from` to `to` of it. It is freed once it is kept no longer, and nobody uses it. */
+class Window {
   readonly from: number;
   readonly to: number;
-  readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
+  #users = 0;
+  #isLeft = false;
+
+  constructor(from: number, to: number, bytes: Uint8Array) {
+    this.from = from;
+    this.to = to;
+    this.#bytes = bytes;
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** Does it hold what lies there, and is it still kept? */
+  holds(at: number, end: number): boolean {
+    return !this.#isLeft && at >= this.from && end <= this.to;
+  }
+
+  lend(at: number, end: number): LentPart {
+    this.#users += 1;
+    let isBack = false;
+    const giveBack = () => {
+      if (isBack) return;
+      isBack = true;
+      this.#users -= 1;
+      this.#freeUnused();
+    };
+    return { bytes: this.#bytes.subarray(at - this.from, end - this.from), giveBack };
+  }
+
+  /** From now on it is kept for nobody. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#freeUnused();
+  }
+
+  #freeUnused(): void {
+    if (this.#isLeft && this.#users === 0) release(this.#bytes);
+  }
 }
 
 interface Kept {
   /** Requests for a group wait for one another, so that what the first one reads serves the second. */
-  latest?: Promise<Window>;
-  bytes: number;
+  latest?: Promise<unknown>;
+  window?: Window;
 }
 
 /**
@@ -39,55 +87,69 @@ export class GroupWindows {
     this.#evict();
   }
 
-  /** `length` bytes at `at` of the group; may be shared. */
-  async read(group: PlainGroup, at: number, length: number): Promise<Uint8Array> {
-    const kept = this.#kept.get(group.name) ?? { bytes: 0 };
+  /** `length` bytes at `at` of the group. */
+  async read(group: PlainGroup, at: number, length: number): Promise<LentPart> {
+    const kept: Kept = this.#kept.get(group.name) ?? {};
     this.#kept.delete(group.name);
     this.#kept.set(group.name, kept);
-    kept.latest = windowWith(group, at, at + length, kept.latest);
-    const { from, bytes } = await kept.latest;
-    if (this.#kept.get(group.name) === kept) {
-      this.#bytes += bytes.length - kept.bytes;
-      kept.bytes = bytes.length;
-      this.#evict();
-    }
-    return bytes.subarray(at - from, at - from + length);
+    const part = this.#part(group, kept, at, at + length, kept.latest);
+    kept.latest = part;
+    return await part;
   }
 
   /** Keeps nothing of what there is, also of what is still being read. */
   clear(): void {
-    this.#kept.clear();
-    this.#bytes = 0;
+    for (const name of this.#kept.keys()) this.#drop(name);
+  }
+
+  async #part(group: PlainGroup, kept: Kept, at: number, end: number, before?: Promise<unknown>) {
+    // Who asked for what failed is told; here it is tried anew.
+    await before?.catch(() => undefined);
+    if (kept.window?.holds(at, end)) return kept.window.lend(at, end);
+    const to = endOfStretch(group, at, end, kept.window);
+    const window = new Window(at, to, await group.read(at, to - at));
+    const part = window.lend(at, end);
+    this.#keep(group.name, kept, window);
+    return part;
+  }
+
+  /** In place of the one before. */
+  #keep(name: string, kept: Kept, window: Window): void {
+    if (this.#kept.get(name) !== kept) {
+      window.leave();
+      return;
+    }
+    this.#bytes += window.length - (kept.window?.length ?? 0);
+    kept.window?.leave();
+    kept.window = window;
+    this.#evict();
   }
 
   #evict(): void {
-    for (const [name, { bytes }] of this.#kept) {
+    for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#capacity) return;
-      this.#kept.delete(name);
-      this.#bytes -= bytes;
+      this.#drop(oldest);
     }
+  }
+
+  #drop(name: string): void {
+    const window = this.#kept.get(name)?.window;
+    this.#kept.delete(name);
+    this.#bytes -= window?.length ?? 0;
+    window?.leave();
   }
 }
 
-/** The window before, where it holds what is needed; widened, where that is near. */
-async function windowWith(
-  group: PlainGroup,
-  at: number,
-  end: number,
-  before: Promise<Window> | undefined,
-): Promise<Window> {
-  // Who asked for what failed is told; here it is tried anew.
-  const kept = await before?.catch(() => undefined);
-  const near = kept !== undefined && at >= kept.from && at <= kept.to + GAP_BYTES ? kept : undefined;
-  if (near !== undefined && end <= near.to) return near;
-  const from = near === undefined ? at : Math.min(at, near.to);
-  const start = near?.to ?? at;
-  // Who begins at the beginning goes on as well.
-  const goesOn = near !== undefined || at === 0;
-  const to = goesOn ? Math.max(end, Math.min(group.bytes, start + AHEAD_BYTES)) : end;
-  const more = await group.read(start, to - start);
-  const bytes = near === undefined ? more : Buffer.concat([near.bytes.subarray(from - near.from), more]);
-  return { from, to, bytes };
+/**
+ * How far a group is read for a part of it. What lies behind is likely to be needed next at the beginning, and behind the window before:
+ * what that has of the part is read again, which costs less than to copy it.
+ */
+function endOfStretch({ bytes }: PlainGroup, at: number, end: number, before: Window | undefined): number {
+  const goesOn = before !== undefined && at >= before.from && at <= before.to + GAP_BYTES;
+  if (!goesOn && at > 0) return end;
+  // Who asked out of turn has what lies there.
+  const limit = before !== undefined && before.from >= end ? before.from : bytes;
+  return Math.max(end, Math.min(limit, at + AHEAD_BYTES));
 }
 
 /** What may come to be kept of a group when parts of this length are read. */

@@ -58,7 +58,7 @@ export class PayloadReader {
 
   /**
    * {@link payload} of a delta that lies on deltas; of one below it in its `chain`. Of its group only what is near is read along.
-   * May be shared: do not change or free it.
+   * In a chain it is good until that ends: do not change or free it.
    */
   async link(digest: Digest, stored: IndexedChunk, chain?: Chain): Promise<Uint8Array> {
     const { pack, frame, at, payloadBytes } = stored;
@@ -68,7 +68,8 @@ export class PayloadReader {
     }
     const read = (from: number, length: number) => this.#read(digest, pack, frame.offset + from, length);
     const group = { name: `${pack}:${frame.offset}`, bytes: frame.rawBytes, read };
-    return await this.#cache.part(group, at, payloadBytes, chain);
+    if (chain === undefined) return await this.#cache.part(group, at, payloadBytes);
+    return await this.#cache.chained(group, at, payloadBytes, chain);
   }
 
   /** `length` bytes at `from` of a payload that {@link isInParts}; the caller's to free. */
@@ -107,6 +108,6 @@ function isShared({ frame, payloadBytes }: IndexedChunk): boolean {
 }
 
 /** Can a part of it be read by itself, and is that worth it? So it is where its frame is large, or its own, and not compressed. */
-export function isInParts({ frame, payloadBytes }: IndexedChunk): boolean {
+export function isInParts({ frame, payloadBytes }: Pick<IndexedChunk, 'frame' | 'payloadBytes'>): boolean {
   return frame.encoding === 'raw' && (isLargeFrame(frame.rawBytes) || payloadBytes === frame.rawBytes);
 }

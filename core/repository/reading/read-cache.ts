@@ -2,7 +2,7 @@
 
 import type { Digest } from '../../domain/manifest.ts';
 import { ByteCache } from './byte-cache.ts';
-import { GroupWindows, type PlainGroup, windowBytes } from './group-windows.ts';
+import { GroupWindows, type LentPart, type PlainGroup, windowBytes } from './group-windows.ts';
 import { KeptFrame } from './kept-frame.ts';
 
 /** How much is kept, bytes. */
@@ -34,25 +34,29 @@ export function isLargeFrame(rawBytes: number): boolean {
   return rawBytes > LARGE_FRAME_BYTES;
 }
 
-/** What there has to be room for, for each byte of what the links of a chain are read from: of it, and of a neighbour's. */
-const ROOM = 1.5;
+/**
+ * What there has to be room for, for each byte of what the links of a chain are read from: of it, and of neighbours whose deltas were
+ * merged in other snapshots.
+ */
+const ROOM = 3;
 /**
  * What a link counts for at most: a group of deltas. One that was stored beside many small files lies in a frame of up to 16 MiB,
  * which no neighbour needs, and which is kept elsewhere.
  */
 const LINK_BYTES = 512 * 1024;
 /** So much of the room for a long chain is given up with each shorter one: of neighbours, one in ten may be made from other snapshots. */
-const GIVEN_UP_BYTES = 96 * 1024;
+const GIVEN_UP_BYTES = 192 * 1024;
 
-/** What the links of one chain are read from, as far as they are known; {@link ReadCache.beginChain} makes it. */
+/** What the links of one chain are read from, as far as they are known; {@link ReadCache.beginChain} makes it, {@link ReadCache.endChain} ends it. */
 export interface Chain {
   bytes: number;
+  readonly lent: LentPart[];
 }
 
 /**
  * Frames of whole chunks and groups of deltas are kept apart, since one of the former is as large as thirty of the latter, and
  * bases from both: each chunk has its own, and they would push out groups that only one chunk in ten needs.
- * A chunk put together from fifty deltas reads fifty groups, and its neighbour the same ones: while such are read, there is
+ * A chunk put together from two dozen deltas reads as many groups, and its neighbour the same ones: while such are read, there is
  * room for them.
  */
 export class ReadCache {
@@ -63,7 +67,7 @@ export class ReadCache {
   readonly #groupBytes: number;
   /** By what is in the caches. */
   readonly #kept = new WeakMap<Promise<Uint8Array>, KeptFrame>();
-  #chain: Chain = { bytes: 0 };
+  #chain: Chain = { bytes: 0, lent: [] };
   #room = 0;
 
   constructor({ frames, groups, bases }: ReadCacheLimits) {
@@ -98,10 +102,20 @@ export class ReadCache {
     return this.#kept.get(raw) as KeptFrame;
   }
 
-  /** A delta: `length` bytes at `at` of its group; may be shared. */
-  part(group: PlainGroup, at: number, length: number, chain?: Chain): Promise<Uint8Array> {
-    if (chain !== undefined) this.addLink(chain, windowBytes(group, length));
-    return this.#windows.read(group, at, length);
+  /** A delta: `length` bytes at `at` of its group, the caller's to free. */
+  async part(group: PlainGroup, at: number, length: number): Promise<Uint8Array> {
+    const { bytes, giveBack } = await this.#windows.read(group, at, length);
+    const own = Uint8Array.prototype.slice.call(bytes);
+    giveBack();
+    return own;
+  }
+
+  /** The same of one in a chain, good until that ends: do not change or free it. */
+  async chained(group: PlainGroup, at: number, length: number, chain: Chain): Promise<Uint8Array> {
+    this.addLink(chain, windowBytes(group, length));
+    const part = await this.#windows.read(group, at, length);
+    chain.lent.push(part);
+    return part.bytes;
   }
 
   /** A whole chunk that deltas are made from. */
@@ -120,8 +134,13 @@ export class ReadCache {
    */
   beginChain(): Chain {
     this.#room = Math.max(ROOM * this.#chain.bytes, this.#room - GIVEN_UP_BYTES);
-    this.#chain = { bytes: 0 };
+    this.#chain = { bytes: 0, lent: [] };
     return this.#chain;
+  }
+
+  /** What was read for it is no longer needed. */
+  endChain({ lent }: Chain): void {
+    for (const part of lent.splice(0)) part.giveBack();
   }
 
   /** One more delta belongs to the chain, and is read from so many bytes. */

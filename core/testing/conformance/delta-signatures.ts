@@ -117,6 +117,30 @@ function separateParts(feature: SignatureFeature, partsOf: NonNullable<Signature
   const target = editPages(base, 30, 62);
   const options = { targetBytes: target.length, baseBytes: base.length };
 
+  const { compose } = feature;
+  it.skipIf(compose === undefined)(
+    'makes of parts a delta that says the same, patched and in parts',
+    async () => {
+      if (compose === undefined) return;
+      const long = databasePages(200_000, 64);
+      const places: readonly DeltaPart[] = [
+        { kind: 'literal', bytes: long },
+        { kind: 'copy', offset: 59_000, length: 1000 },
+        { kind: 'copy', offset: 0, length: 1 },
+        { kind: 'literal', bytes: long.subarray(0, 1) },
+        { kind: 'literal', bytes: long.subarray(1, 70) },
+      ];
+      const told = partsOf(await deltaOf(feature, [await signedBase(feature, base, 512)], target), options);
+      for (const parts of [places, told]) {
+        const wanted = joined(parts, base);
+        const delta = compose(parts);
+        const bounds = { targetBytes: wanted.length, baseBytes: base.length };
+        expect(sameBytes(joined(partsOf(delta, bounds), base), wanted)).toBe(true);
+        expect(sameBytes(await patched(feature, base, delta, wanted.length), wanted)).toBe(true);
+      }
+    },
+  );
+
   it('refuses in parts what it refuses to patch: cut, longer, damaged, of another length or base', async () => {
     const delta = await deltaOf(feature, [await signedBase(feature, base, 512)], target);
     const parts = (bytes: Uint8Array, more: Partial<typeof options> = {}) =>

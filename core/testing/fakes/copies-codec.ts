@@ -42,6 +42,12 @@ export const copies: DeltaCodec = {
     index: () => unused(),
     delta: () => unused(),
     parts: (delta) => partsOf(delta),
+    compose: (parts) =>
+      encoded(
+        parts.map((part) =>
+          part.kind === 'literal' ? Buffer.from(part.bytes).toString('base64') : [part.offset, part.length],
+        ),
+      ),
     async *patch(base, delta) {
       const pieces: Uint8Array[] = [];
       for await (const piece of delta) pieces.push(piece);
