@@ -71,8 +71,8 @@ export interface SignatureFeature {
    */
   parts?(delta: Uint8Array, options: PartsOptions): readonly DeltaPart[];
   /**
-   * Optional, beside `parts`: the delta that is made of these, in the codec's present version, which keeps no view of their bytes. What
-   * was several parts may be one there.
+   * Optional, beside `parts`: the delta that is made of these, in the codec's present version. What was several parts may be one there.
+   * The delta keeps no view of the parts' bytes.
    */
   compose?(parts: readonly DeltaPart[]): Uint8Array;
   /**

@@ -7,6 +7,8 @@ import type { Wants } from './wants.ts';
 
 /** Behind the first of them so many chunks are read that go out by themselves: each may be made from many, read one after another. */
 const CHUNKS_AHEAD = 3;
+/** So long are they together at most, if none is longer than the longest so far; one is read in any case. */
+const AHEAD_BYTES = 8 * 1024 * 1024;
 
 export interface WaysOptions {
   readonly plan: GroupPlan;
@@ -46,11 +48,15 @@ export async function* waysOf(
   }
 }
 
-/** Passes them on in order; one is asked for ahead, and more as long as what comes are chunks: no more than one frame lies around. */
+/**
+ * Passes them on in order. One is asked for ahead, and more as long as what comes are chunks: no more than one frame is ahead. How long
+ * a chunk is tells only who has read it, so that the first long ones behind short ones may be {@link CHUNKS_AHEAD} as well.
+ */
 export async function* chunksAhead(ways: AsyncGenerator<Way>): AsyncGenerator<Way> {
   const waiting: Promise<IteratorResult<Way>>[] = [];
   let isOver = false;
   let isLastChunk = false;
+  let longest: number | undefined;
   const ask = () => {
     isLastChunk = false;
     const next = heardLater(ways.next());
@@ -58,13 +64,19 @@ export async function* chunksAhead(ways: AsyncGenerator<Way>): AsyncGenerator<Wa
     next.then(
       ({ done, value }) => {
         isLastChunk = done !== true && value.way === 'chunk';
+        value?.reading?.then(wasRead, () => undefined);
         askMore();
       },
       () => undefined,
     );
   };
+  const wasRead = ({ length }: Uint8Array) => {
+    longest = Math.max(longest ?? 0, length);
+    askMore();
+  };
   const askMore = () => {
-    if (!isOver && isLastChunk && waiting.length < CHUNKS_AHEAD) ask();
+    const most = longest === undefined ? 1 : Math.min(CHUNKS_AHEAD, Math.floor(AHEAD_BYTES / longest));
+    if (!isOver && isLastChunk && waiting.length < most) ask();
   };
   try {
     ask();

@@ -112,32 +112,45 @@ describe('packed answers', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(6000 * KiB);
   });
 
-  it('begin to read three chunks while the one before is being made, and no more; when nobody wants them, all are waited for', async () => {
-    const chunks = Array.from({ length: 6 }, (_, at) => Buffer.alloc(900 * KiB, at));
-    const wanted = chunks.map(digestOf);
-    const begun: string[] = [];
-    const ready = chunks.map(() => Promise.withResolvers<Uint8Array>());
-    const readChunk = (digest: string) => {
-      begun.push(digest);
-      return (ready[wanted.indexOf(digest)] as PromiseWithResolvers<Uint8Array>).promise;
-    };
-    const repository = { frameOf: async () => undefined };
-    const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
-    const answers = packedAnswers({ ...of(wanted, readChunk, new LineGauge()), plan, ahead: 1 });
-    const first = answers.next();
-    await vi.waitFor(() => expect(begun).toHaveLength(4));
-    await settled();
-    expect(begun).toEqual(wanted.slice(0, 4));
-    ready[0]?.resolve(new Uint8Array(chunks[0] as Buffer));
-    await first;
-    await vi.waitFor(() => expect(begun).toEqual(wanted.slice(0, 5)));
-    const ended = answers.return(undefined);
-    for (const at of [1, 2, 4]) ready[at]?.resolve(new Uint8Array(chunks[at] as Buffer));
-    expect(await Promise.race([ended, settled()])).toBe('still under way');
-    ready[3]?.reject(new Error('nobody hears of it'));
-    await ended;
-    expect(begun).toEqual(wanted.slice(0, 5));
-  });
+  it.each([
+    ['three chunks', 900, 5],
+    ['two chunks, where they are long', 3000, 4],
+    ['one chunk, where they are longer', 5000, 3],
+  ] as const)(
+    'begin to read %s while the one before is being made; when nobody wants them, all are waited for',
+    async (_, length, most) => {
+      const chunks = Array.from({ length: 8 }, (_, at) => Buffer.alloc(length * KiB, at));
+      const wanted = chunks.map(digestOf);
+      const begun: string[] = [];
+      const ready = chunks.map(() => Promise.withResolvers<Uint8Array>());
+      const readChunk = (digest: string) => {
+        begun.push(digest);
+        return (ready[wanted.indexOf(digest)] as PromiseWithResolvers<Uint8Array>).promise;
+      };
+      const make = (at: number) => ready[at]?.resolve(new Uint8Array(chunks[at] as Buffer));
+      const expectBegun = async (count: number) => {
+        await vi.waitFor(() => expect(begun).toHaveLength(count));
+        await settled();
+        expect(begun).toEqual(wanted.slice(0, count));
+      };
+      const repository = { frameOf: async () => undefined };
+      const plan = new GroupPlan({ repository, wanted, mayGive: async () => true, window: KiB });
+      const answers = packedAnswers({ ...of(wanted, readChunk, new LineGauge()), plan, ahead: 1 });
+      const first = answers.next();
+      await expectBegun(2);
+      make(0);
+      await first;
+      await expectBegun(most);
+      make(1);
+      await expectBegun(most);
+      const ended = answers.return(undefined);
+      for (let at = 3; at < begun.length; at++) make(at);
+      expect(await Promise.race([ended, settled()])).toBe('still under way');
+      ready[2]?.reject(new Error('nobody hears of it'));
+      await ended;
+      expect(begun).toEqual(wanted.slice(0, most));
+    },
+  );
 
   it.each([
     ['two answers made behind the one that is sent, and one read', 2, true, 4],

@@ -33,7 +33,7 @@ export interface PackedAnswersOptions {
   readonly readChunk: (digest: Digest) => Promise<Uint8Array>;
   /** Answers under way behind the one that is sent: with two, one is read and one compressed meanwhile. */
   readonly ahead: number;
-  /** Are the next chunks, or the next frame, of 16 MiB at most, read while one is made? */
+  /** Is what comes next read while one is made: some chunks, and a frame of 16 MiB at most? */
   readonly readsAhead: boolean;
   /** Of the line that they go out on. */
   readonly line: LineGauge;

@@ -10,10 +10,11 @@ import {
   type FileStamp,
   FRAME,
   type Frame,
+  OverdubError,
   parseFrames,
   requestFrames,
 } from '@overdub/core/agent';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Appliance } from '../../plugins/agent/program/link/appliance.ts';
 import { takeSnapshot } from '../../plugins/agent/program/transfer/snapshot.ts';
 import { World } from './agent-world.ts';
@@ -66,6 +67,30 @@ async function expectRestored(snapshot: string, root: string): Promise<void> {
 const counted = (types: readonly number[], type: number) => types.filter((one) => one === type).length;
 
 describe('new content', () => {
+  it('takes no file for one that changes where it is refused while more is being read', async () => {
+    const root = await world.makeRoot('root');
+    for (let at = 0; at < 600; at++) await writeFile(join(root, `${at}.conf`), randomBytes(20_000));
+    const appliance = world.connect();
+    const upload = vi.spyOn(appliance, 'upload').mockImplementationOnce(async (_transfer, frames) => {
+      const reading = frames[Symbol.asyncIterator]();
+      // The head is two pieces; behind it nothing comes until a group is full.
+      for (let piece = 0; piece < 2; piece++) await reading.next();
+      void reading.next();
+      throw new OverdubError('INPUT_INVALID', 'A frame cannot be stored.', 'Send it again.');
+    });
+    const imager = openingBy(async (_, really) => {
+      await new Promise((done) => setImmediate(done));
+      return really();
+    });
+    const snapshot = await world.snapshot(root, { appliance, imager });
+    expect(snapshot.skipped).toEqual([]);
+    expect(snapshot.stats.filesChanged).toBe(600);
+    expect(upload.mock.calls.length).toBeGreaterThan(1);
+    const copy = await world.makeRoot('copy');
+    await world.restore(copy, snapshot.id);
+    expect(await readFile(join(copy, '599.conf'))).toEqual(await readFile(join(root, '599.conf')));
+  });
+
   it('travels in groups, single chunks none, and comes back', async () => {
     const root = await tree();
     const { appliance, types } = watched();

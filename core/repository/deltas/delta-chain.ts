@@ -14,6 +14,9 @@ const MAX_LINKS = 4096;
 /** On the way down pages may be out of order that come together again at the bottom. */
 const MAX_FRAGMENTS = 4 * MAX_PARTS;
 
+/** Deltas that cannot be put together: they are damaged, of a codec that has no parts, or in too many pieces. */
+export class ChainError extends Error {}
+
 /** A delta with placed bases, and what it is. */
 export interface ChainLink {
   /** Length of the chunk that it makes. */
@@ -108,7 +111,7 @@ class Chain {
         const [part, start] = [parts[index], starts[index]];
         const partEnd = part === undefined || start === undefined ? 0 : start + lengthOf(part);
         if (part === undefined || start === undefined || from >= partEnd)
-          throw new Error('it copies from behind the end of its base');
+          throw new ChainError('it copies from behind the end of its base');
         const taken = Math.min(end, partEnd) - from;
         if (part.kind === 'literal') this.#literal(part.bytes, from - start, taken, from + shift);
         else this.#copy(link.delta, part.offset + from - start, taken, from + shift);
@@ -127,7 +130,7 @@ class Chain {
     for (let from = offset, index = lastAt(places, (place) => place.at, offset); from < end; index++) {
       const [place, base] = [places[index], bases[index]];
       if (place === undefined || base === undefined || place.at > from || from >= place.at + place.bytes)
-        throw new Error('it copies from where no base lies');
+        throw new ChainError('it copies from where no base lies');
       const taken = Math.min(end, place.at + place.bytes) - from;
       this.#want(base, depth, from - place.at, taken, at + from - offset);
       from += taken;
@@ -141,7 +144,7 @@ class Chain {
       this.#find({ at, length, base, offset });
       return;
     }
-    if (offset + length > link.bytes) throw new Error('it copies from behind the end of its base');
+    if (offset + length > link.bytes) throw new ChainError('it copies from behind the end of its base');
     const waiting = this.#waiting.get(base) ?? new Wanted(link);
     this.#waiting.set(base, waiting);
     if (waiting.add(at, offset, length)) this.#count();
@@ -152,7 +155,7 @@ class Chain {
     const link = this.#source.link(digest);
     this.#links.set(digest, link);
     if (link !== undefined) this.#deltas += 1;
-    if (this.#deltas > MAX_LINKS) throw new Error(`it is made from more than ${MAX_LINKS} deltas`);
+    if (this.#deltas > MAX_LINKS) throw new ChainError(`it is made from more than ${MAX_LINKS} deltas`);
     return link;
   }
 
@@ -196,8 +199,8 @@ function isNext(before: ChainPart, part: ChainPart): boolean {
   );
 }
 
-function tooMany(): Error {
-  return new Error(`it is in more than ${MAX_PARTS} pieces`);
+function tooMany(): ChainError {
+  return new ChainError(`it is in more than ${MAX_PARTS} pieces`);
 }
 
 function lengthOf(part: DeltaPart): number {
@@ -211,7 +214,7 @@ function startsOf(parts: readonly DeltaPart[], bytes: number): number[] {
     at += lengthOf(part);
     return at - lengthOf(part);
   });
-  if (at !== bytes) throw new Error(`it makes ${at} bytes instead of ${bytes}`);
+  if (at !== bytes) throw new ChainError(`it makes ${at} bytes instead of ${bytes}`);
   return starts;
 }
 

@@ -1,7 +1,7 @@
 import type { DeltaPart } from '../../contracts/delta-codec.ts';
 import type { MadeDelta } from '../../contracts/repository.ts';
 import type { Digest } from '../../domain/manifest.ts';
-import type { ChainPart } from './delta-chain.ts';
+import { ChainError, type ChainPart } from './delta-chain.ts';
 
 /** Parts of a chunk that was put together, in terms of one delta: its bases one behind another, and copies from there. */
 export interface MergedParts {
@@ -21,7 +21,7 @@ export function mergedParts(
     const known = placeByBase.get(digest);
     if (known !== undefined) return known;
     const bytes = bytesOf(digest);
-    if (bytes === undefined) throw new Error(`its base ${digest} is missing`);
+    if (bytes === undefined) throw new ChainError(`its base ${digest} is missing`);
     const at = end;
     bases.push({ digest, at, bytes });
     placeByBase.set(digest, at);

@@ -106,7 +106,7 @@ export class ReadingBound {
     return this.#takes(bytes, STORED_FACTOR, 0, below);
   }
 
-  /** The same of one that is put together with what lies below; `wanted` of each whole chunk. */
+  /** The same of one that is put together with what lies below; `wanted` is what of each base that is read. */
   takesDeep(
     bytes: number,
     payloadBytes: number,

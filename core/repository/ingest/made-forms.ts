@@ -1,12 +1,12 @@
 import type { MadeDelta } from '../../contracts/repository.ts';
 import type { Digest } from '../../domain/manifest.ts';
-import type { ChainLink } from '../deltas/delta-chain.ts';
+import { OverdubError } from '../../errors.ts';
+import { ChainError, type ChainLink } from '../deltas/delta-chain.ts';
 import type { BaseSource, FoundForm } from '../deltas/delta-search.ts';
 import { MADE_DEPTH } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
 import type { ChunkReader } from '../reading/chunk-reader.ts';
-import { isDamage } from '../store/damage.ts';
-import { type MadeForm, madeForm, mergeFloor, ReadingBound } from './made-delta.ts';
+import { type MadeForm, madeForm, mergeFloor, ReadingBound, WRITTEN_DEPTH } from './made-delta.ts';
 
 type Delta = NonNullable<FoundForm['delta']>;
 
@@ -68,21 +68,15 @@ export class MadeForms {
     const link = linkOf(bytes, made.payload, found);
     const merged = await tried(() => reader.chains.merged(link, floor, pending));
     const anew = merged && madeForm(bytes, { ...merged, shared: made.shared }, source);
-    if (merged === undefined || anew === undefined) return 'whole';
-    const bounded = await this.#bounded(bytes, merged.payload, anew);
-    if (bounded === undefined || bounded === 'whole') return 'whole';
-    return (await this.#makes(digest, bytes, bounded)) ? bounded : 'whole';
-  }
-
-  async #makes(digest: Digest, bytes: number, { payload, form }: Delta): Promise<boolean> {
-    const { reader, pending } = this.#parts;
-    try {
-      await reader.verify(digest, 'the open session', { bytes, delta: form }, payload, pending);
+    if (merged === undefined || anew === undefined || anew.form.depth > WRITTEN_DEPTH) return 'whole';
+    const { payload } = merged;
+    const chunk = { bytes, delta: anew.form };
+    const makes = await tried(async () => {
+      await reader.verify(digest, 'the open session', chunk, payload, pending);
       return true;
-    } catch (error) {
-      if (isDamage(error)) return false;
-      throw error;
-    }
+    });
+    if (makes !== true) return 'whole';
+    return (await this.#bounded(bytes, payload, anew)) ?? 'whole';
   }
 }
 
@@ -90,11 +84,12 @@ function linkOf(bytes: number, payload: Uint8Array, { form }: MadeForm): ChainLi
   return { bytes, delta: form, payload: () => Promise.resolve(payload) };
 }
 
+/** Undefined where it cannot be done with what is stored: the chunk is at hand, and is stored in another form instead. */
 async function tried<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
-  } catch {
-    // Whatever it is: the chunk is stored in another form instead.
-    return undefined;
+  } catch (error) {
+    if (error instanceof OverdubError || error instanceof ChainError) return undefined;
+    throw error;
   }
 }

@@ -5,7 +5,13 @@ import type { Digest } from '../../domain/manifest.ts';
 import { release } from '../../domain/release.ts';
 import type { ChunkIndex, IndexedChunk } from '../chunk-index/chunk-index.ts';
 import type { Marks } from '../chunk-index/suspects.ts';
-import { type ChainLink, type ChainPart, type ChainSource, flatten } from '../deltas/delta-chain.ts';
+import {
+  ChainError,
+  type ChainLink,
+  type ChainPart,
+  type ChainSource,
+  flatten,
+} from '../deltas/delta-chain.ts';
 import { mergedParts } from '../deltas/merged-delta.ts';
 import type { DeltaForm } from '../packs/pack-format.ts';
 import type { PendingChunks } from '../packs/pack-writer.ts';
@@ -97,7 +103,7 @@ export class ChainReader {
         const last = delta.places?.at(-1);
         const parts = this.#codecs.get(delta.codec)?.signatures?.parts;
         if (last === undefined || parts === undefined)
-          throw new Error(`codec ${delta.codec} puts no deltas of deltas together`);
+          throw new ChainError(`codec ${delta.codec} puts no deltas of deltas together`);
         const bounds = { baseBytes: last.at + last.bytes, targetBytes: bytes };
         return parts(payload, { ...bounds, formatVersion: delta.formatVersion });
       },

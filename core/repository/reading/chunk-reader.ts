@@ -169,7 +169,8 @@ export class ChunkReader {
     pending?: PendingChunks,
   ): Promise<void> {
     try {
-      await this.#restore(digest, pack, chunk, payload, { pending, makes: [], compared: true });
+      const made = await this.#restore(digest, pack, chunk, payload, { pending, makes: [], compared: true });
+      if (chunk.delta?.places !== undefined) release(made);
     } catch (error) {
       // Without bases there is nothing but the payload, which is the caller's.
       if (chunk.delta === undefined || !this.#isWorthAnother(error)) throw error;

@@ -39,6 +39,8 @@ export function isLargeFrame(rawBytes: number): boolean {
  * merged in other snapshots.
  */
 const ROOM = 3;
+/** But no more than this: rows of deltas were longer once. */
+const MOST_ROOM = 36 * 1024 * 1024;
 /**
  * What a link counts for at most: a group of deltas. One that was stored beside many small files lies in a frame of up to 16 MiB,
  * which no neighbour needs, and which is kept elsewhere.
@@ -133,7 +135,7 @@ export class ReadCache {
    * short one between them changes little.
    */
   beginChain(): Chain {
-    this.#room = Math.max(ROOM * this.#chain.bytes, this.#room - GIVEN_UP_BYTES);
+    this.#room = Math.max(Math.min(MOST_ROOM, ROOM * this.#chain.bytes), this.#room - GIVEN_UP_BYTES);
     this.#chain = { bytes: 0, lent: [] };
     return this.#chain;
   }
@@ -146,7 +148,7 @@ export class ReadCache {
   /** One more delta belongs to the chain, and is read from so many bytes. */
   addLink(chain: Chain, bytes: number): void {
     chain.bytes += Math.min(bytes, LINK_BYTES);
-    this.#room = Math.max(this.#room, ROOM * chain.bytes);
+    this.#room = Math.max(this.#room, Math.min(MOST_ROOM, ROOM * chain.bytes));
     this.#groups.resize(this.#groupBytes + this.#room);
     this.#windows.resize(this.#room);
   }

@@ -8,7 +8,7 @@ import { OverdubError } from '../../errors.ts';
 /** Waits before the second, third and fourth try, milliseconds. */
 const RETRY_WAITS_MS = [100, 500, 2500];
 const TIME_LIMIT_MS = 120_000;
-/** Nobody hears of it: without a reason of ours each read would make an exception, which takes as long as a small read. */
+/** Nobody hears of it: without a reason of ours each read would make an exception, which takes as long as a small read does. */
 const SETTLED = 'the storage answered in time';
 /** Errors that trying again does not cure; everything else of a driver counts as transient. */
 const LASTING_CODES = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'ELOOP']);

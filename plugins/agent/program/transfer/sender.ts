@@ -160,7 +160,12 @@ export class Sender {
     const body = requestFrames(head, this.#frames(tree, open, missing, bases, how, stale));
     // Without bases nothing goes alone, unless it fits into no group.
     const compressed = groups && bases === undefined && (groupBytes ?? 0) >= CHUNK_LIMITS.max;
-    await appliance.upload(transfer, body, signal, { bandwidth, compressed });
+    try {
+      await appliance.upload(transfer, body, signal, { bandwidth, compressed });
+    } finally {
+      // Refused or broken off, it may still be reading: files of a tree that was closed would seem to be gone.
+      await body.return(undefined);
+    }
   }
 
   async *#frames(
