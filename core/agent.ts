@@ -9,6 +9,7 @@ export type * from './contracts/imager.ts';
 export type * from './contracts/log.ts';
 export type * from './contracts/power.ts';
 export * from './domain/ahead.ts';
+export * from './domain/appliance-url.ts';
 export * from './domain/blob-name.ts';
 export * from './domain/boot.ts';
 export * from './domain/chunker.ts';

@@ -1,5 +1,6 @@
 /** The HTTP API's client: JSON, NDJSON streams, bytes; errors come back as they were thrown there. */
 
+import { applianceUrl } from '../domain/appliance-url.ts';
 import { type ErrorBody, OverdubError } from '../errors.ts';
 
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -10,7 +11,7 @@ export class ApiClient {
   readonly #signal: AbortSignal;
 
   constructor(url: string, token: string | undefined, signal: AbortSignal) {
-    this.#base = baseUrl(url);
+    this.#base = applianceUrl(url);
     this.#token = token;
     this.#signal = signal;
   }
@@ -109,16 +110,6 @@ export class ApiClient {
 /** Path segment of a name that users typed. */
 export function segment(name: string): string {
   return encodeURIComponent(name);
-}
-
-function baseUrl(url: string): string {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed?.protocol === 'http:' || parsed?.protocol === 'https:') return url.replace(/\/+$/, '');
-  throw new OverdubError(
-    'INPUT_INVALID',
-    `${JSON.stringify(url)} is not an address of an appliance.`,
-    'Write it like http://10.0.0.1:7077.',
-  );
 }
 
 function queryString(query: Query): string {

@@ -6,7 +6,13 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { CommandIo } from '@overdub/core';
-import { DEFAULT_APPLIANCE_URL, isServerName, OverdubError, PROTOCOL_VERSION } from '@overdub/core/agent';
+import {
+  applianceUrl,
+  DEFAULT_APPLIANCE_URL,
+  isServerName,
+  OverdubError,
+  PROTOCOL_VERSION,
+} from '@overdub/core/agent';
 import { Appliance } from '../program/link/appliance.ts';
 import { ConnectionLost } from '../program/link/connection-lost.ts';
 
@@ -39,9 +45,9 @@ export function serverName(value: string | undefined, command: string): string {
   );
 }
 
-/** Where the appliance is and with which token, as `io` tells; INPUT_INVALID when it does not. */
+/** Where the appliance is and with which token, as `io` tells; INPUT_INVALID when it does not, or that is no address. */
 export function credentials({ url, token }: CommandIo): { readonly url: string; readonly token: string } {
-  if (url !== undefined && token !== undefined) return { url, token };
+  if (url !== undefined && token !== undefined) return { url: applianceUrl(url), token };
   throw new OverdubError(
     'INPUT_INVALID',
     `${url === undefined ? 'OVERDUB_URL' : 'OVERDUB_TOKEN'} is not set: the agent does not know its appliance.`,

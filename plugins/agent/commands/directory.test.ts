@@ -57,6 +57,17 @@ describe('the directory door', () => {
     await expect(run('snapshot', ['--rot', root])).rejects.toMatchObject({ code: 'INPUT_INVALID' });
   });
 
+  it.each(['', '10.0.0.1:7077', 'ftp://10.0.0.1', 'http://'])(
+    'says that this is no address: %j',
+    async (url) => {
+      const args = ['--root', root, '--server', 'web-1', '--state', `${root}-state`];
+      await expect(run('snapshot', args, { url })).rejects.toMatchObject({
+        code: 'INPUT_INVALID',
+        message: `${JSON.stringify(url)} is not an address of an appliance.`,
+      });
+    },
+  );
+
   it('names the token’s variable when it is not set; the address has a default', async () => {
     const args = ['--root', root, '--server', 'web-1', '--state', `${root}-state`];
     const bare = {
