@@ -214,3 +214,16 @@ export function packedChunks({ blobs }: MemoryBlobs): PackedChunk[] {
     return decodeIndex(index, footer).flatMap((frame) => frame.chunks);
   });
 }
+
+/** Another byte, `at` of these, where they are stored as they are. */
+export function damageStored({ blobs }: MemoryBlobs, stored: Buffer, at: number): void {
+  for (const [name, blob] of blobs) {
+    const bytes = Buffer.from(blob);
+    const found = bytes.indexOf(stored.subarray(0, 100));
+    if (found < 0) continue;
+    bytes[found + at] = (bytes[found + at] as number) ^ 1;
+    blobs.set(name, bytes);
+    return;
+  }
+  throw new Error('it is not stored as it is');
+}

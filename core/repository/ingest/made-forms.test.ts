@@ -1,10 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { DeltaCodec, SignatureFeature } from '../../contracts/delta-codec.ts';
 import type { Repository } from '../../contracts/repository.ts';
 import { digestOf } from '../../domain/content-ref.ts';
 import type { Digest, ManifestRef } from '../../domain/manifest.ts';
 import { type Command, copies, encoded } from '../../testing/fakes/copies-codec.ts';
-import { fileEntry, makeWorld, noise, packedChunks, readTree, snapshotOf, type World } from '../fixture.ts';
+import { damageStored, eachWorld, fileEntry, noise, packedChunks, readTree, snapshotOf } from '../fixture.ts';
 import { WRITTEN_DEPTH } from './made-delta.ts';
 
 const BYTES = 300_000;
@@ -22,16 +22,14 @@ interface Image {
 }
 
 describe('a chunk of which a page changes in every snapshot', () => {
-  let world: World;
+  const world = eachWorld();
   let repository: Repository;
   const images: Image[] = [];
 
   beforeEach(async () => {
     images.length = 0;
-    world = await makeWorld();
     repository = await world.open({ codecs: [copies] });
   });
-  afterEach(() => world.cleanUp());
 
   /** `turns` more snapshots; `pageOf` says which page is another, of a hundred. */
   async function grow(turns: number, pageOf = (turn: number) => turn % 100): Promise<void> {
@@ -139,24 +137,11 @@ describe('a chunk of which a page changes in every snapshot', () => {
     await grow(WRITTEN_DEPTH + 1);
     await repository.close();
     world.crash();
-    damage(noise(PAGE, WRITTEN_DEPTH - 2));
+    damageStored(world.blobs, noise(PAGE, WRITTEN_DEPTH - 2), 10);
     repository = await world.open({ codecs: [copies] });
     await grow(1);
     expect(depths().at(-1)).toBe(0);
     await expectReadBack(images.at(-1));
     expect(await repository.verify({ readData: true })).toMatchObject({ sound: false });
   });
-
-  /** Another byte where these are stored. */
-  function damage(stored: Buffer): void {
-    for (const [name, blob] of world.blobs.blobs) {
-      const bytes = Buffer.from(blob);
-      const found = bytes.indexOf(stored);
-      if (found < 0) continue;
-      bytes[found + 10] = (bytes[found + 10] as number) ^ 1;
-      world.blobs.blobs.set(name, bytes);
-      return;
-    }
-    throw new Error('it is not stored as it is');
-  }
 });

@@ -7,6 +7,7 @@ import { type Command, copies, encoded } from '../../testing/fakes/copies-codec.
 import { MemoryBlobStore } from '../../testing/fakes/memory-blob-store.ts';
 import { ChunkIndex } from '../chunk-index/chunk-index.ts';
 import {
+  damageStored,
   eagerClock,
   fileEntry,
   makeWorld,
@@ -120,19 +121,6 @@ describe('a table of several chunks after many snapshots', () => {
       expect(Buffer.from(bytes).equals(chunks[asked[at] as number] as Buffer)).toBe(true);
   });
 
-  /** Another byte where these are stored, `at` of them. */
-  async function damage(stored: Buffer, at: number): Promise<void> {
-    for (const [name, blob] of world.blobs.blobs) {
-      const bytes = Buffer.from(blob);
-      const found = bytes.indexOf(stored.subarray(0, 100));
-      if (found < 0) continue;
-      bytes[found + at] = (bytes[found + at] as number) ^ 1;
-      world.blobs.blobs.set(name, bytes);
-      return;
-    }
-    throw new Error('it is not stored as it is');
-  }
-
   const code = (reading: Promise<unknown>) =>
     reading.then(
       () => 'none',
@@ -141,7 +129,7 @@ describe('a table of several chunks after many snapshots', () => {
 
   it('names the damaged base where the damage is in what is needed of it', async () => {
     const original = noise(BYTES, 'chunk 1');
-    await damage(original, BYTES - 1);
+    damageStored(world.blobs, original, BYTES - 1);
     const failure = await read(1).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 'REPOSITORY_DAMAGED' });
     expect(String(failure)).toContain(digestOf(original));
@@ -150,13 +138,13 @@ describe('a table of several chunks after many snapshots', () => {
 
   it('is read in spite of damage where nothing of a base is needed any more', async () => {
     const original = noise(BYTES, 'chunk 1');
-    await damage(original, 50 * PAGE);
+    damageStored(world.blobs, original, 50 * PAGE);
     await expect(code(repository.readChunk(digestOf(original)))).resolves.toBe('REPOSITORY_DAMAGED');
     expect(Buffer.from(await read(1)).equals(chunks[1] as Buffer)).toBe(true);
   });
 
   it('says that a delta below is damaged', async () => {
-    await damage(noise(PAGE, `${TURNS - 1} 1`), 10);
+    damageStored(world.blobs, noise(PAGE, `${TURNS - 1} 1`), 10);
     await expect(code(read(1))).resolves.toBe('REPOSITORY_DAMAGED');
     expect(await read(0)).toHaveLength(BYTES);
   });

@@ -135,7 +135,7 @@ export class ReadCache {
    * short one between them changes little.
    */
   beginChain(): Chain {
-    this.#room = Math.max(Math.min(MOST_ROOM, ROOM * this.#chain.bytes), this.#room - GIVEN_UP_BYTES);
+    this.#room = Math.max(roomFor(this.#chain), this.#room - GIVEN_UP_BYTES);
     this.#chain = { bytes: 0, lent: [] };
     return this.#chain;
   }
@@ -148,8 +148,12 @@ export class ReadCache {
   /** One more delta belongs to the chain, and is read from so many bytes. */
   addLink(chain: Chain, bytes: number): void {
     chain.bytes += Math.min(bytes, LINK_BYTES);
-    this.#room = Math.max(this.#room, Math.min(MOST_ROOM, ROOM * chain.bytes));
+    this.#room = Math.max(this.#room, roomFor(chain));
     this.#groups.resize(this.#groupBytes + this.#room);
     this.#windows.resize(this.#room);
   }
+}
+
+function roomFor({ bytes }: Chain): number {
+  return Math.min(MOST_ROOM, ROOM * bytes);
 }
